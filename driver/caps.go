@@ -1,0 +1,101 @@
+package driver
+
+import "time"
+
+// Caps are the facts about a provider that no method set can show. The zero
+// value promises nothing and is valid. mqtest checks each of them both ways:
+// what is declared works; what is not declared answers ErrNotSupported before
+// any I/O. Nothing degrades silently.
+type Caps struct {
+	// Delay: Message.Delay and nacks with a positive delay work.
+	Delay bool
+	// Headers: Message.Headers round-trip.
+	Headers bool
+	// Groups: Message.Group round-trips and GroupReceiver works.
+	Groups bool
+	// Durable: a message whose send returned nil, and its lease, survive a
+	// restart of the backend.
+	Durable bool
+	// Shared: another client of the same DSN sees the same queues.
+	Shared bool
+	// PortableReceipts: a receipt works on another client of the same DSN,
+	// and after a reconnect.
+	PortableReceipts bool
+	// LateSettle: settling succeeds after the visibility timeout as long as
+	// the message has not been leased again.
+	LateSettle bool
+	// NackFences: after a nack its receipt is stale at once. Otherwise it may
+	// still act until the message is leased again; mq's Delivery does not let
+	// that happen.
+	NackFences bool
+	// ExactBodies: bodies round-trip byte for byte. Otherwise a body that is
+	// JSON may come back with other spacing, key order or number spelling.
+	ExactBodies bool
+	// ExactReadCount: ReadCount counts every lease. Otherwise it is a lower
+	// bound, or 0.
+	ExactReadCount bool
+	// ExactStats: no figure of Stats is -1 or Approximate on a small queue.
+	ExactStats bool
+
+	// AtomicSend: one Send stores all its messages or none.
+	AtomicSend bool
+	// AtomicArchive: a crash during an archive leaves the message in exactly
+	// one of queue and archive. Otherwise it may be in both.
+	AtomicArchive bool
+	// AtomicMove: OpMove is supported, and a crash leaves the message in
+	// exactly one of the two queues.
+	AtomicMove bool
+
+	// Order is the order in which Receive chooses among visible messages.
+	Order Order
+
+	// MaxBatch is the largest Send, Settle, Extend and Receive. 0 means
+	// DefaultMaxBatch.
+	MaxBatch int
+	// MaxBody is the largest body in bytes. 0 means no limit of its own.
+	MaxBody int
+	// MaxDelay is the longest delay of a send or a nack. 0 means no limit.
+	MaxDelay time.Duration
+	// MaxVisibility is the longest lease of one Receive or Extend. 0 means no
+	// limit.
+	MaxVisibility time.Duration
+	// MaxHold is the longest time a message can stay leased, extensions
+	// included. 0 means no limit.
+	MaxHold time.Duration
+	// Resolution is the unit that durations are rounded up to. 0 means that
+	// they are taken as they are.
+	Resolution time.Duration
+}
+
+// DefaultMaxBatch is the batch limit of a provider that declares none.
+const DefaultMaxBatch = 1000
+
+// Order is the order in which a provider hands out visible messages. It is
+// what one receiver sees with nothing redelivered; several receivers run side
+// by side, and strict order is what groups are for.
+type Order int8
+
+const (
+	// Unordered promises nothing.
+	Unordered Order = iota
+	// OrderDue: those that have been visible longest come first, so that a
+	// retried message goes behind those already waiting. The messages of one
+	// sender come in the order they were sent. Within one Receive they are
+	// sorted by age.
+	OrderDue
+	// OrderID: the oldest message comes first, retried or not.
+	OrderID
+)
+
+// String returns "unordered", "due" or "id".
+func (o Order) String() string {
+	return [...]string{"unordered", "due", "id"}[o]
+}
+
+// BatchLimit returns MaxBatch, or its default.
+func (c Caps) BatchLimit() int {
+	if c.MaxBatch > 0 {
+		return c.MaxBatch
+	}
+	return DefaultMaxBatch
+}

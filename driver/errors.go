@@ -1,0 +1,88 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+)
+
+// sentinel is an error that also is another, broader one.
+type sentinel struct {
+	text string
+	is   error
+}
+
+func (e *sentinel) Error() string { return e.text }
+func (e *sentinel) Unwrap() error { return e.is }
+
+// Errors of a call that cannot work as it was made. Nothing was changed.
+var (
+	// ErrNotSupported: the provider cannot do this. It wraps
+	// errors.ErrUnsupported.
+	ErrNotSupported error = &sentinel{"not supported by this provider", errors.ErrUnsupported}
+	// ErrInvalid: an argument is outside its range.
+	ErrInvalid = errors.New("invalid argument")
+	// ErrTooLarge: a body is above Caps.MaxBody. It wraps ErrInvalid.
+	ErrTooLarge error = &sentinel{"message is too large", ErrInvalid}
+	// ErrQueueNotFound: there is no such queue.
+	ErrQueueNotFound = errors.New("queue not found (create it with EnsureQueue)")
+	// ErrClosed: the client has been closed.
+	ErrClosed = errors.New("client is closed")
+)
+
+// Errors of one receipt. The others of a batch take effect.
+var (
+	// ErrStaleReceipt: the lease is over, and the message may be with
+	// somebody else.
+	ErrStaleReceipt = errors.New("receipt is stale: the visibility timeout ended or the message was already settled (raise Visibility, or Extend)")
+	// ErrMessageNotFound: the message is gone. It wraps ErrStaleReceipt.
+	ErrMessageNotFound error = &sentinel{"message not found: it was already settled, popped or purged", ErrStaleReceipt}
+	// ErrInvalidReceipt: the receipt is malformed, or of another queue: a
+	// defect of the caller, not a race.
+	ErrInvalidReceipt = errors.New("receipt is not valid: malformed, or of another queue")
+)
+
+// Errors of the way to the backend.
+var (
+	// ErrBadConn: the call was certainly not applied. mq retries it.
+	ErrBadConn = errors.New("no connection to the backend")
+	// ErrUnavailable: the call may or may not have been applied. mq does not
+	// retry it.
+	ErrUnavailable = errors.New("backend did not answer: the call may or may not have taken effect")
+)
+
+// BatchError tells which items of a batch did not take effect. All others did.
+type BatchError struct {
+	// Errs is as long as the batch; nil marks an item that took effect.
+	Errs []error
+}
+
+// Batch returns a *BatchError if one of errs is not nil, and else nil.
+func Batch(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return &BatchError{Errs: errs}
+		}
+	}
+	return nil
+}
+
+// Error counts the failed items and shows the first.
+func (e *BatchError) Error() string {
+	failed := e.Unwrap()
+	if len(failed) == 0 {
+		return "no item failed"
+	}
+	return fmt.Sprintf("%d of %d failed: %v", len(failed), len(e.Errs), failed[0])
+}
+
+// Unwrap returns the errors of the failed items, so that errors.Is is true if
+// it is for one of them.
+func (e *BatchError) Unwrap() []error {
+	var failed []error
+	for _, err := range e.Errs {
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return failed
+}

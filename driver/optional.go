@@ -1,0 +1,133 @@
+package driver
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// The interfaces below are optional and have one purpose each. mq finds them
+// by type assertion. Any of their methods may answer ErrNotSupported at run
+// time; it means the same as not implementing the interface, so that a
+// wrapper can forward all of them.
+
+// QueueManager manages queues beyond EnsureQueue.
+type QueueManager interface {
+	// DropQueue removes the queue, its messages and its archive. A queue
+	// that is not there is no error. Receipts of a dropped queue stay dead
+	// when a queue of that name is made again.
+	DropQueue(ctx context.Context, queue string) error
+	// ListQueues returns the names of all queues, sorted.
+	ListQueues(ctx context.Context) ([]string, error)
+	// PurgeQueue removes every message of the queue, leased and delayed ones
+	// included, and returns how many. The archive is left alone.
+	PurgeQueue(ctx context.Context, queue string) (int64, error)
+}
+
+// Popper receives and deletes in one step: at most once.
+type Popper interface {
+	// Pop removes up to max visible messages and returns them, in the order
+	// of Receive, without receipts. ReadCount counts this read.
+	Pop(ctx context.Context, queue string, max int) ([]Delivery, error)
+}
+
+// Browser shows messages without leasing them.
+type Browser interface {
+	// Browse returns records in the order of their ids, oldest first,
+	// whatever their state. It changes nothing.
+	Browse(ctx context.Context, queue string, r BrowseRequest) ([]Record, error)
+}
+
+// BrowseRequest asks for one page.
+type BrowseRequest struct {
+	Archive bool   // the queue's archive, not the queue
+	After   string // ID of the last record of the page before; "" = from the start
+	Limit   int    // between 1 and Caps.MaxBatch
+}
+
+// Archivist acts on a queue's archive.
+type Archivist interface {
+	// Redrive moves archived messages back to their queue as new messages,
+	// visible at once, and returns how many: those with the given ids, or the
+	// oldest if ids is empty, limit at most. Ids that are not in the archive
+	// are passed over.
+	Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error)
+	// PurgeArchive deletes what has been in the archive for olderThan or
+	// longer, 0 meaning all, and returns how many.
+	PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error)
+}
+
+// GroupBy says what makes two messages one FIFO group.
+type GroupBy struct {
+	// Path is the way to a value in a JSON body, as for PostgreSQL's #>>:
+	// object keys, or array positions as decimal numbers. The value is
+	// compared as text, so 1 and "1" are one group. nil means Message.Group.
+	Path []string
+}
+
+// GroupRequest asks for the heads of free groups.
+type GroupRequest struct {
+	ReceiveRequest
+	By GroupBy
+}
+
+// GroupDrainRequest asks for the messages of one group.
+type GroupDrainRequest struct {
+	ReceiveRequest
+	By    GroupBy
+	Value string // the group
+	// Holding are the receipts of the group's messages that the caller holds.
+	Holding []Receipt
+	// IncludeDelayed takes messages whose delay has not ended as well.
+	IncludeDelayed bool
+}
+
+// GroupReceiver leases messages so that each group is worked on in order, by
+// one holder at a time.
+//
+// A group is free if no message of it is leased and its oldest message is
+// visible. A message without a key is a group of its own. The rule is strict
+// among group receivers; a plain Receive on the same queue ignores groups.
+type GroupReceiver interface {
+	// ReceiveGroups leases the oldest message of up to r.Max free groups,
+	// one of each, oldest first.
+	ReceiveGroups(ctx context.Context, queue string, r GroupRequest) ([]Delivery, error)
+	// ReceiveGroup leases up to r.Max further messages of one group, in
+	// order. If anybody but the caller (r.Holding) leases a message of the
+	// group it returns nothing. It stops in front of the first message that
+	// is delayed, unless r.IncludeDelayed.
+	ReceiveGroup(ctx context.Context, queue string, r GroupDrainRequest) ([]Delivery, error)
+}
+
+// Transactor lets a caller's own SQL transaction carry sends and settlements.
+type Transactor interface {
+	// Tx returns a view of the provider that works inside tx. It fails if tx
+	// is not a transaction on the provider's own backend, where that can be
+	// told. It does no I/O.
+	Tx(tx SQLTx) (TxProvider, error)
+}
+
+// TxProvider works inside a caller's transaction, one statement per call: mq
+// neither merges, retries nor waits. Any error aborts the transaction. What it
+// did takes effect when the caller commits, wake-ups included.
+//
+// It is used by one goroutine at a time and is not closed.
+type TxProvider interface {
+	Send(ctx context.Context, queue string, msgs []Message) (ids []string, err error)
+	Settle(ctx context.Context, queue string, s []Settlement) error
+}
+
+// SQLTx is what mq needs of a transaction. *sql.Tx, *sql.Conn and the usual
+// tracing wrappers have it.
+type SQLTx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Namer is for providers that do not take every name as it is.
+type Namer interface {
+	// QueueName returns the canonical form of a name: two names with the same
+	// form are one queue. It does no I/O, and an error wraps ErrInvalid. mq
+	// calls it once per handle and passes only canonical names on.
+	QueueName(name string) (string, error)
+}

@@ -1,0 +1,167 @@
+package driver
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Names of the headers that providers and mq write themselves. Headers that
+// begin with "mq-" are reserved for them.
+const (
+	// HeaderReason carries why a message was archived or moved.
+	HeaderReason = "mq-reason"
+	// HeaderOrigin carries "queue/id" of the message that a redriven or moved
+	// one was made from.
+	HeaderOrigin = "mq-origin"
+)
+
+// AtTimeout, as the delay of a nack, leaves the message to its visibility
+// timeout. It needs no I/O.
+const AtTimeout time.Duration = math.MinInt64
+
+// Receipt names one lease of one message of one queue. It is opaque to all
+// but the provider that made it, is valid UTF-8, and may travel to other
+// processes where Caps.PortableReceipts.
+type Receipt string
+
+// Headers are a message's attributes: UTF-8 without NUL on both sides. The
+// methods make it a carrier for trace propagation.
+type Headers map[string]string
+
+// Get returns the value of key, or "".
+func (h Headers) Get(key string) string { return h[key] }
+
+// Set sets key to value. The map must not be nil.
+func (h Headers) Set(key, value string) { h[key] = value }
+
+// Keys returns the keys, in no particular order.
+func (h Headers) Keys() []string {
+	keys := make([]string, 0, len(h))
+	for k := range h {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// Message is what is sent.
+type Message struct {
+	// Body is opaque. nil and empty are the same.
+	Body []byte
+	// Headers may be nil. Needs Caps.Headers.
+	Headers Headers
+	// Group is the FIFO key: messages of one group are handed to group
+	// receivers one at a time, in order. Empty means a group of its own.
+	// Needs Caps.Groups.
+	Group string
+	// Delay hides the message for a while after the send. It is relative
+	// because only the backend's clock decides. Needs Caps.Delay.
+	Delay time.Duration
+}
+
+// Delivery is a message leased to a receiver.
+type Delivery struct {
+	// Message is what was sent; Delay is zero. After a group receive by path,
+	// Group is the value found there.
+	Message
+	// ID names the message in its queue. It survives redelivery.
+	ID string
+	// Receipt names this lease, for Settle and Extend.
+	Receipt Receipt
+	// ReadCount counts leases so far, this one included: 1 on the first. 0
+	// means that the backend cannot tell.
+	ReadCount int
+	// EnqueuedAt is when the message was sent, by the backend's clock. It
+	// survives redelivery.
+	EnqueuedAt time.Time
+	// VisibleAt is when the lease ends unless it is extended, by the
+	// backend's clock.
+	VisibleAt time.Time
+	// Native is the client library's own form of the delivery, or nil: the
+	// escape hatch. Each driver documents its type.
+	Native any
+}
+
+// ReceiveRequest says how much to lease, for how long.
+type ReceiveRequest struct {
+	// Max is between 1 and Caps.MaxBatch.
+	Max int
+	// Visibility is positive and at most Caps.MaxVisibility and Caps.MaxHold.
+	Visibility time.Duration
+	// Wait is how long the call may wait for a message. 0 means not at all.
+	Wait time.Duration
+}
+
+// Op is what a [Settlement] does. The zero value is not an operation.
+type Op int8
+
+// The operations of Settle.
+const (
+	OpAck     Op = iota + 1 // done: delete the message
+	OpNack                  // give it back, at once or after Delay
+	OpArchive               // set it aside in the queue's archive, with Reason
+	OpMove                  // make a new message of it in queue To, and delete it, in one step
+)
+
+// String returns "ack", "nack", "archive" or "move".
+func (o Op) String() string {
+	switch o {
+	case OpAck:
+		return "ack"
+	case OpNack:
+		return "nack"
+	case OpArchive:
+		return "archive"
+	case OpMove:
+		return "move"
+	}
+	return fmt.Sprintf("Op(%d)", int8(o))
+}
+
+// Settlement ends one lease.
+type Settlement struct {
+	Receipt Receipt
+	Op      Op
+	Delay   time.Duration // OpNack: 0 = visible at once, AtTimeout = no I/O
+	Reason  string        // OpArchive, OpMove: kept as header mq-reason
+	To      string        // OpMove: the target queue, already canonical
+}
+
+// QueueOptions say how EnsureQueue makes a queue. The zero value is the
+// default everywhere.
+type QueueOptions struct {
+	// AnyName allows names that other providers may not take. Otherwise a
+	// name must match ^[A-Za-z_][A-Za-z0-9_]{0,46}$. mq checks it.
+	AnyName bool
+}
+
+// Stats describe a queue at one moment. A figure that is not known is -1.
+type Stats struct {
+	Total     int64 // Visible + Leased + Delayed
+	Visible   int64 // could be received now
+	Leased    int64 // received, and neither settled nor timed out
+	Delayed   int64 // sent or nacked with a delay that has not ended
+	Archived  int64 // in the archive
+	TotalSent int64 // messages ever sent to the queue
+
+	// OldestAge and NewestAge are the ages, since they were sent, of the
+	// oldest and the newest message in the queue, whatever its state. -1 if
+	// unknown or if the queue is empty.
+	OldestAge, NewestAge time.Duration
+
+	Approximate bool // some figure is an estimate
+	ScrapedAt   time.Time
+}
+
+// Record is a message as Browse shows it: not leased, so without a receipt.
+type Record struct {
+	Message
+	ID         string
+	ReadCount  int
+	EnqueuedAt time.Time
+	VisibleAt  time.Time // when it becomes, or became, visible
+	ArchivedAt time.Time // zero if it is not archived
+}
+
+// Reason returns why the message was archived or moved, or "".
+func (r *Record) Reason() string { return r.Headers[HeaderReason] }

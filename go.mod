@@ -1,0 +1,3 @@
+module github.com/portmq/mq
+
+go 1.26.0
