@@ -134,9 +134,9 @@ type Provider interface {
 	// did not, and the others did. Any other error says that none did.
 	//
 	// OpMove comes only under Caps.AtomicMove, and OpNack with a positive
-	// delay only under Caps.Delay. Nacks with [AtTimeout] do not come: mq
-	// answers them itself. A provider that is called past mq does nothing for
-	// them.
+	// delay only under Caps.Delay. A nack with [AtTimeout] is carried out by
+	// doing nothing: it needs no I/O, but a receipt that is known to be wrong
+	// without any is still an error.
 	Settle(ctx context.Context, queue string, s []Settlement) error
 
 	// Extend makes each lease end d from now. Its batches and errors are

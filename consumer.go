@@ -1,0 +1,299 @@
+package mq
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// ConsumerConfig configures a Consumer. The zero value is the default.
+type ConsumerConfig struct {
+	// Concurrency is how many handlers run at once. Defaults to 10.
+	Concurrency int
+
+	// Visibility is how long a message is leased at a time. The Consumer
+	// extends leases as long as needed, so that this is only how soon the
+	// messages of a crashed process come back. Defaults to 30 seconds.
+	Visibility time.Duration
+
+	// MaxReads is how often a message is delivered before it becomes a dead
+	// letter: after the handler's last error, or instead of one more delivery
+	// if the handler never returned. Negative means no limit. Defaults to 10.
+	MaxReads int
+
+	// Backoff is the pause after an ordinary error. Defaults to
+	// Exponential(time.Second, 5*time.Minute). It is cut to Caps.MaxDelay;
+	// where the provider has no delays the visibility timeout takes its
+	// place.
+	Backoff Backoff
+
+	// DeadLetter is the queue that dead letters are moved to. "" means the
+	// queue's archive.
+	DeadLetter string
+
+	// Timeout ends a handler's context. 0 means no limit.
+	Timeout time.Duration
+
+	// Prefetch is how many messages are leased ahead of the handlers, at
+	// most Caps.MaxBatch at a time. 0 adapts it to their speed: about 100 ms
+	// of work, none for handlers slower than that. Negative means none.
+	Prefetch int
+
+	// Groups, if set, hands out the messages of a group one at a time and in
+	// order: &GroupBy{} goes by Message.Group. There is no prefetch then.
+	Groups *GroupBy
+
+	// Middleware wraps the handler, the first one outermost.
+	Middleware []Middleware
+
+	// SoftStop is how long running handlers and prefetched messages may
+	// still take after the Consumer was told to stop. Then what is left of
+	// the prefetched is given back and the handlers' contexts end. Negative
+	// means at once. Defaults to 30 seconds.
+	SoftStop time.Duration
+
+	// HardStop is how long to wait after that for handlers to return.
+	// Negative means not at all. Defaults to 5 seconds.
+	HardStop time.Duration
+}
+
+func (cfg ConsumerConfig) withDefaults() ConsumerConfig {
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
+	cfg.Visibility = cmp.Or(cfg.Visibility, defaultVisibility)
+	cfg.MaxReads = cmp.Or(cfg.MaxReads, 10)
+	cfg.SoftStop = cmp.Or(cfg.SoftStop, 30*time.Second)
+	cfg.HardStop = cmp.Or(cfg.HardStop, 5*time.Second)
+	if cfg.Backoff == nil {
+		cfg.Backoff = Exponential(time.Second, 5*time.Minute)
+	}
+	return cfg
+}
+
+// ConsumerStats count what a Consumer has done and is doing.
+type ConsumerStats struct {
+	Running  int // handlers
+	Buffered int // leased and waiting for a handler
+
+	Received     int64
+	Acked        int64
+	Retried      int64 // nacked, to be delivered again
+	DeadLettered int64
+	Lost         int64 // leases that ended before their message was settled
+	Failed       int64 // settlements that the backend did not take: the message comes back
+	Settled      int64 // settled by the handler itself
+}
+
+// Consumer runs a handler for the messages of a queue. It fetches batches,
+// keeps the leases of running and prefetched messages alive, settles by the
+// handler's result, dead-letters what cannot be processed and stops in order.
+// Its methods are safe for concurrent use.
+type Consumer struct {
+	queue   *Queue
+	cfg     ConsumerConfig
+	handler Handler
+	log     *slog.Logger
+
+	keeper    *keeper
+	handlers  context.Context // parent of every handler's
+	interrupt context.CancelCauseFunc
+	wake      chan struct{} // holds a token when something has changed
+
+	mu          sync.Mutex
+	started     bool
+	paused      bool
+	cancelFetch context.CancelFunc // of the fetch under way, or nil
+	concurrency int
+	prefetch    int           // current target
+	pace        time.Duration // how long handlers take, moving average
+	buffer      []*Delivery
+	running     int // workers
+	unsettled   int // settlements under way
+	stats       ConsumerStats
+}
+
+// NewConsumer makes a Consumer; Run starts it.
+func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) *Consumer {
+	for i := len(cfg.Middleware) - 1; i >= 0; i-- {
+		h = cfg.Middleware[i](h)
+	}
+	cfg = cfg.withDefaults()
+	return &Consumer{
+		queue: q, cfg: cfg, handler: h,
+		log:         q.client.cfg.Logger.With("queue", q.name),
+		wake:        make(chan struct{}, 1),
+		concurrency: cfg.Concurrency,
+	}
+}
+
+// Consume is NewConsumer and Run in one.
+func (q *Queue) Consume(ctx context.Context, h Handler, cfg ConsumerConfig) error {
+	return NewConsumer(q, h, cfg).Run(ctx)
+}
+
+// Run consumes until ctx ends or the client is closed, and then stops in
+// order: it fetches no more, lets handlers and prefetched messages finish
+// within SoftStop, gives the rest back, cancels the handlers with ErrStopping,
+// waits HardStop and sends the last settlements. It returns nil, or a
+// *StopError if handlers were still running.
+//
+// A backend that cannot be reached does not end it: it tries again with
+// growing pauses. What cannot get better does, as ErrQueueNotFound or an
+// option that is not valid. Run may be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	client := c.queue.client
+	if err := c.begin(); err != nil {
+		return client.wrap(&Call{Op: "consume", Queue: c.queue.name}, err)
+	}
+	defer client.loops.leave()
+	ctx, cancel := client.untilClose(ctx)
+	defer cancel()
+	c.handlers, c.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer c.interrupt(nil)
+	c.keeper = newKeeper(c.queue, c.cfg.Visibility)
+	defer c.keeper.close()
+
+	err := c.fetchLoop(ctx)
+	return errors.Join(err, c.stop())
+}
+
+// begin checks what Run needs.
+func (c *Consumer) begin() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return invalid("Run was called before")
+	}
+	if !c.queue.client.loops.enter() {
+		return ErrClosed
+	}
+	c.started = true
+	return nil
+}
+
+func (c *Consumer) check() error {
+	client := c.queue.client
+	switch {
+	case c.queue.err != nil:
+		return c.queue.err
+	case c.handler == nil:
+		return invalid("handler is nil")
+	case c.cfg.Concurrency < 0:
+		return invalid("Concurrency %d is negative", c.cfg.Concurrency)
+	case c.cfg.Timeout < 0:
+		return invalid("Timeout %v is negative", c.cfg.Timeout)
+	}
+	if err := checkVisibility(client.caps, c.cfg.Visibility); err != nil {
+		return err
+	}
+	if c.cfg.Groups != nil {
+		if _, err := optional[driver.GroupReceiver](client.provider); err != nil || !client.caps.Groups {
+			return unsupported("ConsumerConfig.Groups")
+		}
+	}
+	if c.cfg.DeadLetter == "" {
+		return nil
+	}
+	if !client.caps.AtomicMove && !client.cfg.AllowDuplicateMoves {
+		return unsupported("ConsumerConfig.DeadLetter without Config.AllowDuplicateMoves")
+	}
+	_, err := client.canonical(c.cfg.DeadLetter)
+	return err
+}
+
+// stop carries out the order of events that Run documents.
+func (c *Consumer) stop() error {
+	idle := func() bool { return c.running == 0 && len(c.buffer) == 0 }
+	if !c.await(c.cfg.SoftStop, idle) {
+		c.mu.Lock()
+		rest := c.buffer
+		c.buffer = nil
+		c.mu.Unlock()
+		c.queue.giveBack(rest)
+		c.interrupt(ErrStopping)
+		c.await(c.cfg.HardStop, idle)
+	}
+	c.await(c.queue.client.cfg.CallTimeout, func() bool { return c.unsettled == 0 })
+	if n := c.Stats().Running; n > 0 {
+		return &StopError{Abandoned: n}
+	}
+	return nil
+}
+
+// stopping reports whether handlers have been told to stop.
+func (c *Consumer) stopping() bool { return c.handlers.Err() != nil }
+
+// await waits up to limit for a condition, which is checked under mu.
+func (c *Consumer) await(limit time.Duration, condition func() bool) bool {
+	timer := time.NewTimer(max(limit, 0))
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		met := condition()
+		c.mu.Unlock()
+		if met {
+			return true
+		}
+		select {
+		case <-c.wake:
+		case <-timer.C:
+			return false
+		}
+	}
+}
+
+// poke tells whoever waits that something has changed.
+func (c *Consumer) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Pause stops fetching. What is already leased is still handled.
+func (c *Consumer) Pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = true
+	if c.cancelFetch != nil {
+		c.cancelFetch()
+	}
+}
+
+// Resume ends Pause.
+func (c *Consumer) Resume() {
+	c.mu.Lock()
+	c.paused = false
+	c.mu.Unlock()
+	c.poke()
+}
+
+// SetConcurrency changes how many handlers run at once. It panics if n < 1;
+// Pause is for none. Running handlers are not interrupted.
+func (c *Consumer) SetConcurrency(n int) {
+	if n < 1 {
+		panic(fmt.Sprintf("mq: SetConcurrency(%d) (use Pause to stop fetching)", n))
+	}
+	c.mu.Lock()
+	c.concurrency = n
+	c.mu.Unlock()
+	c.dispatch()
+	c.poke()
+}
+
+// Stats returns the counters.
+func (c *Consumer) Stats() ConsumerStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Running, s.Buffered = c.running, len(c.buffer)
+	return s
+}

@@ -1,0 +1,72 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"maps"
+)
+
+// Call describes one call for an Interceptor.
+type Call struct {
+	Op       string // "send", "receive", "ack", "nack", "archive", "move", "extend", "ensure", ...
+	Provider string // Provider.Name
+	Queue    string // "" if the operation has none
+
+	// Messages are those of a send. Before next an interceptor may set their
+	// headers; the maps are its own and never nil.
+	Messages []Message
+	// Settlements are those of an ack, nack, archive or move; Receipts those
+	// of an extend.
+	Settlements []Settlement
+	Receipts    []Receipt
+	// Deliveries are what a receive or pop returned, after next.
+	Deliveries []*Delivery
+}
+
+// Interceptor runs around a call, before it is merged with others: with the
+// ctx of its caller, in the caller's goroutine or in one of a Consumer. It
+// calls next once, or not at all to refuse the call, and returns next's error
+// or another one. Interceptors are called concurrently.
+type Interceptor func(ctx context.Context, c *Call, next func(context.Context) error) error
+
+// do runs one operation: refuses it after Close, runs the interceptors around
+// it and makes its error an *Error.
+func (c *Client) do(ctx context.Context, call *Call, op func(context.Context) error) error {
+	if c.closed.Load() {
+		return c.wrap(call, ErrClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return c.wrap(call, err)
+	}
+	if len(c.cfg.Interceptors) > 0 {
+		call.Provider = c.name
+		for i := range call.Messages {
+			if call.Messages[i].Headers = maps.Clone(call.Messages[i].Headers); call.Messages[i].Headers == nil {
+				call.Messages[i].Headers = make(Headers)
+			}
+		}
+		for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
+			intercept, inner := c.cfg.Interceptors[i], op
+			op = func(ctx context.Context) error { return intercept(ctx, call, inner) }
+		}
+	}
+	return c.wrap(call, op(ctx))
+}
+
+// wrap makes an *Error of err unless it is nil or one already.
+func (c *Client) wrap(call *Call, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	e := &Error{Op: call.Op, Queue: call.Queue, Err: err}
+	switch cause := err.(type) {
+	case *providerError:
+		e.Provider, e.Err = c.name, cause.err
+	case *BatchError:
+		e.Provider = c.name
+	}
+	return e
+}

@@ -1,0 +1,154 @@
+package mq
+
+import (
+	"context"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// BrowseOptions ask for one page of Peek or Archived. The zero value asks for
+// the first.
+type BrowseOptions struct {
+	// After is the ID of the last record of the page before.
+	After string
+	// Limit is the length of the page, up to Caps.MaxBatch. Defaults to 100.
+	Limit int
+}
+
+// Pop receives and deletes up to limit messages in one step: at most once. A
+// crash after it loses them, and they need not be settled.
+func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
+	call := &Call{Op: "pop"}
+	err := q.do(ctx, call, func(ctx context.Context) error {
+		popper, err := optional[driver.Popper](q.client.provider)
+		if err != nil {
+			return err
+		}
+		if limit, err = checkLimit(q.client.caps, "limit", limit, 1); err != nil {
+			return err
+		}
+		var ds []driver.Delivery
+		err = try(ctx, func(ctx context.Context) (err error) {
+			ds, err = popper.Pop(ctx, q.name, limit)
+			return err
+		})
+		for _, d := range ds {
+			call.Deliveries = append(call.Deliveries, &Delivery{Delivery: d, queue: q, lease: lease{settled: true}})
+		}
+		return err
+	})
+	return call.Deliveries, err
+}
+
+// Peek shows messages, oldest first and whatever their state, without leasing
+// them.
+func (q *Queue) Peek(ctx context.Context, o BrowseOptions) ([]Record, error) {
+	return q.browse(ctx, "peek", o, false)
+}
+
+// Archived shows the queue's archive, oldest message first.
+func (q *Queue) Archived(ctx context.Context, o BrowseOptions) ([]Record, error) {
+	return q.browse(ctx, "archived", o, true)
+}
+
+func (q *Queue) browse(ctx context.Context, op string, o BrowseOptions, archive bool) (rs []Record, err error) {
+	err = q.do(ctx, &Call{Op: op}, func(ctx context.Context) error {
+		browser, err := optional[driver.Browser](q.client.provider)
+		if err != nil {
+			return err
+		}
+		limit, err := checkLimit(q.client.caps, "Limit", o.Limit, min(100, q.client.caps.BatchLimit()))
+		if err != nil {
+			return err
+		}
+		return try(ctx, func(ctx context.Context) (err error) {
+			rs, err = browser.Browse(ctx, q.name, driver.BrowseRequest{Archive: archive, After: o.After, Limit: limit})
+			return err
+		})
+	})
+	return rs, err
+}
+
+// Purge removes every message of the queue, leased and delayed ones included,
+// and returns how many. The archive is left alone.
+func (q *Queue) Purge(ctx context.Context) (n int64, err error) {
+	err = q.do(ctx, &Call{Op: "purge"}, func(ctx context.Context) error {
+		m, err := optional[driver.QueueManager](q.client.provider)
+		if err != nil {
+			return err
+		}
+		return try(ctx, func(ctx context.Context) (err error) {
+			n, err = m.PurgeQueue(ctx, q.name)
+			return err
+		})
+	})
+	return n, err
+}
+
+// Stats counts the queue's messages. Figures the provider cannot tell are -1.
+func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
+	err = q.do(ctx, &Call{Op: "stats"}, func(ctx context.Context) error {
+		return try(ctx, func(ctx context.Context) (err error) {
+			s, err = q.client.provider.Stats(ctx, q.name)
+			return err
+		})
+	})
+	return s, err
+}
+
+// RedriveOptions choose what Redrive returns to the queue.
+type RedriveOptions struct {
+	// IDs are the records to redrive; nil means the oldest ones.
+	IDs []string
+	// Limit is the most that is redriven. Defaults to the number of IDs, or
+	// to Caps.MaxBatch without any.
+	Limit int
+}
+
+// Redrive moves archived messages back to the queue as new messages, visible
+// at once, and returns how many.
+func (q *Queue) Redrive(ctx context.Context, o RedriveOptions) (n int64, err error) {
+	err = q.do(ctx, &Call{Op: "redrive"}, func(ctx context.Context) error {
+		a, err := optional[driver.Archivist](q.client.provider)
+		if err != nil {
+			return err
+		}
+		limit := o.Limit
+		switch {
+		case limit < 0:
+			return invalid("Limit %d is negative", limit)
+		case limit == 0 && o.IDs != nil:
+			limit = len(o.IDs)
+		case limit == 0:
+			limit = q.client.caps.BatchLimit()
+		}
+		if o.IDs != nil && len(o.IDs) == 0 {
+			return nil
+		}
+		return try(ctx, func(ctx context.Context) (err error) {
+			n, err = a.Redrive(ctx, q.name, o.IDs, limit)
+			return err
+		})
+	})
+	return n, err
+}
+
+// PurgeArchive deletes what has been in the archive for olderThan or longer, 0
+// meaning all, and returns how many.
+func (q *Queue) PurgeArchive(ctx context.Context, olderThan time.Duration) (n int64, err error) {
+	err = q.do(ctx, &Call{Op: "purge archive"}, func(ctx context.Context) error {
+		a, err := optional[driver.Archivist](q.client.provider)
+		if err != nil {
+			return err
+		}
+		if olderThan < 0 {
+			return invalid("olderThan %v is negative", olderThan)
+		}
+		return try(ctx, func(ctx context.Context) (err error) {
+			n, err = a.PurgeArchive(ctx, q.name, olderThan)
+			return err
+		})
+	})
+	return n, err
+}

@@ -1,0 +1,272 @@
+// Package mq is to message queues what database/sql is to databases: one
+// small API, and drivers that are blank-imported and chosen by DSN.
+//
+//	import (
+//		"github.com/portmq/mq"
+//		_ "github.com/portmq/mq/drivers/mem"
+//	)
+//
+//	c, err := mq.Open("mem://")
+//	q, err := c.EnsureQueue(ctx, "orders", mq.QueueOptions{})
+//	_, err = q.Send(ctx, &mq.Message{Body: []byte(`{"id":1}`)})
+//
+//	ds, err := q.Receive(ctx, mq.ReceiveOptions{Wait: time.Second})
+//	fmt.Println(string(ds[0].Body))
+//	err = ds[0].Ack(ctx)
+//
+// # Ideas
+//
+// A message that is received is leased: nobody else gets it until its
+// visibility timeout ends. Whoever holds the lease settles it: Ack deletes the
+// message, Nack gives it back, Archive sets it aside, Extend prolongs the
+// lease. A message that is not settled in time is delivered again, so delivery
+// is at least once. A receipt names one lease: a worker whose time ran out
+// cannot touch a message that another worker holds by now.
+//
+// [Consumer] does all this for a handler: it fetches, keeps leases alive,
+// settles by the handler's error, retries with backoff, dead-letters what
+// cannot be processed and stops cleanly. [Of] adds types.
+//
+// # Errors
+//
+// Every method returns an [*Error] with one of the sentinels of this package
+// or the provider's own error inside, for errors.Is and errors.As. What a
+// provider cannot do answers [ErrNotSupported]; nothing degrades silently.
+package mq
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Provider is one open backend, as a driver makes it.
+type Provider = driver.Provider
+
+// Config configures a Client. The zero value is the default.
+type Config struct {
+	// Logger gets reconnects, lost leases, dead letters and the like; never a
+	// body or a password. Defaults to slog.Default().
+	Logger *slog.Logger
+
+	// Interceptors run around each call, the first one outermost.
+	Interceptors []Interceptor
+
+	// Codec encodes typed payloads. Defaults to JSON.
+	Codec Codec
+
+	// CallTimeout bounds what mq does on its own: merged calls, heartbeats,
+	// the settlements of a Consumer. A call with a context of its own obeys
+	// that. Defaults to 30 seconds.
+	CallTimeout time.Duration
+
+	// AllowDuplicateMoves lets Move, and a Consumer's DeadLetter queue, copy
+	// the message and then delete it where the provider cannot move it in one
+	// step: a crash between the two leaves it in both queues. Otherwise such
+	// a move is ErrNotSupported.
+	AllowDuplicateMoves bool
+}
+
+// Client is an open provider. It is safe for concurrent use and is meant to
+// live as long as the program.
+type Client struct {
+	provider Provider
+	name     string
+	caps     driver.Caps
+	cfg      Config
+
+	mu    sync.Mutex
+	lanes map[string]*lanes // by canonical queue name
+
+	// base ends when Close begins, which stops consumers and iterators.
+	base   context.Context
+	cancel context.CancelFunc
+	closed atomic.Bool
+	loops  tracker // consumers and iterators
+	tasks  tracker // flights and other goroutines on behalf of calls
+}
+
+// Open opens the provider that dsn names: its scheme is the driver, the rest
+// is the driver's. It does no I/O; Ping does.
+func Open(dsn string) (*Client, error) { return OpenConfig(dsn, Config{}) }
+
+// OpenConfig is Open with a Config.
+func OpenConfig(dsn string, cfg Config) (*Client, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	p, err := openProvider(dsn, driver.Env{Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return New(p, cfg), nil
+}
+
+// New makes a Client of a provider that was opened past the registry, as with
+// pgmq.FromDB. It panics if p is nil or cfg is not valid. The Client owns p
+// and closes it.
+func New(p Provider, cfg Config) *Client {
+	if p == nil {
+		panic("mq: New provider is nil")
+	}
+	if err := cfg.validate(); err != nil {
+		panic(err)
+	}
+	c := &Client{
+		provider: p,
+		name:     p.Name(),
+		caps:     p.Caps(),
+		cfg:      cfg.withDefaults(),
+		lanes:    make(map[string]*lanes),
+	}
+	c.base, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+func (cfg Config) validate() error {
+	if cfg.CallTimeout < 0 {
+		return &Error{Op: "open", Err: invalid("CallTimeout %v is negative", cfg.CallTimeout)}
+	}
+	return nil
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = JSON
+	}
+	if cfg.CallTimeout == 0 {
+		cfg.CallTimeout = 30 * time.Second
+	}
+	return cfg
+}
+
+// Provider returns the provider, for what mq does not offer. To call it
+// directly bypasses validation, retries and interceptors.
+func (c *Client) Provider() Provider { return c.provider }
+
+// Caps returns what the provider can do.
+func (c *Client) Caps() driver.Caps { return c.caps }
+
+// Queue returns a handle on a queue. It does no I/O and does not fail: a name
+// that is not valid shows in the first call. Handles are cheap, and all
+// handles of one queue share its batching.
+func (c *Client) Queue(name string) *Queue {
+	canonical, err := c.canonical(name)
+	if err != nil {
+		return &Queue{client: c, name: name, err: err}
+	}
+	return &Queue{client: c, name: canonical, lanes: c.lanesOf(canonical)}
+}
+
+// EnsureQueue creates a queue if it is not there and returns its handle. It is
+// idempotent. Unless o.AnyName is set the name must be portable to every
+// provider: 1 to 47 letters, digits and underscores, no digit in front.
+func (c *Client) EnsureQueue(ctx context.Context, name string, o QueueOptions) (*Queue, error) {
+	q := c.Queue(name)
+	if q.err == nil && !o.AnyName && !portable(name) {
+		q.err = invalid("queue name %.64q is not portable: use 1 to 47 letters, digits and underscores, no digit in front, or set QueueOptions.AnyName", name)
+	}
+	err := q.do(ctx, &Call{Op: "ensure"}, func(ctx context.Context) error {
+		return c.provider.EnsureQueue(ctx, q.name, o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// DropQueue removes a queue, its messages and its archive. It is no error if
+// there is no such queue.
+func (c *Client) DropQueue(ctx context.Context, name string) error {
+	q := c.Queue(name)
+	return q.do(ctx, &Call{Op: "drop"}, func(ctx context.Context) error {
+		m, err := optional[driver.QueueManager](c.provider)
+		if err != nil {
+			return err
+		}
+		return m.DropQueue(ctx, q.name)
+	})
+}
+
+// Queues returns the names of all queues, sorted.
+func (c *Client) Queues(ctx context.Context) (names []string, err error) {
+	err = c.do(ctx, &Call{Op: "list"}, func(ctx context.Context) error {
+		m, err := optional[driver.QueueManager](c.provider)
+		if err != nil {
+			return err
+		}
+		names, err = m.ListQueues(ctx)
+		return err
+	})
+	return names, err
+}
+
+// Ping checks that the backend can be reached and used.
+func (c *Client) Ping(ctx context.Context) error {
+	return c.do(ctx, &Call{Op: "ping"}, c.provider.Ping)
+}
+
+// Verification is the result of Client.Verify.
+type Verification struct {
+	Healthy []string
+	Missing []string         // there is no such queue
+	Failed  map[string]error // could not be told, and why
+}
+
+// Err returns nil if every queue is healthy, and else what is wrong.
+func (v Verification) Err() error {
+	var errs []error
+	for _, name := range v.Missing {
+		errs = append(errs, &Error{Op: "verify", Queue: name, Err: ErrQueueNotFound})
+	}
+	for _, err := range v.Failed {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Verify looks whether queues are there, for a program that wants to fail at
+// its start rather than at its first message.
+func (c *Client) Verify(ctx context.Context, names ...string) Verification {
+	var v Verification
+	for _, name := range names {
+		switch _, err := c.Queue(name).Stats(ctx); {
+		case err == nil:
+			v.Healthy = append(v.Healthy, name)
+		case errors.Is(err, ErrQueueNotFound):
+			v.Missing = append(v.Missing, name)
+		default:
+			if v.Failed == nil {
+				v.Failed = make(map[string]error)
+			}
+			v.Failed[name] = err
+		}
+	}
+	return v
+}
+
+// Close stops the client's consumers and iterators as if their contexts had
+// ended, waits for them and for every call under way, and closes the provider.
+// A handler must not call it: it would wait for itself. A second Close returns
+// nil.
+func (c *Client) Close() error {
+	c.cancel()
+	c.loops.close()
+	if c.closed.Swap(true) {
+		return nil
+	}
+	c.tasks.close()
+	if err := c.provider.Close(); err != nil {
+		return &Error{Op: "close", Provider: c.name, Err: err}
+	}
+	return nil
+}

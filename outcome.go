@@ -1,0 +1,139 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Handler processes one delivery at a time per goroutine. What it returns
+// decides what becomes of the message:
+//
+//   - nil: ack.
+//   - an error made by Retry: nack with that delay.
+//   - an error made by Reject, or a *DecodeError: dead letter.
+//   - any other error, or a panic: nack with the Consumer's Backoff.
+//
+// The outcomes are found with errors.As, so they may be wrapped. A delivery
+// that the handler has settled itself is left alone. Once a message has been
+// read MaxReads times an error of any kind makes it a dead letter.
+//
+// ctx ends with the cause ErrStaleReceipt when the lease is lost, with
+// ErrStopping when the Consumer stops and SoftStop is over, and with
+// context.DeadlineExceeded after ConsumerConfig.Timeout.
+type Handler interface {
+	Handle(ctx context.Context, d *Delivery) error
+}
+
+// HandlerFunc makes a Handler of a function.
+type HandlerFunc func(ctx context.Context, d *Delivery) error
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, d *Delivery) error { return f(ctx, d) }
+
+// Middleware wraps a Handler.
+type Middleware func(Handler) Handler
+
+type retryError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryError) Error() string { return text(e.err, "retry") }
+func (e *retryError) Unwrap() error { return e.err }
+
+// Retry makes an error that lets the message come back after the given time
+// instead of the Consumer's Backoff. err may be nil.
+func Retry(after time.Duration, err error) error { return &retryError{max(after, 0), err} }
+
+type rejectError struct{ err error }
+
+func (e *rejectError) Error() string { return text(e.err, "rejected") }
+func (e *rejectError) Unwrap() error { return e.err }
+
+// Reject makes an error that dead-letters the message now, with err's text as
+// the reason. err may be nil.
+func Reject(err error) error { return &rejectError{err} }
+
+func text(err error, none string) string {
+	if err == nil {
+		return none
+	}
+	return err.Error()
+}
+
+// Backoff returns how long a message that failed waits before it is delivered
+// again. readCount counts its deliveries so far, 1 after the first.
+type Backoff func(readCount int) time.Duration
+
+// Exponential doubles the pause from base on, up to limit, and varies it by a
+// fifth either way, so that messages that failed together do not come back
+// together.
+func Exponential(base, limit time.Duration) Backoff {
+	return func(readCount int) time.Duration {
+		d := base
+		for i := 1; i < readCount && d < limit; i++ {
+			d *= 2
+		}
+		d = min(d, limit)
+		if d < 5 {
+			return max(d, 0)
+		}
+		return d - d/5 + rand.N(2*d/5)
+	}
+}
+
+// outcome is what becomes of a delivery after its handler.
+type outcome struct {
+	op     driver.Op
+	delay  time.Duration
+	reason string
+}
+
+// decide turns a handler's result into an outcome.
+func (c *Consumer) decide(d *Delivery, err error) outcome {
+	retry, reject, decode := (*retryError)(nil), (*rejectError)(nil), (*DecodeError)(nil)
+	switch {
+	case err == nil:
+		return outcome{op: OpAck}
+	case errors.As(err, &reject), errors.As(err, &decode):
+		return c.deadLetter(err.Error())
+	case c.stopping() && !errors.As(err, &retry):
+		// Interrupted is not failed: the message goes to the next worker.
+		return outcome{op: OpNack}
+	case c.exhausted(d.ReadCount + 1):
+		return c.deadLetter(fmt.Sprintf("read %d times, the limit is %d: %v", d.ReadCount, c.cfg.MaxReads, err))
+	case errors.As(err, &retry):
+		return outcome{op: OpNack, delay: c.possibleDelay(retry.after)}
+	}
+	return outcome{op: OpNack, delay: c.possibleDelay(c.cfg.Backoff(d.ReadCount))}
+}
+
+// exhausted reports whether a message that is read for the nth time is over
+// the limit.
+func (c *Consumer) exhausted(n int) bool { return c.cfg.MaxReads > 0 && n > c.cfg.MaxReads }
+
+func (c *Consumer) deadLetter(reason string) outcome {
+	reason = validText(reason)
+	if c.cfg.DeadLetter == "" {
+		return outcome{op: OpArchive, reason: reason}
+	}
+	return outcome{op: OpMove, reason: reason}
+}
+
+// possibleDelay fits a delay to what the provider can do: never longer than
+// its limit, and the visibility timeout where it has no delays.
+func (c *Consumer) possibleDelay(d time.Duration) time.Duration {
+	caps := c.queue.client.caps
+	switch {
+	case d > 0 && !caps.Delay:
+		return AtTimeout
+	case caps.MaxDelay > 0:
+		return min(d, caps.MaxDelay)
+	}
+	return max(d, 0)
+}

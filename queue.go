@@ -1,0 +1,160 @@
+package mq
+
+import (
+	"context"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Queue is a handle on one queue. It is safe for concurrent use.
+type Queue struct {
+	client *Client
+	name   string // canonical
+	lanes  *lanes
+	err    error // the name is not valid
+}
+
+// ReceiveOptions say how much to receive. The zero value is the default.
+type ReceiveOptions struct {
+	// Max is the most that is received, up to Caps.MaxBatch. Defaults to 1;
+	// for Messages to 10.
+	Max int
+	// Visibility is how long the messages stay leased unless extended.
+	// Defaults to 30 seconds.
+	Visibility time.Duration
+	// Wait is how long to wait if there is no message. 0 means not at all;
+	// Forever means until ctx ends.
+	Wait time.Duration
+}
+
+// defaultVisibility is a compromise: a crashed worker's messages come back
+// soon, and heartbeats are rare.
+const defaultVisibility = 30 * time.Second
+
+// Name returns the queue's canonical name.
+func (q *Queue) Name() string { return q.name }
+
+// Client returns the client the handle belongs to.
+func (q *Queue) Client() *Client { return q.client }
+
+// do is Client.do for an operation on this queue.
+func (q *Queue) do(ctx context.Context, call *Call, op func(context.Context) error) error {
+	call.Queue = q.name
+	if q.err != nil {
+		return q.client.wrap(call, q.err)
+	}
+	return q.client.do(ctx, call, op)
+}
+
+// Send stores msgs and returns their ids, in order. When it returns nil they
+// are stored. Concurrent sends are merged into few calls of the provider, at
+// no cost for a lone one; a batch above the provider's limit is sent in parts.
+//
+// If only some of several messages were stored the error contains a
+// *BatchError, and ids holds "" for those that were not. On ErrUnavailable
+// the messages may or may not have been stored. The messages may be reused
+// after the call.
+func (q *Queue) Send(ctx context.Context, msgs ...*Message) (ids []string, err error) {
+	call := &Call{Op: "send"}
+	if call.Messages, err = checkMessages(q.client.caps, msgs); err != nil {
+		return nil, q.do(ctx, call, func(context.Context) error { return err })
+	}
+	err = q.do(ctx, call, func(ctx context.Context) (err error) {
+		ids, err = q.lanes.send.do(ctx, call.Messages)
+		return err
+	})
+	return ids, err
+}
+
+// Receive leases up to o.Max messages. None and no error means that there was
+// nothing within o.Wait. Each message must be settled before its visibility
+// timeout ends; Receive does not keep the leases alive, as Messages and a
+// Consumer do.
+func (q *Queue) Receive(ctx context.Context, o ReceiveOptions) ([]*Delivery, error) {
+	req, err := q.request(o, 1)
+	return q.receive(ctx, "receive", req, err, func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+		return q.client.provider.Receive(ctx, q.name, r)
+	})
+}
+
+// request validates o.
+func (q *Queue) request(o ReceiveOptions, defaultMax int) (r driver.ReceiveRequest, err error) {
+	caps := q.client.caps
+	if r.Max, err = checkLimit(caps, "Max", o.Max, min(defaultMax, caps.BatchLimit())); err != nil {
+		return r, err
+	}
+	r.Visibility = o.Visibility
+	if r.Visibility == 0 {
+		r.Visibility = defaultVisibility
+	}
+	if err = checkVisibility(caps, r.Visibility); err != nil {
+		return r, err
+	}
+	if r.Wait = o.Wait; r.Wait < 0 {
+		return r, invalid("Wait %v is negative", o.Wait)
+	}
+	return r, nil
+}
+
+// fetch is a way to lease messages.
+type fetch func(context.Context, driver.ReceiveRequest) ([]driver.Delivery, error)
+
+// receive runs one receiving operation, whose arguments had the error bad.
+func (q *Queue) receive(ctx context.Context, op string, r driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
+	call := &Call{Op: op}
+	err := q.do(ctx, call, func(ctx context.Context) error {
+		if bad != nil {
+			return bad
+		}
+		ds, err := q.poll(ctx, r, f)
+		call.Deliveries = ds
+		return err
+	})
+	return call.Deliveries, err
+}
+
+// The pauses of poll between two calls of a provider that does not wait.
+const minPause, maxPause = 10 * time.Millisecond, time.Second
+
+// poll calls f until there is something, r.Wait is over or ctx ends.
+func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*Delivery, error) {
+	wait, pause := r.Wait, minPause
+	for begin := time.Now(); ; {
+		start := time.Now()
+		r.Wait = max(0, wait-start.Sub(begin))
+		var ds []driver.Delivery
+		err := try(ctx, func(ctx context.Context) (err error) {
+			ds, err = f(ctx, r)
+			return err
+		})
+		if len(ds) > 0 {
+			return q.deliveries(ds, start, r.Visibility), nil
+		}
+		left := wait - time.Since(begin)
+		if err != nil || left <= 0 {
+			return nil, err
+		}
+		if time.Since(start) >= pause { // it did wait
+			pause = minPause
+			continue
+		}
+		if err := sleep(ctx, min(jitter(pause), left)); err != nil {
+			return nil, err
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// deliveries wraps what a call that began at start has leased.
+func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, visibility time.Duration) []*Delivery {
+	// The leases began between start and now. A call that waited began them
+	// near its end, so that only a part of the call is taken off.
+	now := time.Now()
+	deadline := now.Add(visibility - min(now.Sub(start), visibility/10))
+	out := make([]*Delivery, len(ds))
+	for i := range ds {
+		out[i] = &Delivery{Delivery: ds[i], queue: q, lease: lease{deadline: deadline}}
+	}
+	return out
+}

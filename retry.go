@@ -1,0 +1,84 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// providerError marks an error that the provider returned, for wrap.
+type providerError struct{ err error }
+
+func (e *providerError) Error() string { return e.err.Error() }
+func (e *providerError) Unwrap() error { return e.err }
+
+// retryPauses are the pauses before a call that certainly was not applied is
+// made again: long enough for a failover of the connection, not of the server.
+var retryPauses = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond}
+
+// try calls the provider, and calls it again while it answers ErrBadConn.
+func try(ctx context.Context, call func(context.Context) error) error {
+	err := call(ctx)
+	for _, pause := range retryPauses {
+		if err == nil || !notApplied(err) || sleep(ctx, jitter(pause)) != nil {
+			break
+		}
+		err = call(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	return &providerError{err}
+}
+
+// notApplied reports whether err is ErrBadConn for the whole call.
+func notApplied(err error) bool {
+	batch := (*BatchError)(nil)
+	return errors.Is(err, ErrBadConn) && !errors.As(err, &batch)
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// jitter returns between three and five quarters of d, so that clients do not
+// act in step.
+func jitter(d time.Duration) time.Duration {
+	if d < 4 {
+		return d
+	}
+	return d - d/4 + rand.N(d/2)
+}
+
+// optional finds an optional interface of a provider.
+func optional[T any](p Provider) (T, error) {
+	if v, ok := p.(T); ok {
+		return v, nil
+	}
+	var none T
+	return none, ErrNotSupported
+}
+
+// definite reports whether err, of a whole call, says that the backend was
+// there and refused.
+func definite(err error) bool {
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadConn) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// theirs marks err as the provider's.
+func theirs(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &providerError{err}
+}

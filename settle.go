@@ -1,0 +1,178 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Ack says that the message is done: it is deleted. When it returns nil that
+// is certain.
+func (d *Delivery) Ack(ctx context.Context) error {
+	return d.settle(ctx, Settlement{Op: OpAck})
+}
+
+// Nack gives the message back, visible after delay: 0 means at once,
+// AtTimeout leaves it to the visibility timeout, without any I/O.
+func (d *Delivery) Nack(ctx context.Context, delay time.Duration) error {
+	return d.settle(ctx, Settlement{Op: OpNack, Delay: delay})
+}
+
+// Archive sets the message aside in the queue's archive, with a reason. It is
+// where dead letters go; Queue.Archived lists and Queue.Redrive returns them.
+func (d *Delivery) Archive(ctx context.Context, reason string) error {
+	return d.settle(ctx, Settlement{Op: OpArchive, Reason: reason})
+}
+
+// Move makes a new message of this one in another queue, with headers that
+// tell the reason and the origin, and deletes this one. Where the provider
+// cannot do that in one step it is ErrNotSupported, or see
+// Config.AllowDuplicateMoves.
+func (d *Delivery) Move(ctx context.Context, queue, reason string) error {
+	return d.settle(ctx, Settlement{Op: OpMove, To: queue, Reason: reason})
+}
+
+// Extend makes the lease end visibility from now.
+func (d *Delivery) Extend(ctx context.Context, visibility time.Duration) error {
+	q, err := d.from()
+	if err != nil {
+		return err
+	}
+	call := &Call{Op: "extend", Receipts: []Receipt{d.Receipt}}
+	return q.do(ctx, call, func(ctx context.Context) error {
+		if err := checkVisibility(q.client.caps, visibility); err != nil {
+			return err
+		}
+		if !d.lease.beginExtend() {
+			return ErrStaleReceipt
+		}
+		start := time.Now()
+		_, err := q.lanes.extend.do(ctx, []extension{{d.Receipt, visibility}})
+		d.lease.endExtend(err, start.Add(visibility))
+		return err
+	})
+}
+
+// from returns the queue, which a Delivery made by hand does not have.
+func (d *Delivery) from() (*Queue, error) {
+	if d.queue == nil {
+		return nil, &Error{Op: "settle", Err: invalid("the Delivery was not received from a queue")}
+	}
+	return d.queue, nil
+}
+
+func (d *Delivery) settle(ctx context.Context, s Settlement) error {
+	q, err := d.from()
+	if err != nil {
+		return err
+	}
+	s.Receipt = d.Receipt
+	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
+	return q.do(ctx, call, func(ctx context.Context) error {
+		op, err := q.settler(d, s)
+		if err != nil {
+			return err
+		}
+		if err := d.lease.beginSettle(ctx); err != nil {
+			return err
+		}
+		err = op(ctx)
+		d.lease.endSettle(err)
+		return err
+	})
+}
+
+// settler validates s and returns the way to carry it out.
+func (q *Queue) settler(d *Delivery, s Settlement) (func(context.Context) error, error) {
+	if s.Op == OpMove {
+		to, err := q.client.canonical(s.To)
+		if err != nil {
+			return nil, err
+		}
+		s.To = to
+		if !q.client.caps.AtomicMove && q.client.cfg.AllowDuplicateMoves {
+			return func(ctx context.Context) error { return q.copyAndAck(ctx, d, s) }, nil
+		}
+	}
+	if err := checkSettlement(q.client.caps, s); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return q.carryOut(ctx, s) }, nil
+}
+
+// carryOut settles by receipt.
+func (q *Queue) carryOut(ctx context.Context, s Settlement) error {
+	if s.Op == OpNack && s.Delay == AtTimeout {
+		return nil
+	}
+	_, err := q.lanes.settle.do(ctx, []Settlement{s})
+	return err
+}
+
+// copyAndAck moves d in two steps: in between the message is in both queues.
+func (q *Queue) copyAndAck(ctx context.Context, d *Delivery, s Settlement) error {
+	m := d.Message
+	if q.client.caps.Headers {
+		m.Headers = maps.Clone(m.Headers)
+		if m.Headers == nil {
+			m.Headers = make(Headers)
+		}
+		m.Headers[driver.HeaderReason] = s.Reason
+		m.Headers[driver.HeaderOrigin] = q.name + "/" + d.ID
+	}
+	if _, err := q.client.Queue(s.To).Send(ctx, &m); err != nil {
+		return err
+	}
+	return q.carryOut(ctx, Settlement{Receipt: s.Receipt, Op: OpAck})
+}
+
+// Settle ends leases by receipt, in this process or another one: the provider
+// must have Caps.PortableReceipts for the latter. If only some of several
+// settlements took effect the error contains a *BatchError. Deliveries of this
+// process are better settled by their own methods, which keep them from
+// settling twice.
+func (q *Queue) Settle(ctx context.Context, settlements ...Settlement) error {
+	call := &Call{Op: "settle", Settlements: settlements}
+	return q.do(ctx, call, func(ctx context.Context) error {
+		todo := slices.Clone(settlements)
+		for i, s := range todo {
+			if s.Op == OpMove && q.client.caps.AtomicMove {
+				to, err := q.client.canonical(s.To)
+				if err != nil {
+					return err
+				}
+				todo[i].To = to
+			}
+			if err := checkSettlement(q.client.caps, s); err != nil {
+				return err
+			}
+		}
+		_, err := q.lanes.settle.do(ctx, todo)
+		return err
+	})
+}
+
+// Extend makes leases end visibility from now, by receipt.
+func (q *Queue) Extend(ctx context.Context, visibility time.Duration, receipts ...Receipt) error {
+	call := &Call{Op: "extend", Receipts: receipts}
+	return q.do(ctx, call, func(ctx context.Context) error {
+		if err := checkVisibility(q.client.caps, visibility); err != nil {
+			return err
+		}
+		es := make([]extension, len(receipts))
+		for i, r := range receipts {
+			es[i] = extension{r, visibility}
+		}
+		_, err := q.lanes.extend.do(ctx, es)
+		return err
+	})
+}
+
+// isLost reports whether err says that the lease is over for good.
+func isLost(err error) bool {
+	return errors.Is(err, ErrStaleReceipt) || errors.Is(err, ErrInvalidReceipt)
+}

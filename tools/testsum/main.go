@@ -1,0 +1,249 @@
+// Command testsum runs the tests of one or more modules and says what came
+// of it in one line.
+//
+//	testsum [-skips file] [-args "go test flags"] dir...
+//
+// It prints a line for each package and the whole output of each test that
+// failed. It exits with 1 if a test or a build failed, if a test was skipped
+// that the skips file does not allow, or if no test ran.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+)
+
+func main() {
+	skips := flag.String("skips", "", "file of regular expressions, one a line, of the tests that may be skipped")
+	args := flag.String("args", "", "further arguments of go test")
+	flag.Parse()
+
+	s := newSummary(os.Stdout)
+	if err := run(s, *skips, *args, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		os.Exit(1)
+	}
+	if !s.close() {
+		os.Exit(1)
+	}
+}
+
+func run(s *summary, skips, args string, dirs []string) error {
+	if skips != "" {
+		text, err := os.ReadFile(skips)
+		if err != nil {
+			return err
+		}
+		if err := s.allow(string(text)); err != nil {
+			return err
+		}
+	}
+	for _, dir := range dirs {
+		if err := test(s, dir, strings.Fields(args)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// test runs the tests of the module in dir.
+func test(s *summary, dir string, args []string) error {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, append(args, "./...")...)...)
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	failed := s.failed
+	if err := s.read(out); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	// go test can fail without an event, for one if the module does not load.
+	if err := cmd.Wait(); err != nil && s.failed == failed {
+		return fmt.Errorf("go test in %s: %w", dir, err)
+	}
+	return nil
+}
+
+// event is one line of go test -json.
+type event struct {
+	Action, Package, Test, Output, ImportPath string
+}
+
+func (e event) name() string {
+	if e.Test == "" {
+		return e.Package
+	}
+	return e.Package + "." + e.Test
+}
+
+type summary struct {
+	w                       io.Writer
+	allowed                 []*regexp.Regexp
+	passed, failed, skipped int
+	unexpected              []string
+	output                  map[string]*strings.Builder // of what has not ended yet
+	running                 map[string]bool
+	parents                 map[string]bool // tests that have subtests
+	broken                  map[string]bool // packages and tests in which a failure is counted
+}
+
+func newSummary(w io.Writer) *summary {
+	return &summary{
+		w:       w,
+		output:  map[string]*strings.Builder{},
+		running: map[string]bool{},
+		parents: map[string]bool{},
+		broken:  map[string]bool{},
+	}
+}
+
+// allow reads the skips file. Blank lines, and what follows a #, are comments.
+func (s *summary) allow(text string) error {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		re, err := regexp.Compile("^(?:" + line + ")$")
+		if err != nil {
+			return err
+		}
+		s.allowed = append(s.allowed, re)
+	}
+	return nil
+}
+
+func (s *summary) read(r io.Reader) error {
+	dec := json.NewDecoder(r)
+	for {
+		var e event
+		if err := dec.Decode(&e); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		s.event(e)
+	}
+}
+
+func (s *summary) event(e event) {
+	switch e.Action {
+	case "build-output":
+		fmt.Fprint(s.w, e.Output)
+	case "run":
+		s.running[e.name()] = true
+	case "output":
+		if e.Test == "" {
+			s.packageOutput(e)
+			return
+		}
+		b := s.output[e.name()]
+		if b == nil {
+			b = new(strings.Builder)
+			s.output[e.name()] = b
+		}
+		b.WriteString(e.Output)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			s.endPackage(e)
+		} else {
+			s.endTest(e)
+		}
+	}
+}
+
+// packageOutput passes on what a package prints outside its tests, without
+// the lines that say no more than the package line.
+func (s *summary) packageOutput(e event) {
+	switch e.Output {
+	case "PASS\n", "FAIL\n", "testing: warning: no tests to run\n":
+	default:
+		fmt.Fprint(s.w, e.Output)
+	}
+}
+
+// endTest counts a test. One that has subtests counts only if it failed or
+// was skipped by itself.
+func (s *summary) endTest(e event) {
+	name := e.name()
+	switch {
+	case e.Action == "pass" && !s.parents[name]:
+		s.passed++
+	case e.Action == "skip":
+		s.skip(name)
+	case e.Action == "fail":
+		if !s.broken[name] {
+			s.failed++
+		}
+		s.broken[e.Package] = true
+		s.print(name)
+	}
+	for i, r := range e.Test {
+		if r == '/' {
+			parent := e.Package + "." + e.Test[:i]
+			s.parents[parent] = true
+			s.broken[parent] = s.broken[parent] || e.Action == "fail"
+		}
+	}
+	delete(s.output, name)
+	delete(s.running, name)
+}
+
+func (s *summary) skip(name string) {
+	s.skipped++
+	for _, re := range s.allowed {
+		if re.MatchString(name) {
+			return
+		}
+	}
+	s.unexpected = append(s.unexpected, name)
+	s.print(name)
+}
+
+// endPackage counts a failure that no test showed: one in the build or in
+// TestMain, or a crash in the middle of a test.
+func (s *summary) endPackage(e event) {
+	if e.Action != "fail" {
+		return
+	}
+	for name := range s.running {
+		if strings.HasPrefix(name, e.Package+".") {
+			s.print(name)
+			delete(s.running, name)
+			delete(s.output, name)
+		}
+	}
+	if !s.broken[e.Package] {
+		s.failed++
+	}
+}
+
+func (s *summary) print(name string) {
+	fmt.Fprintf(s.w, "%s\n", name)
+	if b := s.output[name]; b != nil {
+		fmt.Fprint(s.w, b.String())
+	}
+}
+
+// close prints the totals and reports whether all is well.
+func (s *summary) close() bool {
+	for _, name := range s.unexpected {
+		fmt.Fprintf(s.w, "skipped, and not allowed to be: %s\n", name)
+	}
+	if s.passed == 0 {
+		fmt.Fprintln(s.w, "no test ran")
+	}
+	fmt.Fprintf(s.w, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
+	return s.failed == 0 && len(s.unexpected) == 0 && s.passed > 0
+}

@@ -1,0 +1,123 @@
+package mq
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// TxQueue sends and settles inside a transaction of the caller: what it does
+// takes effect when the caller commits, or not at all. Each call is one
+// statement, made at once: nothing is merged, retried or waited for. After any
+// error the transaction must be rolled back.
+//
+// A TxQueue is used by one goroutine at a time, as its transaction is, and
+// needs no closing.
+type TxQueue struct {
+	queue *Queue
+	tx    driver.TxProvider
+}
+
+// Tx returns a view of the queue that works inside tx, which must be on the
+// provider's own database. Effects that happen exactly once come from a
+// delivery that was received outside, and whose effects and AckTx are inside
+// one transaction.
+func (q *Queue) Tx(tx SQLTx) (*TxQueue, error) {
+	var t driver.TxProvider
+	err := q.do(context.Background(), &Call{Op: "begin"}, func(context.Context) error {
+		if tx == nil {
+			return invalid("tx is nil")
+		}
+		transactor, err := optional[driver.Transactor](q.client.provider)
+		if err != nil {
+			return err
+		}
+		t, err = transactor.Tx(tx)
+		return theirs(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &TxQueue{queue: q, tx: t}, nil
+}
+
+// Send stores msgs when the transaction commits. The ids are those that they
+// will have.
+func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) (ids []string, err error) {
+	q := t.queue
+	call := &Call{Op: "send"}
+	call.Messages, err = checkMessages(q.client.caps, msgs)
+	bad := err
+	err = q.do(ctx, call, func(ctx context.Context) error {
+		if bad != nil {
+			return bad
+		}
+		for part := range slices.Chunk(call.Messages, q.client.caps.BatchLimit()) {
+			got, err := t.tx.Send(ctx, q.name, part)
+			if err != nil {
+				return theirs(err)
+			}
+			ids = append(ids, got...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+// Ack deletes the message when the transaction commits. ErrStaleReceipt means
+// that somebody else has the message by now: roll back.
+func (t *TxQueue) Ack(ctx context.Context, d *Delivery) error {
+	return t.settle(ctx, d, Settlement{Op: OpAck})
+}
+
+// Nack gives the message back when the transaction commits.
+func (t *TxQueue) Nack(ctx context.Context, d *Delivery, delay time.Duration) error {
+	return t.settle(ctx, d, Settlement{Op: OpNack, Delay: delay})
+}
+
+// Archive sets the message aside when the transaction commits.
+func (t *TxQueue) Archive(ctx context.Context, d *Delivery, reason string) error {
+	return t.settle(ctx, d, Settlement{Op: OpArchive, Reason: reason})
+}
+
+func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
+	s.Receipt = d.Receipt
+	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
+	return t.queue.do(ctx, call, func(ctx context.Context) error {
+		if err := checkSettlement(t.queue.client.caps, s); err != nil {
+			return err
+		}
+		if s.Op == OpNack && s.Delay == AtTimeout {
+			return nil
+		}
+		if err := d.lease.beginSettle(ctx); err != nil {
+			return err
+		}
+		if err := t.tx.Settle(ctx, t.queue.name, []Settlement{s}); err != nil {
+			d.lease.endSettle(err)
+			return itemError(theirs(err), 0)
+		}
+		d.lease.settledInTx()
+		return nil
+	})
+}
+
+// AckTx deletes the message when tx, a transaction of the caller, commits. A
+// stale delivery answers ErrStaleReceipt: roll back, somebody else has the
+// message. A delivery whose transaction rolled back may still be settled.
+func (d *Delivery) AckTx(ctx context.Context, tx SQLTx) error {
+	q, err := d.from()
+	if err != nil {
+		return err
+	}
+	t, err := q.Tx(tx)
+	if err != nil {
+		return err
+	}
+	return t.Ack(ctx, d)
+}

@@ -1,0 +1,134 @@
+package mq
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portmq/mq/driver"
+)
+
+// portable names exist on every provider: PGMQ folds them into table names of
+// at most 63 bytes with a prefix.
+var portable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,46}$`).MatchString
+
+// canonical checks a queue name and folds it as the provider wants it.
+func (c *Client) canonical(name string) (string, error) {
+	switch {
+	case name == "":
+		return "", invalid("queue name is empty")
+	case len(name) > 255:
+		return "", invalid("queue name has %d bytes, the limit is 255", len(name))
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "", invalid("queue name %q has control characters or is not UTF-8", name)
+	}
+	if n, ok := c.provider.(driver.Namer); ok {
+		return n.QueueName(name)
+	}
+	return name, nil
+}
+
+// checkMessages validates msgs against caps and copies them, shallowly.
+func checkMessages(caps driver.Caps, msgs []*Message) ([]Message, error) {
+	out := make([]Message, len(msgs))
+	for i, m := range msgs {
+		if m == nil {
+			return nil, invalid("message %d is nil", i)
+		}
+		if err := checkMessage(caps, m); err != nil {
+			return nil, err
+		}
+		out[i] = *m
+	}
+	return out, nil
+}
+
+func checkMessage(caps driver.Caps, m *Message) error {
+	switch {
+	case caps.MaxBody > 0 && len(m.Body) > caps.MaxBody:
+		return fmt.Errorf("%w: body has %d bytes, the limit is %d", ErrTooLarge, len(m.Body), caps.MaxBody)
+	case len(m.Headers) > 0 && !caps.Headers:
+		return unsupported("Message.Headers")
+	case m.Group != "" && !caps.Groups:
+		return unsupported("Message.Group")
+	case !isText(m.Group):
+		return invalid("group has a NUL or is not UTF-8")
+	}
+	for k, v := range m.Headers {
+		if !isText(k) || !isText(v) {
+			return invalid("header %.64q has a NUL or is not UTF-8", k)
+		}
+	}
+	return checkDelay(caps, m.Delay)
+}
+
+// isText reports whether every backend can store s as text.
+func isText(s string) bool {
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+func checkDelay(caps driver.Caps, d time.Duration) error {
+	switch {
+	case d < 0:
+		return invalid("delay %v is negative", d)
+	case d > 0 && !caps.Delay:
+		return unsupported("a delay")
+	case caps.MaxDelay > 0 && d > caps.MaxDelay:
+		return invalid("delay %v is above the limit of %v", d, caps.MaxDelay)
+	}
+	return nil
+}
+
+// checkVisibility returns the largest visibility below a limit in its error.
+func checkVisibility(caps driver.Caps, d time.Duration) error {
+	limit := time.Duration(math.MaxInt64)
+	for _, l := range []time.Duration{caps.MaxVisibility, caps.MaxHold} {
+		if l > 0 {
+			limit = min(limit, l)
+		}
+	}
+	switch {
+	case d <= 0:
+		return invalid("visibility %v is not positive", d)
+	case d > limit:
+		return invalid("visibility %v is above the limit of %v", d, limit)
+	}
+	return nil
+}
+
+// checkLimit defaults n to def and checks it against the batch limit.
+func checkLimit(caps driver.Caps, what string, n, def int) (int, error) {
+	switch {
+	case n == 0:
+		return def, nil
+	case n < 0:
+		return 0, invalid("%s %d is negative", what, n)
+	case n > caps.BatchLimit():
+		return 0, invalid("%s %d is above the limit of %d", what, n, caps.BatchLimit())
+	}
+	return n, nil
+}
+
+func checkSettlement(caps driver.Caps, s Settlement) error {
+	switch s.Op {
+	case OpAck:
+	case OpNack:
+		if s.Delay != AtTimeout {
+			return checkDelay(caps, s.Delay)
+		}
+	case OpArchive, OpMove:
+		if !isText(s.Reason) {
+			return invalid("reason has a NUL or is not UTF-8")
+		}
+		if s.Op == OpMove && !caps.AtomicMove {
+			return unsupported("moving in one step (see Config.AllowDuplicateMoves)")
+		}
+	default:
+		return invalid("settlement has no operation: %v", s.Op)
+	}
+	return nil
+}

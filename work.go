@@ -1,0 +1,206 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+type deliveryKey struct{}
+
+// FromContext returns the delivery that a handler is working on, for handlers
+// of typed payloads and code below them.
+func FromContext(ctx context.Context) (*Delivery, bool) {
+	d, ok := ctx.Value(deliveryKey{}).(*Delivery)
+	return d, ok
+}
+
+// work processes messages until there is none.
+func (c *Consumer) work() {
+	for d := c.next(); d != nil; d = c.next() {
+		c.process(d)
+	}
+}
+
+// process runs the handler and settles by its result.
+func (c *Consumer) process(d *Delivery) {
+	ctx, cancel := context.WithCancelCause(context.WithValue(c.handlers, deliveryKey{}, d))
+	defer cancel(nil)
+	switch {
+	case !d.lease.attach(cancel):
+		c.lost(d)
+	case c.exhausted(d.ReadCount):
+		c.settle(d, c.deadLetter(fmt.Sprintf("read %d times, the limit is %d", d.ReadCount, c.cfg.MaxReads)))
+	default:
+		start := time.Now()
+		c.handle(ctx, d, func(err error) {
+			c.keepPace(time.Since(start))
+			c.finish(ctx, d, err)
+		})
+	}
+}
+
+// handle calls the handler, and then done with its result whatever happens.
+func (c *Consumer) handle(ctx context.Context, d *Delivery, done func(error)) {
+	if c.cfg.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			err := &PanicError{Value: v, Stack: debug.Stack()}
+			c.log.Error("mq: handler panicked", "message", d, "panic", v, "stack", string(err.Stack))
+			done(err)
+			return
+		}
+		// The handler ended its goroutine, which is this worker's.
+		done(errors.New("handler called runtime.Goexit"))
+		go c.work()
+	}()
+	err := c.handler.Handle(ctx, d)
+	returned = true
+	done(err)
+}
+
+// keepPace updates the moving average of handler times.
+func (c *Consumer) keepPace(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if took = max(took, 1); c.pace == 0 {
+		c.pace = took
+	}
+	c.pace += (took - c.pace) / 8
+}
+
+// finish settles a message that was handled, unless it is out of our hands.
+func (c *Consumer) finish(ctx context.Context, d *Delivery, err error) {
+	settled, inTx := d.lease.state()
+	switch {
+	case errors.Is(context.Cause(ctx), ErrStaleReceipt):
+		c.lost(d)
+	case settled || inTx && err == nil:
+		c.count(func(s *ConsumerStats) { s.Settled++ })
+	default:
+		c.settle(d, c.decide(d, err))
+	}
+}
+
+func (c *Consumer) lost(d *Delivery) {
+	c.count(func(s *ConsumerStats) { s.Lost++ })
+	c.log.Warn("mq: lease lost before the message was settled", "message", d)
+}
+
+func (c *Consumer) count(f func(*ConsumerStats)) {
+	c.mu.Lock()
+	f(&c.stats)
+	c.mu.Unlock()
+}
+
+// settle carries out an outcome without holding up the worker. The fetches
+// stop when too many settlements are under way.
+func (c *Consumer) settle(d *Delivery, o outcome) {
+	s := Settlement{Receipt: d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
+	ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
+	defer cancel()
+	if d.lease.beginSettle(ctx) != nil {
+		c.lost(d)
+		return
+	}
+	c.mu.Lock()
+	c.unsettled++
+	c.mu.Unlock()
+	c.submit(d, s, 0)
+}
+
+// submit sends one settlement, for the first time or again.
+func (c *Consumer) submit(d *Delivery, s Settlement, tries int) {
+	landed := func(err error) { c.settled(d, s, tries, err) }
+	op, err := c.queue.settler(d, s)
+	switch {
+	case err != nil:
+		landed(err)
+	case len(c.queue.client.cfg.Interceptors) == 0 && s.Op != OpMove && s.Delay != AtTimeout:
+		c.queue.lanes.settle.start([]Settlement{s}, func(_ []string, err error) { landed(itemError(err, 0)) })
+	default:
+		c.background(landed, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
+			defer cancel()
+			call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
+			landed(c.queue.do(ctx, call, op))
+		})
+	}
+}
+
+// background runs f in a goroutine that Close waits for, if there is time.
+func (c *Consumer) background(refused func(error), f func()) {
+	tasks := &c.queue.client.tasks
+	if !tasks.enter() {
+		refused(ErrClosed)
+		return
+	}
+	go func() {
+		defer tasks.leave()
+		f()
+	}()
+}
+
+// settled takes note of a settlement's result. While the lease lasts, one that
+// may not have arrived is sent again: the receipt keeps it from acting twice.
+func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
+	if tries > 0 && s.Op != OpNack && errors.Is(err, ErrMessageNotFound) {
+		err = nil // an earlier try did arrive
+	}
+	pause := minFetchPause << min(tries, 6)
+	switch {
+	case err == nil:
+		c.count(func(st *ConsumerStats) { *st.counter(s.Op)++ })
+		if s.Op == OpArchive || s.Op == OpMove {
+			c.log.Warn("mq: dead letter", "message", d, "reason", s.Reason)
+		}
+	case isLost(err):
+		c.lost(d)
+	case !definite(err) && time.Now().Add(pause).Before(d.lease.ends()):
+		c.background(func(err error) { c.settled(d, s, tries, err) }, func() {
+			time.Sleep(pause)
+			c.submit(d, s, tries+1)
+		})
+		return
+	default:
+		c.count(func(st *ConsumerStats) { st.Failed++ })
+		c.log.Error("mq: a message could not be settled and waits for its visibility timeout", "op", s.Op.String(), "message", d, "error", err)
+	}
+	c.mu.Lock()
+	c.unsettled--
+	c.mu.Unlock()
+	c.poke()
+}
+
+// counter returns the counter of an operation.
+func (s *ConsumerStats) counter(op driver.Op) *int64 {
+	switch op {
+	case OpAck:
+		return &s.Acked
+	case OpNack:
+		return &s.Retried
+	}
+	return &s.DeadLettered
+}
+
+// validText makes what an error says fit for a header.
+func validText(s string) string {
+	const limit = 1000
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "")
+}
