@@ -60,7 +60,7 @@ func (c *Client) newLanes(queue string) *lanes {
 		settle: &lane[Settlement]{
 			client: c,
 			fly: func(ctx context.Context, s []Settlement) ([]string, error) {
-				return nil, try(ctx, func(ctx context.Context) error { return c.provider.Settle(ctx, queue, s) })
+				return nil, c.flySettle(ctx, queue, s)
 			},
 		},
 		extend: &lane[extension]{
@@ -72,15 +72,24 @@ func (c *Client) newLanes(queue string) *lanes {
 	}
 }
 
-func (c *Client) flySend(ctx context.Context, queue string, msgs []Message) (ids []string, err error) {
-	err = try(ctx, func(ctx context.Context) (err error) {
-		ids, err = c.provider.Send(ctx, queue, msgs)
+func (c *Client) flySend(ctx context.Context, queue string, msgs []Message) ([]string, error) {
+	for n := 0; ; n++ {
+		ids, err := c.provider.Send(ctx, queue, msgs)
 		if err == nil && len(ids) != len(msgs) {
 			err = fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, len(ids), len(msgs))
 		}
-		return err
-	})
-	return ids, err
+		if !again(ctx, err, n) {
+			return ids, theirs(err)
+		}
+	}
+}
+
+func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) error {
+	for n := 0; ; n++ {
+		if err := c.provider.Settle(ctx, queue, s); !again(ctx, err, n) {
+			return theirs(err)
+		}
+	}
 }
 
 // flyExtend makes one call for each visibility among es: usually one.
@@ -347,6 +356,9 @@ func share(ids []string, err error, at, n int) ([]string, error) {
 	if len(ids) >= at+n {
 		ids = ids[at : at+n : at+n]
 	}
+	if err == nil {
+		return ids, nil
+	}
 	batch := (*BatchError)(nil)
 	if !errors.As(err, &batch) || len(batch.Errs) < at+n {
 		return ids, err
@@ -359,6 +371,9 @@ func share(ids []string, err error, at, n int) ([]string, error) {
 
 // itemError returns the error of item i of a batch that failed with err.
 func itemError(err error, i int) error {
+	if err == nil {
+		return nil
+	}
 	if batch := (*BatchError)(nil); errors.As(err, &batch) && i < len(batch.Errs) {
 		if err := batch.Errs[i]; err != nil {
 			return &providerError{err}

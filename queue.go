@@ -123,17 +123,16 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	for begin := time.Now(); ; {
 		start := time.Now()
 		r.Wait = max(0, wait-start.Sub(begin))
-		var ds []driver.Delivery
-		err := try(ctx, func(ctx context.Context) (err error) {
+		ds, err := f(ctx, r)
+		for n := 0; len(ds) == 0 && again(ctx, err, n); n++ {
 			ds, err = f(ctx, r)
-			return err
-		})
+		}
 		if len(ds) > 0 {
 			return q.deliveries(ds, start, r.Visibility), nil
 		}
 		left := wait - time.Since(begin)
 		if err != nil || left <= 0 {
-			return nil, err
+			return nil, theirs(err)
 		}
 		if time.Since(start) >= pause { // it did wait
 			pause = minPause

@@ -19,17 +19,17 @@ var retryPauses = [...]time.Duration{20 * time.Millisecond, 200 * time.Milliseco
 
 // try calls the provider, and calls it again while it answers ErrBadConn.
 func try(ctx context.Context, call func(context.Context) error) error {
-	err := call(ctx)
-	for _, pause := range retryPauses {
-		if err == nil || !notApplied(err) || sleep(ctx, jitter(pause)) != nil {
-			break
+	for n := 0; ; n++ {
+		if err := call(ctx); !again(ctx, err, n) {
+			return theirs(err)
 		}
-		err = call(ctx)
 	}
-	if err == nil {
-		return nil
-	}
-	return &providerError{err}
+}
+
+// again reports, after a pause, whether to repeat a call that has failed n
+// times before.
+func again(ctx context.Context, err error, n int) bool {
+	return err != nil && n < len(retryPauses) && notApplied(err) && sleep(ctx, jitter(retryPauses[n])) == nil
 }
 
 // notApplied reports whether err is ErrBadConn for the whole call.

@@ -73,43 +73,48 @@ func (d *Delivery) settle(ctx context.Context, s Settlement) error {
 	s.Receipt = d.Receipt
 	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
 	return q.do(ctx, call, func(ctx context.Context) error {
-		op, err := q.settler(d, s)
-		if err != nil {
+		if err := q.prepare(&call.Settlements[0]); err != nil {
 			return err
 		}
 		if err := d.lease.beginSettle(ctx); err != nil {
 			return err
 		}
-		err = op(ctx)
+		err := q.carryOut(ctx, d, call.Settlements)
 		d.lease.endSettle(err)
 		return err
 	})
 }
 
-// settler validates s and returns the way to carry it out.
-func (q *Queue) settler(d *Delivery, s Settlement) (func(context.Context) error, error) {
-	if s.Op == OpMove {
-		to, err := q.client.canonical(s.To)
-		if err != nil {
-			return nil, err
-		}
-		s.To = to
-		if !q.client.caps.AtomicMove && q.client.cfg.AllowDuplicateMoves {
-			return func(ctx context.Context) error { return q.copyAndAck(ctx, d, s) }, nil
-		}
+// prepare validates s and makes its target canonical.
+func (q *Queue) prepare(s *Settlement) error {
+	if s.Op != OpMove {
+		return checkSettlement(q.client.caps, *s)
 	}
-	if err := checkSettlement(q.client.caps, s); err != nil {
-		return nil, err
+	to, err := q.client.canonical(s.To)
+	if err != nil {
+		return err
 	}
-	return func(ctx context.Context) error { return q.carryOut(ctx, s) }, nil
-}
-
-// carryOut settles by receipt.
-func (q *Queue) carryOut(ctx context.Context, s Settlement) error {
-	if s.Op == OpNack && s.Delay == AtTimeout {
+	s.To = to
+	if q.copies(*s) {
 		return nil
 	}
-	_, err := q.lanes.settle.do(ctx, []Settlement{s})
+	return checkSettlement(q.client.caps, *s)
+}
+
+// copies reports whether s is a move in two steps.
+func (q *Queue) copies(s Settlement) bool {
+	return s.Op == OpMove && !q.client.caps.AtomicMove && q.client.cfg.AllowDuplicateMoves
+}
+
+// carryOut settles d as the one settlement in s says.
+func (q *Queue) carryOut(ctx context.Context, d *Delivery, s []Settlement) error {
+	switch {
+	case s[0].Op == OpNack && s[0].Delay == AtTimeout:
+		return nil
+	case q.copies(s[0]):
+		return q.copyAndAck(ctx, d, s[0])
+	}
+	_, err := q.lanes.settle.do(ctx, s)
 	return err
 }
 
@@ -127,7 +132,8 @@ func (q *Queue) copyAndAck(ctx context.Context, d *Delivery, s Settlement) error
 	if _, err := q.client.Queue(s.To).Send(ctx, &m); err != nil {
 		return err
 	}
-	return q.carryOut(ctx, Settlement{Receipt: s.Receipt, Op: OpAck})
+	_, err := q.lanes.settle.do(ctx, []Settlement{{Receipt: s.Receipt, Op: OpAck}})
+	return err
 }
 
 // Settle ends leases by receipt, in this process or another one: the provider
@@ -139,15 +145,11 @@ func (q *Queue) Settle(ctx context.Context, settlements ...Settlement) error {
 	call := &Call{Op: "settle", Settlements: settlements}
 	return q.do(ctx, call, func(ctx context.Context) error {
 		todo := slices.Clone(settlements)
-		for i, s := range todo {
-			if s.Op == OpMove && q.client.caps.AtomicMove {
-				to, err := q.client.canonical(s.To)
-				if err != nil {
-					return err
-				}
-				todo[i].To = to
+		for i := range todo {
+			if q.copies(todo[i]) {
+				return unsupported("moving by receipt (use Delivery.Move)")
 			}
-			if err := checkSettlement(q.client.caps, s); err != nil {
+			if err := q.prepare(&todo[i]); err != nil {
 				return err
 			}
 		}

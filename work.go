@@ -125,20 +125,22 @@ func (c *Consumer) settle(d *Delivery, o outcome) {
 // submit sends one settlement, for the first time or again.
 func (c *Consumer) submit(d *Delivery, s Settlement, tries int) {
 	landed := func(err error) { c.settled(d, s, tries, err) }
-	op, err := c.queue.settler(d, s)
-	switch {
-	case err != nil:
+	if err := c.queue.prepare(&s); err != nil {
 		landed(err)
-	case len(c.queue.client.cfg.Interceptors) == 0 && s.Op != OpMove && s.Delay != AtTimeout:
-		c.queue.lanes.settle.start([]Settlement{s}, func(_ []string, err error) { landed(itemError(err, 0)) })
-	default:
-		c.background(landed, func() {
-			ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
-			defer cancel()
-			call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
-			landed(c.queue.do(ctx, call, op))
-		})
+		return
 	}
+	ss := []Settlement{s}
+	if len(c.queue.client.cfg.Interceptors) == 0 && s.Op != OpMove && s.Delay != AtTimeout {
+		c.queue.lanes.settle.start(ss, func(_ []string, err error) { landed(itemError(err, 0)) })
+		return
+	}
+	c.background(landed, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
+		defer cancel()
+		landed(c.queue.do(ctx, &Call{Op: s.Op.String(), Settlements: ss}, func(ctx context.Context) error {
+			return c.queue.carryOut(ctx, d, ss)
+		}))
+	})
 }
 
 // background runs f in a goroutine that Close waits for, if there is time.
