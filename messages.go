@@ -16,7 +16,11 @@ import (
 // its visibility timeout. Leaving the loop gives the rest of the batch back.
 func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Delivery, error] {
 	return func(yield func(*Delivery, error) bool) {
-		if err := q.messages(ctx, o, yield); err != nil {
+		err := q.messages(ctx, o, yield)
+		if err != nil && ctx.Err() == nil && q.client.base.Err() != nil {
+			err = q.client.wrap(&Call{Op: "receive", Queue: q.name}, ErrClosed)
+		}
+		if err != nil {
 			yield(nil, err)
 		}
 	}

@@ -110,9 +110,7 @@ func (c *Consumer) count(f func(*ConsumerStats)) {
 // stop when too many settlements are under way.
 func (c *Consumer) settle(d *Delivery, o outcome) {
 	s := Settlement{Receipt: d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
-	ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
-	defer cancel()
-	if d.lease.beginSettle(ctx) != nil {
+	if d.lease.beginSettle(context.Background()) != nil { // a heartbeat in flight has a deadline
 		c.lost(d)
 		return
 	}

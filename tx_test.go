@@ -1,0 +1,137 @@
+package mq_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/mem"
+)
+
+func openTx(t *testing.T) (*mem.Provider, *mq.Queue) {
+	t.Helper()
+	p := mem.New()
+	c := mq.New(p, mq.Config{})
+	t.Cleanup(func() { _ = c.Close() })
+	return p, queue(c, "q")
+}
+
+func TestTxHoldsDeliveriesBack(t *testing.T) {
+	p, q := openTx(t)
+	if _, err := q.Send(t.Context(), new(mq.Message), new(mq.Message), new(mq.Message), new(mq.Message)); err != nil {
+		t.Fatal(err)
+	}
+	ds, err := q.Receive(t.Context(), mq.ReceiveOptions{Max: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := p.Begin()
+	in, err := q.Tx(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range []error{in.Ack(t.Context(), ds[0]), in.Nack(t.Context(), ds[1], 0), in.Archive(t.Context(), ds[2], "why"), in.Nack(t.Context(), ds[3], mq.AtTimeout)} {
+		if err != nil {
+			t.Errorf("settlement %d: %v", i, err)
+		}
+	}
+	if s, _ := q.Stats(t.Context()); s.Leased != 4 {
+		t.Errorf("before commit: %+v", s)
+	}
+	if err := ds[0].Extend(t.Context(), time.Minute); !errors.Is(err, mq.ErrStaleReceipt) {
+		t.Errorf("a lease that a transaction decides on was extended: %v", err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := q.Stats(t.Context()); s.Visible != 1 || s.Leased != 1 || s.Archived != 1 || s.Total != 2 {
+		t.Errorf("after commit: %+v", s)
+	}
+	if err := ds[0].Ack(t.Context()); !errors.Is(err, mq.ErrStaleReceipt) {
+		t.Errorf("second ack: %v", err)
+	}
+}
+
+func TestAckTxRolledBack(t *testing.T) {
+	p, q := openTx(t)
+	if _, err := q.Send(t.Context(), new(mq.Message)); err != nil {
+		t.Fatal(err)
+	}
+	ds, err := q.Receive(t.Context(), mq.ReceiveOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := p.Begin()
+	if err := ds[0].AckTx(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ds[0].Nack(t.Context(), 0); err != nil {
+		t.Errorf("Nack after the rollback: %v", err)
+	}
+}
+
+func TestConsumerWithAckTx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := mem.New()
+		c := mq.New(p, mq.Config{})
+		defer c.Close()
+		q := queue(c, "q")
+		if _, err := q.Send(t.Context(), new(mq.Message)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		tries := 0
+		cons := mq.NewConsumer(q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+			tries++
+			tx := p.Begin()
+			if err := d.AckTx(ctx, tx); err != nil {
+				return err
+			}
+			if tries == 1 {
+				_ = tx.Rollback()
+				return errors.New("the database said no")
+			}
+			cancel()
+			return tx.Commit()
+		}), mq.ConsumerConfig{})
+		if err := cons.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if s := cons.Stats(); tries != 2 || s.Retried != 1 || s.Settled != 1 {
+			t.Errorf("%d tries, %+v", tries, s)
+		}
+		if s, _ := q.Stats(t.Context()); s.Total != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestTxRefuses(t *testing.T) {
+	p, q := openTx(t)
+	tx := p.Begin()
+	in, err := q.Tx(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Send(t.Context(), nil); !errors.Is(err, mq.ErrInvalid) {
+		t.Errorf("nil message: %v", err)
+	}
+	if err := in.Ack(t.Context(), &mq.Delivery{}); !errors.Is(err, mq.ErrInvalidReceipt) {
+		t.Errorf("no receipt: %v", err)
+	}
+	if err := in.Nack(t.Context(), &mq.Delivery{}, -1); !errors.Is(err, mq.ErrInvalid) {
+		t.Errorf("negative delay: %v", err)
+	}
+	if _, err := q.Tx(mem.New().Begin()); err == nil {
+		t.Error("a transaction of another store was taken")
+	}
+	if err := new(mq.Delivery).AckTx(t.Context(), tx); !errors.Is(err, mq.ErrInvalid) {
+		t.Errorf("delivery made by hand: %v", err)
+	}
+}
