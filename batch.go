@@ -1,9 +1,11 @@
 package mq
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -53,6 +55,7 @@ func (c *Client) newLanes(queue string) *lanes {
 		send: &lane[Message]{
 			client: c,
 			size:   func(m Message) int { return len(m.Body) },
+			hold:   cloneMessages,
 			fly: func(ctx context.Context, msgs []Message) ([]string, error) {
 				return c.flySend(ctx, queue, msgs)
 			},
@@ -92,6 +95,15 @@ func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) er
 	}
 }
 
+func cloneMessages(msgs []Message) []Message {
+	out := slices.Clone(msgs)
+	for i := range out {
+		out[i].Body = bytes.Clone(out[i].Body)
+		out[i].Headers = maps.Clone(out[i].Headers)
+	}
+	return out
+}
+
 // flyExtend makes one call for each visibility among es: usually one.
 func (c *Client) flyExtend(ctx context.Context, queue string, es []extension) error {
 	errs := make([]error, len(es))
@@ -128,7 +140,8 @@ func byVisibility(es []extension) map[time.Duration]*extensionGroup {
 // lane merges the concurrent calls of one kind on one queue.
 type lane[T any] struct {
 	client *Client
-	size   func(T) int // bytes, or nil
+	size   func(T) int   // bytes, or nil
+	hold   func([]T) []T // copies what the caller may reuse, or nil
 	fly    func(context.Context, []T) ([]string, error)
 
 	mu      sync.Mutex
@@ -205,6 +218,9 @@ type landing struct {
 }
 
 func (l *lane[T]) newPart(items []T) (*part[T], chan landing) {
+	if l.hold != nil {
+		items = l.hold(items) // a caller whose ctx ends leaves before its part has landed
+	}
 	done := make(chan landing, 1)
 	p := &part[T]{items: items, landed: func(ids []string, err error) { done <- landing{ids, err} }}
 	p.bytes = l.bytes(items)

@@ -276,3 +276,36 @@ func TestLargeBatchStopsAtFailedPart(t *testing.T) {
 		}
 	})
 }
+
+func TestGivenUpSendMayBeReused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []string
+		f := &fake{caps: driver.Caps{Headers: true}, send: func(ctx context.Context, ms []Message) ([]string, error) {
+			err := sleep(ctx, time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range ms {
+				got = append(got, string(m.Body)+m.Headers["k"])
+			}
+			return make([]string, len(ms)), err
+		}}
+		q := New(f, Config{}).Queue("q")
+		wg := fleet(2, func(int) { _, _ = q.Send(t.Context(), &Message{Body: []byte("x")}) })
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		m := &Message{Body: []byte("mine"), Headers: Headers{"k": "v"}}
+		if _, err := q.Send(ctx, m); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Send = %v", err)
+		}
+		copy(m.Body, "gone")
+		m.Headers["k"] = "w"
+		wg.Wait()
+		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if fmt.Sprint(got) != "[x x minev]" {
+			t.Errorf("stored %v", got)
+		}
+	})
+}

@@ -8,8 +8,9 @@ import (
 )
 
 // Messages receives batch after batch and yields one delivery at a time, until
-// the loop ends, nothing comes within o.Wait, ctx ends or an error occurs,
-// which is yielded last. With Wait Forever only the first three remain.
+// the loop is left, nothing comes within o.Wait, or an error occurs, the end of
+// ctx included, which is yielded last. With Wait Forever it waits on an empty
+// queue.
 //
 // The leases of a batch are kept alive until the loop is done with them: the
 // body should settle its delivery; one that it does not settle runs out after

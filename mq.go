@@ -176,7 +176,7 @@ func (c *Client) EnsureQueue(ctx context.Context, name string, o QueueOptions) (
 		q.err = invalid("queue name %.64q is not portable: use 1 to 47 letters, digits and underscores, no digit in front, or set QueueOptions.AnyName", name)
 	}
 	err := q.do(ctx, &Call{Op: "ensure"}, func(ctx context.Context) error {
-		return c.provider.EnsureQueue(ctx, q.name, o)
+		return try(ctx, func(ctx context.Context) error { return c.provider.EnsureQueue(ctx, q.name, o) })
 	})
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (c *Client) DropQueue(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return m.DropQueue(ctx, q.name)
+		return try(ctx, func(ctx context.Context) error { return m.DropQueue(ctx, q.name) })
 	})
 }
 
@@ -204,15 +204,17 @@ func (c *Client) Queues(ctx context.Context) (names []string, err error) {
 		if err != nil {
 			return err
 		}
-		names, err = m.ListQueues(ctx)
-		return err
+		return try(ctx, func(ctx context.Context) (err error) {
+			names, err = m.ListQueues(ctx)
+			return err
+		})
 	})
 	return names, err
 }
 
 // Ping checks that the backend can be reached and used.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.do(ctx, &Call{Op: "ping"}, c.provider.Ping)
+	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error { return theirs(c.provider.Ping(ctx)) })
 }
 
 // Verification is the result of Client.Verify.
