@@ -13,7 +13,7 @@ type Call struct {
 	Queue    string // "" if the operation has none
 
 	// Messages are those of a send. Before next an interceptor may set their
-	// headers; the maps are its own and never nil.
+	// headers: the maps are its own, and nil only if the provider has none.
 	Messages []Message
 	// Settlements are those of an ack, nack, archive or move; Receipts those
 	// of an extend.
@@ -40,10 +40,8 @@ func (c *Client) do(ctx context.Context, call *Call, op func(context.Context) er
 	}
 	if len(c.cfg.Interceptors) > 0 {
 		call.Provider = c.name
-		for i := range call.Messages {
-			if call.Messages[i].Headers = maps.Clone(call.Messages[i].Headers); call.Messages[i].Headers == nil {
-				call.Messages[i].Headers = make(Headers)
-			}
+		if c.caps.Headers {
+			call.ownHeaders()
 		}
 		for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
 			intercept, inner := c.cfg.Interceptors[i], op
@@ -51,6 +49,16 @@ func (c *Client) do(ctx context.Context, call *Call, op func(context.Context) er
 		}
 	}
 	return c.wrap(call, op(ctx))
+}
+
+// ownHeaders gives each message a map of headers that is not the caller's.
+func (call *Call) ownHeaders() {
+	for i := range call.Messages {
+		m := &call.Messages[i]
+		if m.Headers = maps.Clone(m.Headers); m.Headers == nil {
+			m.Headers = make(Headers)
+		}
+	}
 }
 
 // wrap makes an *Error of err unless it is nil or one already.
