@@ -23,7 +23,7 @@ type GroupOptions struct {
 // for a message that has none and is a group of its own.
 func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.request(o, 1)
-	return q.receive(ctx, "receive groups", req, err, func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return q.receive(ctx, "receive groups", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := optional[driver.GroupReceiver](q.client.provider)
 		if err != nil {
 			return nil, err
@@ -36,7 +36,7 @@ func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions)
 // stops in front of a delayed one.
 func (q *Queue) ReceiveGroup(ctx context.Context, by GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
 	req, err := q.request(o.ReceiveOptions, 1)
-	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := optional[driver.GroupReceiver](q.client.provider)
 		if err != nil {
 			return nil, err

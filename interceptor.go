@@ -29,26 +29,43 @@ type Call struct {
 // or another one. Interceptors are called concurrently.
 type Interceptor func(ctx context.Context, c *Call, next func(context.Context) error) error
 
+// operation is the inside of a call. The hot ones are structs that carry all
+// of a call's state, which costs one allocation; the others are functions.
+type operation interface {
+	run(ctx context.Context) error
+}
+
+type opFunc func(context.Context) error
+
+func (f opFunc) run(ctx context.Context) error { return f(ctx) }
+
 // do runs one operation: refuses it after Close, runs the interceptors around
 // it and makes its error an *Error.
-func (c *Client) do(ctx context.Context, call *Call, op func(context.Context) error) error {
+func (c *Client) do(ctx context.Context, call *Call, op operation) error {
 	if c.closed.Load() {
 		return c.wrap(call, ErrClosed)
 	}
 	if err := ctx.Err(); err != nil {
 		return c.wrap(call, err)
 	}
-	if len(c.cfg.Interceptors) > 0 {
-		call.Provider = c.name
-		if c.caps.Headers {
-			call.ownHeaders()
-		}
-		for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
-			intercept, inner := c.cfg.Interceptors[i], op
-			op = func(ctx context.Context) error { return intercept(ctx, call, inner) }
-		}
+	if len(c.cfg.Interceptors) == 0 {
+		return c.wrap(call, op.run(ctx))
 	}
-	return c.wrap(call, op(ctx))
+	return c.wrap(call, c.intercept(call, op)(ctx))
+}
+
+// intercept puts the interceptors around op.
+func (c *Client) intercept(call *Call, op operation) func(context.Context) error {
+	call.Provider = c.name
+	if c.caps.Headers {
+		call.ownHeaders()
+	}
+	next := op.run
+	for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
+		intercept, inner := c.cfg.Interceptors[i], next
+		next = func(ctx context.Context) error { return intercept(ctx, call, inner) }
+	}
+	return next
 }
 
 // ownHeaders gives each message a map of headers that is not the caller's.

@@ -3,8 +3,6 @@ package mq
 import (
 	"context"
 	"iter"
-
-	"github.com/portmq/mq/driver"
 )
 
 // Messages receives batch after batch and yields one delivery at a time, until
@@ -42,9 +40,7 @@ func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Deli
 		}
 	}()
 	for {
-		ds, err := q.receive(ctx, "receive", req, bad, func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-			return q.client.provider.Receive(ctx, q.name, r)
-		})
+		ds, err := q.receive(ctx, "receive", req, bad, fetchAny)
 		if len(ds) == 0 {
 			return err
 		}

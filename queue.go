@@ -40,6 +40,10 @@ func (q *Queue) Client() *Client { return q.client }
 
 // do is Client.do for an operation on this queue.
 func (q *Queue) do(ctx context.Context, call *Call, op func(context.Context) error) error {
+	return q.run(ctx, call, opFunc(op))
+}
+
+func (q *Queue) run(ctx context.Context, call *Call, op operation) error {
 	call.Queue = q.name
 	if q.err != nil {
 		return q.client.wrap(call, q.err)
@@ -55,16 +59,28 @@ func (q *Queue) do(ctx context.Context, call *Call, op func(context.Context) err
 // *BatchError, and ids holds "" for those that were not. On ErrUnavailable
 // the messages may or may not have been stored. The messages may be reused
 // after the call.
-func (q *Queue) Send(ctx context.Context, msgs ...*Message) (ids []string, err error) {
-	call := &Call{Op: "send"}
-	if call.Messages, err = checkMessages(q.client.caps, msgs); err != nil {
-		return nil, q.do(ctx, call, func(context.Context) error { return err })
+func (q *Queue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
+	s := &sending{queue: q}
+	s.Op = "send"
+	s.Messages, s.bad = checkMessages(q.client.caps, msgs)
+	err := q.run(ctx, &s.Call, s)
+	return s.ids, err
+}
+
+// sending is the state of one Send.
+type sending struct {
+	Call
+	queue *Queue
+	bad   error // what is wrong with the messages
+	ids   []string
+}
+
+func (s *sending) run(ctx context.Context) (err error) {
+	if s.bad != nil {
+		return s.bad
 	}
-	err = q.do(ctx, call, func(ctx context.Context) (err error) {
-		ids, err = q.lanes.send.do(ctx, call.Messages)
-		return err
-	})
-	return ids, err
+	s.ids, err = s.queue.lanes.send.do(ctx, s.Messages)
+	return err
 }
 
 // Receive leases up to o.Max messages. None and no error means that there was
@@ -73,9 +89,12 @@ func (q *Queue) Send(ctx context.Context, msgs ...*Message) (ids []string, err e
 // Consumer do.
 func (q *Queue) Receive(ctx context.Context, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.request(o, 1)
-	return q.receive(ctx, "receive", req, err, func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-		return q.client.provider.Receive(ctx, q.name, r)
-	})
+	return q.receive(ctx, "receive", req, err, fetchAny)
+}
+
+// fetchAny is the fetch of a plain receive.
+func fetchAny(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return q.client.provider.Receive(ctx, q.name, r)
 }
 
 // request validates o.
@@ -98,20 +117,31 @@ func (q *Queue) request(o ReceiveOptions, defaultMax int) (r driver.ReceiveReque
 }
 
 // fetch is a way to lease messages.
-type fetch func(context.Context, driver.ReceiveRequest) ([]driver.Delivery, error)
+type fetch func(context.Context, *Queue, driver.ReceiveRequest) ([]driver.Delivery, error)
 
-// receive runs one receiving operation, whose arguments had the error bad.
-func (q *Queue) receive(ctx context.Context, op string, r driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
-	call := &Call{Op: op}
-	err := q.do(ctx, call, func(ctx context.Context) error {
-		if bad != nil {
-			return bad
-		}
-		ds, err := q.poll(ctx, r, f)
-		call.Deliveries = ds
-		return err
-	})
-	return call.Deliveries, err
+// receiving is the state of one receive.
+type receiving struct {
+	Call
+	queue   *Queue
+	request driver.ReceiveRequest
+	bad     error // what is wrong with the request
+	fetch   fetch
+}
+
+func (r *receiving) run(ctx context.Context) (err error) {
+	if r.bad != nil {
+		return r.bad
+	}
+	r.Deliveries, err = r.queue.poll(ctx, r.request, r.fetch)
+	return err
+}
+
+// receive runs one receiving operation, whose request had the error bad.
+func (q *Queue) receive(ctx context.Context, op string, request driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
+	r := &receiving{queue: q, request: request, bad: bad, fetch: f}
+	r.Op = op
+	err := q.run(ctx, &r.Call, r)
+	return r.Deliveries, err
 }
 
 // The pauses of poll between two calls of a provider that does not wait.
@@ -123,9 +153,9 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	for begin := time.Now(); ; {
 		start := time.Now()
 		r.Wait = max(0, wait-start.Sub(begin))
-		ds, err := f(ctx, r)
+		ds, err := f(ctx, q, r)
 		for n := 0; len(ds) == 0 && again(ctx, err, n); n++ {
-			ds, err = f(ctx, r)
+			ds, err = f(ctx, q, r)
 		}
 		if len(ds) > 0 {
 			return q.deliveries(ds, start, r.Visibility), nil

@@ -70,19 +70,31 @@ func (d *Delivery) settle(ctx context.Context, s Settlement) error {
 	if err != nil {
 		return err
 	}
-	s.Receipt = d.Receipt
-	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
-	return q.do(ctx, call, func(ctx context.Context) error {
-		if err := q.prepare(&call.Settlements[0]); err != nil {
-			return err
-		}
-		if err := d.lease.beginSettle(ctx); err != nil {
-			return err
-		}
-		err := q.carryOut(ctx, d, call.Settlements)
-		d.lease.endSettle(err)
+	op := &settling{d: d}
+	op.one[0] = s
+	op.one[0].Receipt = d.Receipt
+	op.Op, op.Settlements = s.Op.String(), op.one[:]
+	return q.run(ctx, &op.Call, op)
+}
+
+// settling is the state of one settlement of a Delivery.
+type settling struct {
+	Call
+	d   *Delivery
+	one [1]Settlement
+}
+
+func (s *settling) run(ctx context.Context) error {
+	q := s.d.queue
+	if err := q.prepare(&s.one[0]); err != nil {
 		return err
-	})
+	}
+	if err := s.d.lease.beginSettle(ctx); err != nil {
+		return err
+	}
+	err := q.carryOut(ctx, s.d, s.one[:])
+	s.d.lease.endSettle(err)
+	return err
 }
 
 // prepare validates s and makes its target canonical.
