@@ -158,7 +158,10 @@ func TestTypedMessagesPassesErrorsOn(t *testing.T) {
 	}
 	q := mq.Of[Order](queue(c, "q"))
 	sendMixed(t, q.Queue())
-	for range q.Messages(t.Context(), mq.ReceiveOptions{}) {
+	for _, err := range q.Messages(t.Context(), mq.ReceiveOptions{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if s, _ := q.Queue().Stats(t.Context()); s.Visible != 2 || s.Leased != 1 {
@@ -202,28 +205,28 @@ func TestMessagesEnds(t *testing.T) {
 		q := queue(c, "q")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		end := func(ctx context.Context, o mq.ReceiveOptions) (last error, took time.Duration) {
+		end := func(ctx context.Context, o mq.ReceiveOptions) (took time.Duration, last error) {
 			start := time.Now()
 			for _, err := range q.Messages(ctx, o) {
 				last = err
 			}
-			return last, time.Since(start)
+			return time.Since(start), last
 		}
-		if err, took := end(t.Context(), mq.ReceiveOptions{Wait: time.Second}); err != nil || took != time.Second {
+		if took, err := end(t.Context(), mq.ReceiveOptions{Wait: time.Second}); err != nil || took != time.Second {
 			t.Errorf("empty queue: %v after %v", err, took)
 		}
-		if err, took := end(ctx, mq.ReceiveOptions{Wait: mq.Forever}); !errors.Is(err, context.DeadlineExceeded) || took != 59*time.Second {
+		if took, err := end(ctx, mq.ReceiveOptions{Wait: mq.Forever}); !errors.Is(err, context.DeadlineExceeded) || took != 59*time.Second {
 			t.Errorf("ctx: %v after %v", err, took)
 		}
-		if err, _ := end(t.Context(), mq.ReceiveOptions{Max: -1}); !errors.Is(err, mq.ErrInvalid) {
+		if _, err := end(t.Context(), mq.ReceiveOptions{Max: -1}); !errors.Is(err, mq.ErrInvalid) {
 			t.Errorf("bad options: %v", err)
 		}
 		go func() { time.Sleep(time.Hour); _ = c.Close() }()
-		if err, took := end(t.Context(), mq.ReceiveOptions{Wait: mq.Forever}); !errors.Is(err, mq.ErrClosed) || took != time.Hour {
+		if took, err := end(t.Context(), mq.ReceiveOptions{Wait: mq.Forever}); !errors.Is(err, mq.ErrClosed) || took != time.Hour {
 			t.Errorf("close: %v after %v", err, took)
 		}
 		synctest.Wait()
-		if err, _ := end(t.Context(), mq.ReceiveOptions{}); !errors.Is(err, mq.ErrClosed) {
+		if _, err := end(t.Context(), mq.ReceiveOptions{}); !errors.Is(err, mq.ErrClosed) {
 			t.Errorf("after close: %v", err)
 		}
 	})

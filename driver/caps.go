@@ -1,6 +1,9 @@
 package driver
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Caps are the facts about a provider that no method set can show. The zero
 // value promises nothing and is valid. mqtest checks each of them both ways:
@@ -89,7 +92,15 @@ const (
 
 // String returns "unordered", "due" or "id".
 func (o Order) String() string {
-	return [...]string{"unordered", "due", "id"}[o]
+	switch o {
+	case Unordered:
+		return "unordered"
+	case OrderDue:
+		return "due"
+	case OrderID:
+		return "id"
+	}
+	return fmt.Sprintf("Order(%d)", int8(o))
 }
 
 // BatchLimit returns MaxBatch, or its default.

@@ -1,0 +1,126 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseDSN(t *testing.T) {
+	for _, tt := range []struct{ dsn, want string }{
+		{"toy://app:hunter2@db:5432/shop?sslmode=off", ""},
+		{"toy://", ""},
+		{"toy://db?sslmod=off", `unknown parameter "sslmod" (did you mean "sslmode"?)`},
+		{"toy://db?nonsense=1", `unknown parameter "nonsense" (have: sslmode, driver)`},
+		{"toy://db?driver=a&driver=b", `parameter "driver" is given 2 times`},
+		{"toy://db?driver=%zz", `malformed DSN: the query is not URL-encoded`},
+		{"toy://app:hunter2@db:port/", `malformed DSN: invalid port`},
+		{"toy://app:hunter 2@db/", `malformed DSN: invalid userinfo`},
+		{"toy://app:hunter%2@db/", `malformed DSN: invalid URL escape`},
+		{"toy://db/hunter2\x00", `malformed DSN: invalid control character`},
+		{"://hunter2", `malformed DSN: missing protocol scheme`},
+		{"toy://[hunter2", `malformed DSN: not a URL`},
+	} {
+		u, err := ParseDSN(tt.dsn, "sslmode", "driver")
+		switch {
+		case tt.want == "" && (err != nil || u.Scheme != "toy"):
+			t.Errorf("ParseDSN(%q) = %v, %v", tt.dsn, u, err)
+		case tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
+			t.Errorf("ParseDSN(%q): %v, want %s", tt.dsn, err, tt.want)
+		}
+		if strings.Contains(fmt.Sprint(err), "hunter") {
+			t.Errorf("error leaks: %v", err)
+		}
+	}
+	if _, err := ParseDSN("toy://db?x=1"); err == nil || !strings.Contains(err.Error(), "there are none") {
+		t.Errorf("no parameters: %v", err)
+	}
+}
+
+func FuzzParseDSN(f *testing.F) {
+	f.Add("toy://app:hunter2secret@db/shop?x=1")
+	f.Add("toy://app:hunter2secret@db:x/?a=1")
+	f.Fuzz(func(t *testing.T, dsn string) {
+		const secret = "hunter2secret"
+		dsn = strings.ReplaceAll(dsn, "?", "") // the names of parameters may be shown
+		if _, err := ParseDSN(dsn, "x"); err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("ParseDSN(%q): %v", dsn, err)
+		}
+	})
+}
+
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"sslmod", "sslmode", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 2}, {"same", "same", 0},
+	} {
+		if got := distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+func TestBatchError(t *testing.T) {
+	bad := errors.New("bad")
+	if err := Batch([]error{nil, nil}); err != nil {
+		t.Errorf("Batch without errors = %v", err)
+	}
+	err := Batch([]error{nil, bad, ErrMessageNotFound})
+	if err == nil || err.Error() != "2 of 3 failed: bad" {
+		t.Errorf("Batch = %v", err)
+	}
+	if !errors.Is(err, bad) || !errors.Is(err, ErrStaleReceipt) || errors.Is(err, ErrClosed) {
+		t.Errorf("errors.Is does not see the items of %v", err)
+	}
+	if got := new(BatchError).Error(); got != "no item failed" {
+		t.Errorf("empty batch error = %q", got)
+	}
+}
+
+func TestSentinels(t *testing.T) {
+	for _, tt := range []struct{ err, is error }{
+		{ErrNotSupported, errors.ErrUnsupported},
+		{ErrTooLarge, ErrInvalid},
+		{ErrMessageNotFound, ErrStaleReceipt},
+	} {
+		if !errors.Is(tt.err, tt.is) || errors.Is(tt.is, tt.err) {
+			t.Errorf("%v and %v: want the first to be the second, and not the reverse", tt.err, tt.is)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	for op, want := range map[Op]string{OpAck: "ack", OpNack: "nack", OpArchive: "archive", OpMove: "move", 0: "Op(0)", 9: "Op(9)"} {
+		if got := op.String(); got != want {
+			t.Errorf("Op %d = %q, want %q", int8(op), got, want)
+		}
+	}
+	for o, want := range map[Order]string{Unordered: "unordered", OrderDue: "due", OrderID: "id", 9: "Order(9)"} {
+		if got := o.String(); got != want {
+			t.Errorf("Order %d = %q, want %q", int8(o), got, want)
+		}
+	}
+	h := make(Headers)
+	h.Set("a", "1")
+	h.Set("b", "2")
+	keys := h.Keys()
+	slices.Sort(keys)
+	if h.Get("a") != "1" || h.Get("c") != "" || !slices.Equal(keys, []string{"a", "b"}) {
+		t.Errorf("headers = %v, keys %v", h, keys)
+	}
+	r := Record{Message: Message{Headers: Headers{HeaderReason: "why"}}}
+	if r.Reason() != "why" || new(Record).Reason() != "" {
+		t.Errorf("reason = %q", r.Reason())
+	}
+	if (Caps{}).BatchLimit() != DefaultMaxBatch || (Caps{MaxBatch: 7}).BatchLimit() != 7 {
+		t.Error("BatchLimit is wrong")
+	}
+	if AtTimeout >= 0 || AtTimeout == -time.Nanosecond {
+		t.Error("AtTimeout could be meant as a delay")
+	}
+}
