@@ -6,10 +6,8 @@
 package main
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strconv"
@@ -23,13 +21,12 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	f, err := os.Open(flag.Arg(0))
+	text, err := os.ReadFile(flag.Arg(0))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "covercheck:", err)
 		os.Exit(1)
 	}
-	defer f.Close()
-	blocks, err := read(f)
+	blocks, err := read(string(text))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "covercheck:", err)
 		os.Exit(1)
@@ -56,11 +53,9 @@ type block struct {
 
 // read merges the lines of a block that different test binaries wrote. A line
 // is "pkg/file.go:1.2,3.4 statements count".
-func read(r io.Reader) (map[string]block, error) {
+func read(profile string) (map[string]block, error) {
 	blocks := map[string]block{}
-	sc := bufio.NewScanner(r)
-	for sc.Scan() {
-		line := sc.Text()
+	for line := range strings.Lines(profile) {
 		if strings.HasPrefix(line, "mode:") {
 			continue
 		}
@@ -75,7 +70,7 @@ func read(r io.Reader) (map[string]block, error) {
 		file, _, _ := strings.Cut(f[0], ":")
 		blocks[f[0]] = block{path.Dir(file), stmts, blocks[f[0]].covered || f[2] != "0"}
 	}
-	return blocks, sc.Err()
+	return blocks, nil
 }
 
 func percent(blocks map[string]block, pkg string) float64 {

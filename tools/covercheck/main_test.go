@@ -1,19 +1,16 @@
 package main
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestPercent(t *testing.T) {
-	blocks, err := read(strings.NewReader(`mode: set
+	blocks, err := read(`mode: set
 m/a/x.go:1.1,2.2 3 0
 m/a/x.go:3.1,4.2 1 0
 m/b/x.go:1.1,2.2 1 0
 mode: set
 m/a/x.go:1.1,2.2 3 1
 m/a/x.go:3.1,4.2 1 0
-`))
+`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +19,7 @@ m/a/x.go:3.1,4.2 1 0
 			t.Errorf("%s: %v %%, want %v %%", pkg, got, want)
 		}
 	}
-	if _, err := read(strings.NewReader("FAIL")); err == nil {
+	if _, err := read("FAIL"); err == nil {
 		t.Error("no error for a line that is not of a profile")
 	}
 }

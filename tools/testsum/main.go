@@ -94,8 +94,9 @@ type summary struct {
 	unexpected              []string
 	output                  map[string]*strings.Builder // of what has not ended yet
 	running                 map[string]bool
-	parents                 map[string]bool // tests that have subtests
-	broken                  map[string]bool // packages and tests in which a failure is counted
+	shuffle                 map[string]string // by package: how to repeat the order
+	parents                 map[string]bool   // tests that have subtests
+	broken                  map[string]bool   // packages and tests in which a failure is counted
 }
 
 func newSummary(w io.Writer) *summary {
@@ -103,6 +104,7 @@ func newSummary(w io.Writer) *summary {
 		w:       w,
 		output:  map[string]*strings.Builder{},
 		running: map[string]bool{},
+		shuffle: map[string]string{},
 		parents: map[string]bool{},
 		broken:  map[string]bool{},
 	}
@@ -166,8 +168,10 @@ func (s *summary) event(e event) {
 // packageOutput passes on what a package prints outside its tests, without
 // the lines that say no more than the package line.
 func (s *summary) packageOutput(e event) {
-	switch e.Output {
-	case "PASS\n", "FAIL\n", "testing: warning: no tests to run\n":
+	switch {
+	case e.Output == "PASS\n", e.Output == "FAIL\n":
+	case strings.HasPrefix(e.Output, "-test.shuffle "):
+		s.shuffle[e.Package] = e.Output
 	default:
 		fmt.Fprint(s.w, e.Output)
 	}
@@ -217,6 +221,7 @@ func (s *summary) endPackage(e event) {
 	if e.Action != "fail" {
 		return
 	}
+	fmt.Fprint(s.w, s.shuffle[e.Package])
 	for name := range s.running {
 		if strings.HasPrefix(name, e.Package+".") {
 			s.print(name)

@@ -1,0 +1,94 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+FUZZTIME ?= 10s
+COUNT ?= 5
+TOOL = $(GO) tool -modfile=$(CURDIR)/tools/tools.mod
+MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
+
+# The packages that must be covered by the tests, and by how much.
+COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
+COVERMIN = 90
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+# each runs $(1) in every module.
+each = for m in $(MODULES); do (cd $$m && $(1)); done
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+		while IFS=$$'\t' read -r target what; do printf '  %-8s %s\n' "$$target" "$$what"; done
+
+.PHONY: demo
+demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
+	@$(GO) build -o bin/orders ./examples/orders
+	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
+
+.PHONY: test
+test: bin/testsum ## Run all tests of all modules under the race detector, and count them
+	@export MQ_TEST_REQUIRE="$${MQ_TEST_REQUIRE-pgmq,rabbitmq}"; \
+		bin/testsum -skips tools/skips.txt -args '-race -shuffle=on' $(MODULES)
+
+.PHONY: check
+check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what
+	@echo gofumpt
+	@files=$$($(TOOL) gofumpt -l .); if [[ -n $$files ]]; then echo "make fmt would change: $$files"; exit 1; fi
+	@echo go mod tidy
+	@$(call each,$(GO) mod tidy -diff)
+	@cd tools && $(GO) mod tidy -modfile=tools.mod -diff
+	@echo go vet
+	@$(call each,$(GO) vet ./...)
+	@echo staticcheck
+	@$(call each,$(TOOL) staticcheck ./...)
+	@echo errcheck
+	@$(call each,$(TOOL) errcheck -exclude $(CURDIR)/tools/errcheck.txt ./...)
+	@echo go fix
+	@$(call each,$(GO) fix -diff ./...)
+	@echo the repository\'s own rules
+	@$(GO) test -count=1 -run '^TestRepo' .
+
+.PHONY: fmt
+fmt: ## Format and modernise the code
+	@$(TOOL) gofumpt -w .
+	@$(call each,$(GO) fix ./...)
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module
+	@$(call each,$(GO) mod tidy)
+	@cd tools && $(GO) mod tidy -modfile=tools.mod
+
+.PHONY: race
+race: ## Run the library's tests COUNT=5 times over, shuffled, under the race detector
+	@$(GO) test -race -shuffle=on -count=$(COUNT) ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
+	@{ grep -rnE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . || true; } | \
+		sed -E 's,^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9_]*)\(.*,\1 \2,' | sort | { \
+		n=0; \
+		while read -r dir target; do \
+			echo "$$dir $$target"; \
+			(cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . </dev/null); \
+			n=$$((n+1)); \
+		done; \
+		echo "$$n fuzz targets"; }
+
+.PHONY: bench
+bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 100000 -rounds 5']
+	@cd bench && $(GO) run . $(BENCHFLAGS)
+
+.PHONY: cover
+cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
+	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) ./... >bin/cover.log || { cat bin/cover.log; exit 1; }
+	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
+
+bin/%: FORCE
+	@cd tools && $(GO) build -o ../$@ ./$*
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,225 @@
+package mq_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "github.com/portmq/mq"
+
+// links says which modules a package of ours may bring into a program. A
+// package that is not listed links the standard library only.
+var links = map[string][]string{
+	"drivers/pgmq":     postgres,
+	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
+	"cmd/mq":           append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...),
+	"mqotel":           otel,
+}
+
+// testLinks says which more its tests may: they land in the go.sum of
+// whoever imports the package.
+var testLinks = map[string][]string{
+	"drivers/pgmq": {"github.com/DATA-DOG/go-sqlmock"},
+	"mqotel":       {"go.opentelemetry.io/otel/sdk", "github.com/google/uuid", "golang.org/x/sys"},
+}
+
+var postgres = []string{
+	"github.com/jackc/pgpassfile",
+	"github.com/jackc/pgservicefile",
+	"github.com/jackc/pgx/v5",
+	"github.com/jackc/puddle/v2",
+	"github.com/lib/pq",
+	"golang.org/x/crypto",
+	"golang.org/x/sync",
+	"golang.org/x/text",
+}
+
+var otel = []string{
+	"github.com/cespare/xxhash/v2",
+	"github.com/go-logr/logr",
+	"github.com/go-logr/stdr",
+	"go.opentelemetry.io/auto/sdk",
+	"go.opentelemetry.io/otel",
+	"go.opentelemetry.io/otel/metric",
+	"go.opentelemetry.io/otel/trace",
+}
+
+// maxLines is the length at which a file is no longer read in one go.
+const maxLines = 500
+
+// listed is what go list tells about a package. Of a package's tests it lists
+// the binary, whose path ends in ".test".
+type listed struct {
+	Dir, ImportPath, Name, Doc, ForTest string
+	Module                              *struct{ Path string }
+	GoFiles, Imports, Deps              []string
+}
+
+// list returns every package that ours and their tests are made of.
+var list = sync.OnceValues(func() (map[string]listed, error) {
+	out, err := goCommand("list", "-deps", "-test",
+		"-json=Dir,ImportPath,Name,Doc,ForTest,Module,GoFiles,Imports,Deps", "./...")
+	pkgs := map[string]listed{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); err == nil; {
+		var p listed
+		if err = dec.Decode(&p); err == nil {
+			pkgs[p.ImportPath] = p
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return pkgs, err
+})
+
+func goCommand(args ...string) ([]byte, error) {
+	out, err := exec.Command("go", args...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("go %s: %w\n%s", args[0], err, exit.Stderr)
+	}
+	return out, err
+}
+
+// each calls f for every package of the module, with its path below the
+// module, "." for the root.
+func each(t *testing.T, f func(rel string, p listed, all map[string]listed)) {
+	t.Helper()
+	all, err := list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range all {
+		if p.Module == nil || p.Module.Path != module || p.ForTest != "" || strings.HasSuffix(p.ImportPath, ".test") {
+			continue
+		}
+		rel, _ := relative(p.ImportPath)
+		f(rel, p, all)
+		n++
+	}
+	if n < 2 {
+		t.Errorf("found %d packages", n)
+	}
+}
+
+func relative(importPath string) (rel string, ok bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+func TestRepoLinks(t *testing.T) {
+	each(t, func(rel string, p listed, all map[string]listed) {
+		for _, m := range foreign(all, p) {
+			if !slices.Contains(links[rel], m) {
+				t.Errorf("%s links %s", p.ImportPath, m)
+			}
+		}
+		// The test binary also links what the package links.
+		for _, m := range foreign(all, all[p.ImportPath+".test"]) {
+			if !slices.Contains(links[rel], m) && !slices.Contains(testLinks[rel], m) {
+				t.Errorf("the tests of %s link %s", p.ImportPath, m)
+			}
+		}
+	})
+}
+
+// foreign returns the modules other than ours that p links.
+func foreign(all map[string]listed, p listed) []string {
+	var mods []string
+	for _, dep := range p.Deps {
+		if m := all[dep].Module; m != nil && m.Path != module {
+			mods = append(mods, m.Path)
+		}
+	}
+	slices.Sort(mods)
+	return slices.Compact(mods)
+}
+
+// TestRepoImports keeps the arrows of docs/design.md.
+func TestRepoImports(t *testing.T) {
+	each(t, func(rel string, p listed, _ map[string]listed) {
+		for _, imp := range p.Imports {
+			target, ok := relative(imp)
+			if ok && !mayImport(rel, p.Name, target) {
+				t.Errorf("%s imports %s", p.ImportPath, imp)
+			}
+		}
+	})
+}
+
+func mayImport(from, name, to string) bool {
+	top, _, _ := strings.Cut(from, "/")
+	switch {
+	case strings.HasPrefix(to, from+"/internal/"):
+		return true
+	case from == "driver":
+		return false
+	case from == ".":
+		return to == "driver"
+	case top == "drivers", top == "mqtest":
+		return to == "." || to == "driver"
+	}
+	return name == "main" || !strings.HasPrefix(to, "drivers/")
+}
+
+func TestRepoDocs(t *testing.T) {
+	each(t, func(_ string, p listed, _ map[string]listed) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	})
+}
+
+// TestRepoGoMod keeps out what would bind the users of the module.
+func TestRepoGoMod(t *testing.T) {
+	var mod struct {
+		Toolchain     string
+		Replace, Tool []any
+	}
+	out, err := goCommand("mod", "edit", "-json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	if len(mod.Replace) > 0 || len(mod.Tool) > 0 || mod.Toolchain != "" {
+		t.Errorf("go.mod has a replace, tool or toolchain line: %+v", mod)
+	}
+}
+
+func TestRepoFileLength(t *testing.T) {
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || len(name) > 1 && strings.HasPrefix(d.Name(), ".")) {
+			return fs.SkipDir
+		}
+		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if n := bytes.Count(text, []byte("\n")); n > maxLines {
+			t.Errorf("%s has %d lines, more than %d", name, n, maxLines)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
