@@ -1,0 +1,147 @@
+package mem
+
+import (
+	"maps"
+	"strconv"
+
+	"github.com/portmq/mq/driver"
+)
+
+// content is what never changes about a message, so that it may be read
+// without its queue's lock.
+type content struct {
+	id       uint64
+	body     string
+	headers  driver.Headers
+	group    string
+	enqueued int64 // times are nanoseconds since the store's epoch
+}
+
+type message struct {
+	content
+	due    int64  // when it becomes, or became, visible
+	lease  uint64 // the last one, 0 if there is none that may still settle
+	reads  int32
+	state  state
+	slot   int32 // in queue.deadlines
+	prev   *message
+	next   *message
+	groups []*group // by queue.indexes
+}
+
+type state uint8
+
+const (
+	gone    state = iota
+	visible       // in queue.ready
+	leased        // in queue.deadlines
+	delayed       // in queue.deadlines
+	states
+)
+
+// cloneHeaders copies h, and makes an empty map nil.
+func cloneHeaders(h driver.Headers) driver.Headers {
+	if len(h) == 0 {
+		return nil
+	}
+	return maps.Clone(h)
+}
+
+// with returns the content with a header more, unless value is empty.
+func (c content) with(key, value string) content {
+	if value == "" {
+		return c
+	}
+	h := maps.Clone(c.headers)
+	if h == nil {
+		h = make(driver.Headers, 1)
+	}
+	h[key] = value
+	c.headers = h
+	return c
+}
+
+// without returns the content without a header.
+func (c content) without(key string) content {
+	h := maps.Clone(c.headers)
+	delete(h, key)
+	c.headers = h
+	return c
+}
+
+func (m *message) before(o *message) bool {
+	if m.due != o.due {
+		return m.due < o.due
+	}
+	return m.id < o.id
+}
+
+func (m *message) place() *int32 { return &m.slot }
+
+// view is a message at one moment.
+type view struct {
+	*content
+	group    string // by the GroupBy of the receive
+	due      int64
+	archived int64
+	lease    uint64 // 0 if it is not leased
+	reads    int32
+}
+
+func (m *message) view() view {
+	return view{content: &m.content, group: m.group, due: m.due, lease: m.lease, reads: m.reads}
+}
+
+// message copies what the receiver may change.
+func (v *view) message() driver.Message {
+	return driver.Message{Body: []byte(v.body), Headers: maps.Clone(v.headers), Group: v.group}
+}
+
+// deliveries makes deliveries of views. It needs no lock.
+func (q *queue) deliveries(views []view) []driver.Delivery {
+	if len(views) == 0 {
+		return nil
+	}
+	ds := make([]driver.Delivery, len(views))
+	for i := range views {
+		v, d := &views[i], &ds[i]
+		d.Message = v.message()
+		d.ReadCount = int(v.reads)
+		d.EnqueuedAt = q.store.time(v.enqueued)
+		if v.lease == 0 {
+			d.ID = formatID(v.id)
+			continue
+		}
+		d.VisibleAt = q.store.time(v.due)
+		d.ID, d.Receipt = q.names(v.id, v.lease)
+	}
+	return ds
+}
+
+// records makes records of views, which are all of the archive or all of the
+// queue. It needs no lock.
+func (q *queue) records(views []view, archive bool) []driver.Record {
+	rs := make([]driver.Record, len(views))
+	for i := range views {
+		v := &views[i]
+		rs[i] = driver.Record{
+			Message:    v.message(),
+			ID:         formatID(v.id),
+			ReadCount:  int(v.reads),
+			EnqueuedAt: q.store.time(v.enqueued),
+			VisibleAt:  q.store.time(v.due),
+		}
+		if archive {
+			rs[i].ArchivedAt = q.store.time(v.archived)
+		}
+	}
+	return rs
+}
+
+func formatID(id uint64) string { return strconv.FormatUint(id, 10) }
+
+// parseID is strict: no two texts are one id.
+func parseID(s string) (id uint64, ok bool) {
+	id, err := strconv.ParseUint(s, 10, 64)
+	return id, err == nil && formatID(id) == s
+}

@@ -1,0 +1,82 @@
+package mem
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Receive leases the messages that have been visible longest.
+func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return p.receive(ctx, name, demand{wait: r.Wait, claim: func(q *queue) []view {
+		return q.claim(r.Max, r.Visibility)
+	}})
+}
+
+// Pop removes the messages that have been visible longest.
+func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.Delivery, error) {
+	return p.receive(ctx, name, demand{claim: func(q *queue) []view {
+		return q.take(limit, q.pop)
+	}})
+}
+
+// demand is what a receiver wants.
+type demand struct {
+	claim func(*queue) []view // returns nothing if it cannot be met
+	wait  time.Duration
+	eager bool // it may be met with nothing visible
+}
+
+// receive meets d, now or within d.wait.
+func (p *Provider) receive(ctx context.Context, name string, d demand) ([]driver.Delivery, error) {
+	q, err := p.lock(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	views := d.claim(q)
+	if len(views) == 0 && d.wait > 0 {
+		views, err = p.wait(ctx, q, d)
+	}
+	q.unlock()
+	return q.deliveries(views), err
+}
+
+// claim leases up to limit messages.
+func (q *queue) claim(limit int, visibility time.Duration) []view {
+	due := later(q.now, visibility)
+	return q.take(limit, func(m *message) view { return q.lease(m, due) })
+}
+
+// lease leases m until due and returns the view for its receiver.
+func (q *queue) lease(m *message, due int64) view {
+	q.lastLease++
+	m.lease = q.lastLease
+	m.reads++
+	q.put(m, leased, due)
+	return m.view()
+}
+
+func (q *queue) pop(m *message) view {
+	m.lease = 0
+	m.reads++
+	q.remove(m)
+	return m.view()
+}
+
+// take applies f, which must take the message away, to up to limit messages,
+// those visible longest. It returns them in the order of their ages.
+func (q *queue) take(limit int, f func(*message) view) []view {
+	n := min(limit, q.counts[visible])
+	if n <= 0 {
+		return nil
+	}
+	views := make([]view, n)
+	for i := range views {
+		views[i] = f(q.ready.head)
+	}
+	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.id, b.id) })
+	return views
+}

@@ -1,0 +1,5 @@
+package mem
+
+import "github.com/portmq/mq"
+
+func init() { mq.Register("mem", memDriver{}) }
