@@ -17,7 +17,8 @@ import (
 // Natural batching: a call that finds the lane free flies at once, in its own
 // goroutine and with its own ctx. Calls that arrive while maxFlights are under
 // way wait, and leave together when one lands. There is no timer: what makes
-// calls wait is what makes merging them worth while.
+// calls wait is what makes merging them worth while. A provider in the same
+// process has no round trips to save, so there each call flies alone.
 
 const (
 	// maxFlights per lane: one leaves the backend idle between two flights,
@@ -200,6 +201,9 @@ func (l *lane[T]) doParts(ctx context.Context, items []T, limit int) ([]string, 
 var errNotTried = errors.New("not tried, because an earlier part of the batch failed")
 
 func (l *lane[T]) doPart(ctx context.Context, items []T) ([]string, error) {
+	if l.client.caps.InProcess {
+		return l.fly(ctx, items)
+	}
 	l.mu.Lock()
 	if l.flights < maxFlights && len(l.waiting) == 0 {
 		l.flights++
@@ -260,6 +264,10 @@ func (l *lane[T]) await(ctx context.Context, p *part[T], done chan landing) ([]s
 
 // start carries out items without making the caller wait.
 func (l *lane[T]) start(items []T, landed func(ids []string, err error)) {
+	if l.client.caps.InProcess {
+		landed(l.fly(context.Background(), items))
+		return
+	}
 	p := &part[T]{items: items, bytes: l.bytes(items), landed: landed}
 	l.mu.Lock()
 	if l.flights == maxFlights || len(l.waiting) > 0 {

@@ -148,7 +148,7 @@ func (q *Queue) Consume(ctx context.Context, h Handler, cfg ConsumerConfig) erro
 func (c *Consumer) Run(ctx context.Context) error {
 	client := c.queue.client
 	if err := c.begin(); err != nil {
-		return client.wrap(&Call{Op: "consume", Queue: c.queue.name}, err)
+		return c.queue.fail("consume", err)
 	}
 	defer client.loops.leave()
 	ctx, cancel := client.untilClose(ctx)

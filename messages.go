@@ -17,7 +17,7 @@ func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Deliv
 	return func(yield func(*Delivery, error) bool) {
 		err := q.messages(ctx, o, yield)
 		if err != nil && ctx.Err() == nil && q.client.base.Err() != nil {
-			err = q.client.wrap(&Call{Op: "receive", Queue: q.name}, ErrClosed)
+			err = q.fail("receive", ErrClosed)
 		}
 		if err != nil {
 			yield(nil, err)
@@ -28,7 +28,7 @@ func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Deliv
 func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Delivery, error) bool) error {
 	req, bad := q.request(o, 10)
 	if !q.client.loops.enter() {
-		return q.client.wrap(&Call{Op: "receive", Queue: q.name}, ErrClosed)
+		return q.fail("receive", ErrClosed)
 	}
 	defer q.client.loops.leave()
 	ctx, stop := q.client.untilClose(ctx)

@@ -199,7 +199,7 @@ func (c *Client) DropQueue(ctx context.Context, name string) error {
 
 // Queues returns the names of all queues, sorted.
 func (c *Client) Queues(ctx context.Context) (names []string, err error) {
-	err = c.do(ctx, &Call{Op: "list"}, opFunc(func(ctx context.Context) error {
+	err = c.do(ctx, &Call{Op: "list"}, func(ctx context.Context) error {
 		m, err := optional[driver.QueueManager](c.provider)
 		if err != nil {
 			return err
@@ -208,13 +208,13 @@ func (c *Client) Queues(ctx context.Context) (names []string, err error) {
 			names, err = m.ListQueues(ctx)
 			return err
 		})
-	}))
+	})
 	return names, err
 }
 
 // Ping checks that the backend can be reached and used.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.do(ctx, &Call{Op: "ping"}, opFunc(func(ctx context.Context) error { return theirs(c.provider.Ping(ctx)) }))
+	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error { return theirs(c.provider.Ping(ctx)) })
 }
 
 // Verification is the result of Client.Verify.

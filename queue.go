@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -40,16 +41,23 @@ func (q *Queue) Client() *Client { return q.client }
 
 // do is Client.do for an operation on this queue.
 func (q *Queue) do(ctx context.Context, call *Call, op func(context.Context) error) error {
-	return q.run(ctx, call, opFunc(op))
-}
-
-func (q *Queue) run(ctx context.Context, call *Call, op operation) error {
 	call.Queue = q.name
 	if q.err != nil {
-		return q.client.wrap(call, q.err)
+		return q.fail(call.Op, q.err)
 	}
 	return q.client.do(ctx, call, op)
 }
+
+// admit returns why an operation on this queue must not begin.
+func (q *Queue) admit(ctx context.Context) error {
+	if q.err != nil {
+		return q.err
+	}
+	return q.client.admit(ctx)
+}
+
+// fail makes an *Error of what an operation came to.
+func (q *Queue) fail(op string, err error) error { return q.client.wrap(op, q.name, err) }
 
 // Send stores msgs and returns their ids, in order. When it returns nil they
 // are stored. Concurrent sends are merged into few calls of the provider, at
@@ -60,27 +68,28 @@ func (q *Queue) run(ctx context.Context, call *Call, op operation) error {
 // the messages may or may not have been stored. The messages may be reused
 // after the call.
 func (q *Queue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
-	s := &sending{queue: q}
-	s.Op = "send"
-	s.Messages, s.bad = checkMessages(q.client.caps, msgs)
-	err := q.run(ctx, &s.Call, s)
-	return s.ids, err
-}
-
-// sending is the state of one Send.
-type sending struct {
-	Call
-	queue *Queue
-	bad   error // what is wrong with the messages
-	ids   []string
-}
-
-func (s *sending) run(ctx context.Context) (err error) {
-	if s.bad != nil {
-		return s.bad
+	batch, err := checkMessages(q.client.caps, msgs)
+	if !q.client.direct() {
+		return q.interceptSend(ctx, batch, err)
 	}
-	s.ids, err = s.queue.lanes.send.do(ctx, s.Messages)
-	return err
+	var ids []string
+	if err = cmp.Or(q.admit(ctx), err); err == nil {
+		ids, err = q.lanes.send.do(ctx, batch)
+	}
+	return ids, q.fail("send", err)
+}
+
+// interceptSend sends messages whose validation had the error bad.
+func (q *Queue) interceptSend(ctx context.Context, batch []Message, bad error) (ids []string, err error) {
+	call := &Call{Op: "send", Messages: batch}
+	err = q.do(ctx, call, func(ctx context.Context) error {
+		if bad != nil {
+			return bad
+		}
+		ids, err = q.lanes.send.do(ctx, call.Messages)
+		return err
+	})
+	return ids, err
 }
 
 // Receive leases up to o.Max messages. None and no error means that there was
@@ -119,29 +128,29 @@ func (q *Queue) request(o ReceiveOptions, defaultMax int) (r driver.ReceiveReque
 // fetch is a way to lease messages.
 type fetch func(context.Context, *Queue, driver.ReceiveRequest) ([]driver.Delivery, error)
 
-// receiving is the state of one receive.
-type receiving struct {
-	Call
-	queue   *Queue
-	request driver.ReceiveRequest
-	bad     error // what is wrong with the request
-	fetch   fetch
-}
-
-func (r *receiving) run(ctx context.Context) (err error) {
-	if r.bad != nil {
-		return r.bad
-	}
-	r.Deliveries, err = r.queue.poll(ctx, r.request, r.fetch)
-	return err
-}
-
 // receive runs one receiving operation, whose request had the error bad.
-func (q *Queue) receive(ctx context.Context, op string, request driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
-	r := &receiving{queue: q, request: request, bad: bad, fetch: f}
-	r.Op = op
-	err := q.run(ctx, &r.Call, r)
-	return r.Deliveries, err
+func (q *Queue) receive(ctx context.Context, op string, r driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
+	if !q.client.direct() {
+		return q.interceptReceive(ctx, op, r, bad, f)
+	}
+	var ds []*Delivery
+	err := cmp.Or(q.admit(ctx), bad)
+	if err == nil {
+		ds, err = q.poll(ctx, r, f)
+	}
+	return ds, q.fail(op, err)
+}
+
+func (q *Queue) interceptReceive(ctx context.Context, op string, r driver.ReceiveRequest, bad error, f fetch) ([]*Delivery, error) {
+	call := &Call{Op: op}
+	err := q.do(ctx, call, func(ctx context.Context) (err error) {
+		if bad != nil {
+			return bad
+		}
+		call.Deliveries, err = q.poll(ctx, r, f)
+		return err
+	})
+	return call.Deliveries, err
 }
 
 // The pauses of poll between two calls of a provider that does not wait.
@@ -158,7 +167,7 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 			ds, err = f(ctx, q, r)
 		}
 		if len(ds) > 0 {
-			return q.deliveries(ds, start, r.Visibility), nil
+			return q.deliveries(ds, start, r), nil
 		}
 		left := wait - time.Since(begin)
 		if err != nil || left <= 0 {
@@ -176,11 +185,12 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 }
 
 // deliveries wraps what a call that began at start has leased.
-func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, visibility time.Duration) []*Delivery {
-	// The leases began between start and now. A call that waited began them
-	// near its end, so that only a part of the call is taken off.
-	now := time.Now()
-	deadline := now.Add(visibility - min(now.Sub(start), visibility/10))
+func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.ReceiveRequest) []*Delivery {
+	deadline := start.Add(r.Visibility)
+	if r.Wait > 0 {
+		// The leases began when the waiting ended, somewhere before now.
+		deadline = deadline.Add(max(0, time.Since(start)-r.Visibility/10))
+	}
 	out := make([]*Delivery, len(ds))
 	for i := range ds {
 		out[i] = &Delivery{Delivery: ds[i], queue: q, lease: lease{deadline: deadline}}

@@ -70,30 +70,30 @@ func (d *Delivery) settle(ctx context.Context, s Settlement) error {
 	if err != nil {
 		return err
 	}
-	op := &settling{d: d}
-	op.one[0] = s
-	op.one[0].Receipt = d.Receipt
-	op.Op, op.Settlements = s.Op.String(), op.one[:]
-	return q.run(ctx, &op.Call, op)
+	s.Receipt = d.Receipt
+	one := []Settlement{s}
+	if q.client.direct() {
+		if err = q.admit(ctx); err == nil {
+			err = d.settleOne(ctx, one)
+		}
+		return q.fail(s.Op.String(), err)
+	}
+	return q.do(ctx, &Call{Op: s.Op.String(), Settlements: one}, func(ctx context.Context) error {
+		return d.settleOne(ctx, one)
+	})
 }
 
-// settling is the state of one settlement of a Delivery.
-type settling struct {
-	Call
-	d   *Delivery
-	one [1]Settlement
-}
-
-func (s *settling) run(ctx context.Context) error {
-	q := s.d.queue
-	if err := q.prepare(&s.one[0]); err != nil {
+// settleOne carries out the one settlement in s.
+func (d *Delivery) settleOne(ctx context.Context, s []Settlement) error {
+	q := d.queue
+	if err := q.prepare(&s[0]); err != nil {
 		return err
 	}
-	if err := s.d.lease.beginSettle(ctx); err != nil {
+	if err := d.lease.beginSettle(ctx); err != nil {
 		return err
 	}
-	err := q.carryOut(ctx, s.d, s.one[:])
-	s.d.lease.endSettle(err)
+	err := q.carryOut(ctx, d, s)
+	d.lease.endSettle(err)
 	return err
 }
 

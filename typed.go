@@ -115,7 +115,7 @@ func (t TypedQueue[T]) encode(v T, opts []SendOption) (*Message, error) {
 		}
 	}
 	if err != nil {
-		return nil, t.q.client.wrap(&Call{Op: "send", Queue: t.q.name}, fmt.Errorf("payload of type %T does not encode: %w", v, err))
+		return nil, t.q.fail("send", fmt.Errorf("payload of type %T does not encode: %w", v, err))
 	}
 	for _, o := range opts {
 		o(m)

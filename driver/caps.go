@@ -49,6 +49,11 @@ type Caps struct {
 	// exactly one of the two queues.
 	AtomicMove bool
 
+	// InProcess: calls are answered within the process, in microseconds.
+	// There is no round trip to save, so mq does not merge concurrent calls,
+	// and any number of Send, Settle and Extend come at once.
+	InProcess bool
+
 	// Order is the order in which Receive chooses among visible messages.
 	Order Order
 

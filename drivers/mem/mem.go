@@ -69,6 +69,7 @@ func (p *Provider) Caps() driver.Caps {
 		Groups:           true,
 		Shared:           named,
 		PortableReceipts: named,
+		InProcess:        true,
 		LateSettle:       true,
 		NackFences:       true,
 		ExactBodies:      true,
