@@ -1,0 +1,6 @@
+package workflow_test
+
+// The providers that MQ_TEST_DSN may name.
+import (
+	_ "github.com/portmq/mq/drivers/mem"
+)
