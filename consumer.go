@@ -37,6 +37,10 @@ type ConsumerConfig struct {
 	// queue's archive.
 	DeadLetter string
 
+	// OnDeadLetter is called when a message has become a dead letter, from
+	// any goroutine; it should be quick. Defaults to a warning in the log.
+	OnDeadLetter func(d *Delivery, reason string)
+
 	// Timeout ends a handler's context. 0 means no limit.
 	Timeout time.Duration
 
@@ -123,9 +127,14 @@ func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) *Consumer {
 		h = cfg.Middleware[i](h)
 	}
 	cfg = cfg.withDefaults()
+	log := q.client.cfg.Logger.With("queue", q.name)
+	if cfg.OnDeadLetter == nil {
+		cfg.OnDeadLetter = func(d *Delivery, reason string) {
+			log.Warn("mq: dead letter", "message", d, "reason", reason)
+		}
+	}
 	return &Consumer{
-		queue: q, cfg: cfg, handler: h,
-		log:         q.client.cfg.Logger.With("queue", q.name),
+		queue: q, cfg: cfg, handler: h, log: log,
 		wake:        make(chan struct{}, 1),
 		concurrency: cfg.Concurrency,
 	}

@@ -80,6 +80,24 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+func TestOnDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := make(chan string, 2)
+		f := &fake{caps: capable, receive: deliver(numbered(2)...)}
+		_, err := consume(t, f, Config{}, ConsumerConfig{
+			OnDeadLetter: func(d *Delivery, reason string) { got <- d.ID + " " + reason },
+		}, time.Second, func(_ context.Context, d *Delivery) error {
+			if d.ID == "1" {
+				return Reject(errBad)
+			}
+			return nil
+		})
+		if err != nil || len(got) != 1 || <-got != "1 bad item" {
+			t.Errorf("Run = %v, %d dead letters", err, len(got))
+		}
+	})
+}
+
 func TestNoDelaysMeansTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{receive: deliver(numbered(1)...)}

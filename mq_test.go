@@ -171,6 +171,24 @@ func TestCancelledContext(t *testing.T) {
 	}
 }
 
+func TestContextErrorIsNobodysFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := New(new(fake), Config{}).Queue("q").Receive(ctx, ReceiveOptions{Wait: Forever})
+		if want := `mq: receive "q": context deadline exceeded`; err == nil || err.Error() != want {
+			t.Errorf("err = %v, want %v", err, want)
+		}
+	})
+}
+
+func TestInvalidMessageIsNamed(t *testing.T) {
+	_, err := New(new(fake), Config{}).Queue("q").Send(t.Context(), new(Message), &Message{Delay: -1})
+	if err == nil || !strings.Contains(err.Error(), "message 1: ") {
+		t.Errorf("err = %v", err)
+	}
+}
+
 func TestBadConnIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(fake)

@@ -64,9 +64,10 @@ func (q *Queue) fail(op string, err error) error { return q.client.wrap(op, q.na
 // no cost for a lone one; a batch above the provider's limit is sent in parts.
 //
 // If only some of several messages were stored the error contains a
-// *BatchError, and ids holds "" for those that were not. On ErrUnavailable
-// the messages may or may not have been stored. The messages may be reused
-// after the call.
+// *BatchError, and ids holds "" for those that were not: look for it before
+// any other error. On ErrUnavailable the messages may or may not have been
+// stored. On other errors none was. A message that is not valid keeps the
+// whole batch from being sent. The messages may be reused after the call.
 func (q *Queue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
 	batch, err := checkMessages(q.client.caps, msgs)
 	if !q.client.direct() {

@@ -75,10 +75,10 @@ func definite(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// theirs marks err as the provider's.
+// theirs marks err as the provider's, unless it is but the end of a context.
 func theirs(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+		return err
 	}
 	return &providerError{err}
 }

@@ -76,7 +76,7 @@ func (t TypedQueue[T]) Queue() *Queue { return t.q }
 
 // Send stores one value and returns its id.
 func (t TypedQueue[T]) Send(ctx context.Context, v T, opts ...SendOption) (string, error) {
-	m, err := t.encode(v, opts)
+	m, err := t.Encode(v, opts...)
 	if err != nil {
 		return "", err
 	}
@@ -88,11 +88,11 @@ func (t TypedQueue[T]) Send(ctx context.Context, v T, opts ...SendOption) (strin
 }
 
 // SendAll stores values in order, with the same options for each, as
-// Queue.Send does.
+// Queue.Send does. For options of their own use Encode and Queue.Send.
 func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) ([]string, error) {
 	ms := make([]*Message, len(vs))
 	for i, v := range vs {
-		m, err := t.encode(v, opts)
+		m, err := t.Encode(v, opts...)
 		if err != nil {
 			return nil, err
 		}
@@ -101,8 +101,8 @@ func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) 
 	return t.q.Send(ctx, ms...)
 }
 
-// encode makes a message of v. A value that does not encode is not sent.
-func (t TypedQueue[T]) encode(v T, opts []SendOption) (*Message, error) {
+// Encode makes a message of v, for Queue.Send or TxQueue.Send.
+func (t TypedQueue[T]) Encode(v T, opts ...SendOption) (*Message, error) {
 	codec := t.q.client.cfg.Codec
 	m := new(Message)
 	var err error
@@ -115,7 +115,7 @@ func (t TypedQueue[T]) encode(v T, opts []SendOption) (*Message, error) {
 		}
 	}
 	if err != nil {
-		return nil, t.q.fail("send", fmt.Errorf("payload of type %T does not encode: %w", v, err))
+		return nil, t.q.fail("encode", fmt.Errorf("payload of type %T does not encode: %w", v, err))
 	}
 	for _, o := range opts {
 		o(m)

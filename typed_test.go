@@ -63,7 +63,7 @@ func TestTypedSendRefusesWhatDoesNotEncode(t *testing.T) {
 	c := open()
 	defer c.Close()
 	q := mq.Of[any](queue(c, "q"))
-	if _, err := q.Send(t.Context(), func() {}); err == nil || !strings.HasPrefix(err.Error(), `mq: send "q": payload of type func()`) {
+	if _, err := q.Send(t.Context(), func() {}); err == nil || !strings.HasPrefix(err.Error(), `mq: encode "q": payload of type func()`) {
 		t.Errorf("Send = %v", err)
 	}
 	if _, err := q.SendAll(t.Context(), []any{1, func() {}}); err == nil {

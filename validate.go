@@ -40,6 +40,9 @@ func checkMessages(caps driver.Caps, msgs []*Message) ([]Message, error) {
 			return nil, invalid("message %d is nil", i)
 		}
 		if err := checkMessage(caps, m); err != nil {
+			if len(msgs) > 1 {
+				err = fmt.Errorf("message %d: %w", i, err)
+			}
 			return nil, err
 		}
 		out[i] = *m

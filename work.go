@@ -165,7 +165,7 @@ func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
 	case err == nil:
 		c.count(func(st *ConsumerStats) { *st.counter(s.Op)++ })
 		if s.Op == OpArchive || s.Op == OpMove {
-			c.log.Warn("mq: dead letter", "message", d, "reason", s.Reason)
+			c.cfg.OnDeadLetter(d, s.Reason)
 		}
 	case isLost(err):
 		c.lost(d)
