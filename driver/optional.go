@@ -27,7 +27,7 @@ type QueueManager interface {
 // Popper receives and deletes in one step: at most once.
 type Popper interface {
 	// Pop removes up to max visible messages and returns them, in the order
-	// of Receive, without receipts. ReadCount counts this read.
+	// of Receive, without receipts and VisibleAt. ReadCount counts this read.
 	Pop(ctx context.Context, queue string, max int) ([]Delivery, error)
 }
 
@@ -48,9 +48,9 @@ type BrowseRequest struct {
 // Archivist acts on a queue's archive.
 type Archivist interface {
 	// Redrive moves archived messages back to their queue as new messages,
-	// visible at once, and returns how many: those with the given ids, or the
-	// oldest if ids is empty, limit at most. Ids that are not in the archive
-	// are passed over.
+	// visible at once, and returns how many: those with the given ids, or
+	// those with the lowest if ids is empty, limit at most in either case. Ids
+	// that are not in the archive are passed over.
 	Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error)
 	// PurgeArchive deletes what has been in the archive for olderThan or
 	// longer, 0 meaning all, and returns how many.
@@ -60,8 +60,9 @@ type Archivist interface {
 // GroupBy says what makes two messages one FIFO group.
 type GroupBy struct {
 	// Path is the way to a value in a JSON body, as for PostgreSQL's #>>:
-	// object keys, or array positions as decimal numbers. The value is
-	// compared as text, so 1 and "1" are one group. nil means Message.Group.
+	// object keys, or array positions as decimal numbers, negative ones from
+	// the end. The value is compared as text, so 1 and "1" are one group. nil
+	// means Message.Group.
 	Path []string
 }
 
@@ -77,6 +78,8 @@ type GroupDrainRequest struct {
 	By    GroupBy
 	Value string // the group
 	// Holding are the receipts of the group's messages that the caller holds.
+	// Stale ones count for nothing; one that is not valid is
+	// ErrInvalidReceipt.
 	Holding []Receipt
 	// IncludeDelayed takes messages whose delay has not ended as well.
 	IncludeDelayed bool
@@ -109,7 +112,9 @@ type Transactor interface {
 
 // TxProvider works inside a caller's transaction, one statement per call: mq
 // neither merges, retries nor waits. Any error aborts the transaction. What it
-// did takes effect when the caller commits, wake-ups included.
+// did takes effect when the caller commits, wake-ups included. A message gets
+// its id when it is sent, so that one which is committed late may become
+// visible after messages with higher ids.
 //
 // It is used by one goroutine at a time and is not closed.
 type TxProvider interface {

@@ -123,7 +123,7 @@ type Settlement struct {
 	Receipt Receipt
 	Op      Op
 	Delay   time.Duration // OpNack: 0 = visible at once, AtTimeout = no I/O
-	Reason  string        // OpArchive, OpMove: kept as header mq-reason
+	Reason  string        // OpArchive, OpMove: kept as header mq-reason, "" as none
 	To      string        // OpMove: the target queue, already canonical
 }
 
@@ -142,7 +142,7 @@ type Stats struct {
 	Leased    int64 // received, and neither settled nor timed out
 	Delayed   int64 // sent or nacked with a delay that has not ended
 	Archived  int64 // in the archive
-	TotalSent int64 // messages ever sent to the queue
+	TotalSent int64 // messages ever put into the queue, redriven and moved ones included
 
 	// OldestAge and NewestAge are the ages, since they were sent, of the
 	// oldest and the newest message in the queue, whatever its state. -1 if

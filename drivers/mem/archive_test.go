@@ -107,7 +107,7 @@ func TestRedriveChooses(t *testing.T) {
 		{[]string{}, 9, []string{"a", "b", "c"}},
 		{[]string{"3", "1"}, 9, []string{"c", "a"}},
 		{[]string{"3", "1"}, 1, []string{"c"}},
-		{[]string{"2", "2", "7", "x", "02", "+1", ""}, 9, []string{"b"}},
+		{[]string{"2", "2", "7", "x", "03", "+1", ""}, 9, []string{"b"}},
 		{[]string{"18446744073709551616", "-1"}, 9, nil},
 	}
 	for _, tt := range tests {

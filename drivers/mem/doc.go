@@ -27,8 +27,9 @@
 //
 // # Cost
 //
-// Sends and settlements take O(log n) time, receives as much per message,
-// whether the n messages present are visible, leased or delayed. A message
-// takes about 150 bytes above its body and headers, and gives them back when
-// it leaves. The first receive by group looks at every message once.
+// Sending, receiving and settling a message take O(log n) time, whether the n
+// messages present are visible, leased or delayed. A message takes about 150
+// bytes above its body and headers, and gives them back when it leaves. The
+// first receive by a GroupBy looks at every message once; from then on each
+// send pays for it too, and parses the body if it is by path.
 package mem

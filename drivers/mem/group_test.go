@@ -82,16 +82,41 @@ func TestReceiveGroupsByPath(t *testing.T) {
 	c := open(t)
 	c.send("q",
 		grouped("g", `{"case":1,"n":1}`), grouped("h", `{"case":"1","n":2}`), grouped("g", `{"case":{"a": 1}}`),
-		grouped("g", `{"case":null}`), grouped("g", `{}`), grouped("g", `no json`), grouped("g", `{"case":""}`), grouped("g", `{"case":"","n":2}`))
+		grouped("g", `{"case":null}`), grouped("g", `{}`), grouped("g", `no json`), grouped("g", `{"case":""}`), grouped("g", `{"case":"","n":2}`), text(`[]`))
 	ds := c.heads(byCase, 9)
-	requireBodies(t, ds, `{"case":1,"n":1}`, `{"case":{"a": 1}}`, `{"case":null}`, `{}`, `no json`, `{"case":""}`)
-	for i, want := range []string{"1", `{"a":1}`, "", "", "", ""} {
+	requireBodies(t, ds, `{"case":1,"n":1}`, `{"case":{"a": 1}}`, `{"case":null}`, `{}`, `no json`, `{"case":""}`, `[]`)
+	for i, want := range []string{"1", `{"a":1}`, "", "", "", "", ""} {
 		if ds[i].Group != want {
 			t.Errorf("group of %s is %q, want %q", ds[i].Body, ds[i].Group, want)
 		}
 	}
-	// By Message.Group, g is held, and h too.
+	// By Message.Group, g is held, and h is not.
 	requireBodies(t, c.heads(byGroup, 9), `{"case":"1","n":2}`)
+}
+
+// TestNoKeyIsNotTheEmptyKey has a group whose key is "" beside messages
+// without a key, which come and go.
+func TestNoKeyIsNotTheEmptyKey(t *testing.T) {
+	c := open(t)
+	c.send("q", text(`{"case":"","n":1}`))
+	head := c.heads(byCase, 9)
+	c.send("q", text(`{}`))
+	alone := c.heads(byCase, 9)
+	requireBodies(t, alone, `{}`)
+	c.ack(alone...)
+	c.send("q", text(`{"case":"","n":2}`))
+	requireBodies(t, c.heads(byCase, 9))
+	c.ack(head...)
+	requireBodies(t, c.heads(byCase, 9), `{"case":"","n":2}`)
+}
+
+func TestPathIsCopied(t *testing.T) {
+	c := open(t)
+	c.send("q", text(`{"case":1,"n":1}`), text(`{"case":1,"n":2}`))
+	by := driver.GroupBy{Path: []string{"case"}}
+	c.heads(by, 0)
+	by.Path[0] = "n"
+	requireBodies(t, c.heads(by, 9), `{"case":1,"n":1}`, `{"case":1,"n":2}`)
 }
 
 // TestEmptyPathIsTheWholeBody tells no path from a path of no steps.

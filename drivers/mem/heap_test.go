@@ -58,6 +58,11 @@ func requireHeap(t *testing.T, h *heap[*number], all []*number) {
 	if h.len() != len(all) {
 		t.Fatalf("%d items, want %d", h.len(), len(all))
 	}
+	for _, x := range h.items[len(h.items):cap(h.items)] {
+		if x != nil {
+			t.Fatalf("the heap still refers to %v", x)
+		}
+	}
 	for i, x := range h.items {
 		if int(x.slot) != i {
 			t.Fatalf("item %d believes to be at %d", i, x.slot)

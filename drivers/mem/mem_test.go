@@ -81,6 +81,9 @@ func TestStoreLivesUntilLastClose(t *testing.T) {
 	b.must(b.Close())
 
 	c := attached(t, "mem://x")
+	if c.store == a.store {
+		t.Error("the store outlived the last Close")
+	}
 	if _, err := c.Stats(t.Context(), "q"); !errors.Is(err, driver.ErrQueueNotFound) {
 		t.Errorf("the queue outlived the last Close: %v", err)
 	}

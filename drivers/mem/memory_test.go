@@ -2,6 +2,7 @@ package mem
 
 import (
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,22 +21,26 @@ func heapInUse() int64 {
 // TestMemory fills queues and drains them: a message takes at most 300 bytes
 // above its body, and nothing stays behind.
 func TestMemory(t *testing.T) {
-	const size, perMessage = 512, 300
-	const few, many = 200_000, 1_000_000
-	ready := driver.Message{Body: make([]byte, size)}
-	group := driver.Message{Body: make([]byte, size), Group: "g"}
-	later := driver.Message{Body: make([]byte, size), Delay: time.Hour}
+	const size, few, many = 512, 100_000, 1_000_000
+	body := make([]byte, size)
+	plain := func(int) driver.Message { return driver.Message{Body: body} }
+	later := func(int) driver.Message { return driver.Message{Body: body, Delay: time.Hour} }
+	one := func(int) driver.Message { return driver.Message{Body: body, Group: "g"} }
+	own := func(i int) driver.Message { return driver.Message{Body: body, Group: strconv.Itoa(i)} }
+	byGroups := func(c client) { c.heads(byGroup, 1) }
 	tests := []struct {
-		name string
-		n    int
-		m    driver.Message
-		fill func(c client)
+		name  string
+		n     int
+		m     func(i int) driver.Message
+		fill  func(c client)
+		limit int64 // of bytes per message above its body
 	}{
-		{"visible", many, ready, func(client) {}},
-		{"delayed", few, later, func(client) {}},
-		{"leased", few, ready, leaseAll},
-		{"one group", few, group, func(c client) { c.heads(byGroup, 1) }},
-		{"archived", few, ready, archiveEverything},
+		{"visible", many, plain, func(client) {}, 300},
+		{"delayed", few, later, func(client) {}, 300},
+		{"leased", few, plain, leaseAll, 300},
+		{"one group", few, one, byGroups, 300},
+		{"many groups", few, own, byGroups, 500},
+		{"archived", few, plain, archiveEverything, 300},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -45,17 +50,17 @@ func TestMemory(t *testing.T) {
 			}
 			before := heapInUse()
 			batch := make([]driver.Message, 1000)
-			for i := range batch {
-				batch[i] = tt.m
-			}
-			for range n / len(batch) {
+			for i := 0; i < n; i += len(batch) {
+				for j := range batch {
+					batch[j] = tt.m(i + j)
+				}
 				c.send("q", batch...)
 			}
 			tt.fill(c)
 			above := (heapInUse()-before)/int64(n) - size
 			t.Logf("%d bytes per message above its body", above)
-			if above > perMessage {
-				t.Errorf("%d bytes per message above its body, want at most %d", above, perMessage)
+			if above > tt.limit {
+				t.Errorf("%d bytes per message above its body, want at most %d", above, tt.limit)
 			}
 			drain(c)
 			if kept := heapInUse() - before; kept > int64(n) {

@@ -75,13 +75,13 @@ func later(t int64, d time.Duration) int64 {
 // put brings m from its state into another one. Every change of state goes
 // through it, so that counts and groups are always true.
 func (q *queue) put(m *message, s state, due int64) {
-	switch m.state {
+	was := m.state
+	switch was {
 	case visible:
 		q.ready.remove(m)
 	case leased, delayed:
 		q.deadlines.remove(m)
 	}
-	was := m.state
 	m.state, m.due = s, due
 	q.counts[was]--
 	q.counts[s]++

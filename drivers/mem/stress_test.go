@@ -60,7 +60,7 @@ func TestEachMessageOnce(t *testing.T) {
 	}
 }
 
-// TestNoWakeUpIsLost passes one message around a ring of receivers that wait
+// TestNoWakeUpIsLost passes one message around among receivers that wait
 // without end: it stands still if a wake-up is lost.
 func TestNoWakeUpIsLost(t *testing.T) {
 	c := open(t)

@@ -82,13 +82,7 @@ func (t *table[V]) search(id uint64) (b, r int, ok bool) {
 	if b == len(t.blocks) {
 		return b, 0, false
 	}
-	rows := t.blocks[b].rows
-	if len(rows) > 0 { // its place if there is no gap before it
-		if r := id - rows[0].id; r < uint64(len(rows)) && rows[r].id == id {
-			return b, int(r), true
-		}
-	}
-	r, ok = slices.BinarySearchFunc(rows, id, func(r row[V], id uint64) int {
+	r, ok = slices.BinarySearchFunc(t.blocks[b].rows, id, func(r row[V], id uint64) int {
 		return cmp.Compare(r.id, id)
 	})
 	return b, r, ok

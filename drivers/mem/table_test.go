@@ -30,6 +30,14 @@ func requireTable(t *testing.T, tab *table[string], want tableModel) {
 		t.Fatalf("first %q, last %q", first, last)
 	}
 	for i, b := range tab.blocks {
+		if len(b.rows) > 0 && b.first > b.rows[0].id {
+			t.Fatalf("block %d begins with %d, before %d", i, b.rows[0].id, b.first)
+		}
+		for _, r := range b.rows[len(b.rows):cap(b.rows)] {
+			if r.v != "" {
+				t.Fatalf("block %d still refers to %q", i, r.v)
+			}
+		}
 		if len(b.rows) > blockSize || len(b.rows) == 0 && len(tab.blocks) > 1 {
 			t.Fatalf("block %d has %d rows", i, len(b.rows))
 		}
@@ -120,20 +128,45 @@ func TestTableAfter(t *testing.T) {
 }
 
 func TestTableShrinks(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 3))
+	const n, left = 100 * blockSize, 100
+	inOrder := make([]int, n)
+	for i := range inOrder {
+		inOrder[i] = i
+	}
+	for name, order := range map[string][]int{
+		"in order": inOrder,
+		"random":   rand.New(rand.NewPCG(3, 3)).Perm(n),
+	} {
+		var tab table[int]
+		for i := range n {
+			tab.put(uint64(i+1), i)
+		}
+		if len(tab.blocks) != n/blockSize {
+			t.Errorf("%d values are in %d blocks", n, len(tab.blocks))
+		}
+		for _, i := range order[:n-left] {
+			tab.delete(uint64(i + 1))
+		}
+		rows := 0
+		for _, b := range tab.blocks {
+			rows += cap(b.rows)
+		}
+		if tab.len() != left || rows > 8*left || cap(tab.blocks) > 64 {
+			t.Errorf("%s: %d values are in %d rows and %d blocks", name, tab.len(), rows, cap(tab.blocks))
+		}
+	}
+}
+
+// TestTableReusesItsBlock is about a queue that is mostly empty.
+func TestTableReusesItsBlock(t *testing.T) {
 	var tab table[int]
-	const n = 100_000
-	for i := range n {
-		tab.put(uint64(i+1), i)
-	}
-	for _, i := range rnd.Perm(n)[:n-100] {
-		tab.delete(uint64(i + 1))
-	}
-	rows := 0
-	for _, b := range tab.blocks {
-		rows += cap(b.rows)
-	}
-	if tab.len() != 100 || rows > 100*8 || cap(tab.blocks) > 64 {
-		t.Errorf("%d values are in %d rows and %d blocks", tab.len(), rows, cap(tab.blocks))
+	id := uint64(0)
+	allocs := testing.AllocsPerRun(1000, func() {
+		id++
+		tab.put(id, 0)
+		tab.delete(id)
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations", allocs)
 	}
 }

@@ -74,6 +74,19 @@ func TestTxCommit(t *testing.T) {
 	})
 }
 
+// TestTxNackAtTimeout: it leaves the lease alone, for another settlement.
+func TestTxNackAtTimeout(t *testing.T) {
+	c := open(t)
+	c.send("q", text("a"))
+	d := c.one("q")
+	tx := c.Begin()
+	c.settleIn(tx, "q", driver.Settlement{Receipt: d.Receipt, Op: driver.OpNack, Delay: driver.AtTimeout}, ack(d))
+	c.must(tx.Commit())
+	if s := c.stats("q"); s.Total != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
 func TestTxRollback(t *testing.T) {
 	c := open(t)
 	c.send("q", text("a"))

@@ -106,10 +106,16 @@ func TestWaitIsEndedBy(t *testing.T) {
 			c.send("p", text("a"))
 			c.settle("p", driver.Settlement{Receipt: c.one("p").Receipt, Op: driver.OpMove, To: "q"})
 		},
+		"commit of a move": func(c client, _ driver.Delivery) {
+			c.ensure("p")
+			c.send("p", text("a"))
+			tx := c.Begin()
+			c.settleIn(tx, "p", driver.Settlement{Receipt: c.one("p").Receipt, Op: driver.OpMove, To: "q"})
+			c.must(tx.Commit())
+		},
 		"commit": func(c client, _ driver.Delivery) {
 			tx := c.Begin()
-			_, err := txProvider{c.Provider, tx}.Send(c.t.Context(), "q", texts("a"))
-			c.must(err)
+			c.sendIn(tx, "q", text("a"))
 			c.must(tx.Commit())
 		},
 	}
