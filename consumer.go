@@ -19,12 +19,15 @@ type ConsumerConfig struct {
 
 	// Visibility is how long a message is leased at a time. The Consumer
 	// extends leases as long as needed, so that this is only how soon the
-	// messages of a crashed process come back. Defaults to 30 seconds.
+	// messages of a crashed process come back. Defaults to 30 seconds, or to
+	// the provider's limit if that is less.
 	Visibility time.Duration
 
 	// MaxReads is how often a message is delivered before it becomes a dead
 	// letter: after the handler's last error, or instead of one more delivery
-	// if the handler never returned. Negative means no limit. Defaults to 10.
+	// if the handler never returned. A delivery that is given back or
+	// interrupted by a stop counts too. Negative means no limit. Defaults to
+	// 10.
 	MaxReads int
 
 	// Backoff is the pause after an ordinary error. Defaults to
@@ -67,9 +70,9 @@ type ConsumerConfig struct {
 	HardStop time.Duration
 }
 
-func (cfg ConsumerConfig) withDefaults() ConsumerConfig {
+func (cfg ConsumerConfig) withDefaults(caps driver.Caps) ConsumerConfig {
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
-	cfg.Visibility = cmp.Or(cfg.Visibility, defaultVisibility)
+	cfg.Visibility = cmp.Or(cfg.Visibility, defaultVisibility(caps))
 	cfg.MaxReads = cmp.Or(cfg.MaxReads, 10)
 	cfg.SoftStop = cmp.Or(cfg.SoftStop, 30*time.Second)
 	cfg.HardStop = cmp.Or(cfg.HardStop, 5*time.Second)
@@ -126,7 +129,7 @@ func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) *Consumer {
 	for i := len(cfg.Middleware) - 1; i >= 0; i-- {
 		h = cfg.Middleware[i](h)
 	}
-	cfg = cfg.withDefaults()
+	cfg = cfg.withDefaults(q.client.caps)
 	log := q.client.cfg.Logger.With("queue", q.name)
 	if cfg.OnDeadLetter == nil {
 		cfg.OnDeadLetter = func(d *Delivery, reason string) {

@@ -38,7 +38,8 @@ var (
 // Errors of the way to the backend.
 var (
 	// ErrBadConn: the backend could not be reached and the call was certainly
-	// not applied. mq has already retried it.
+	// not applied. mq has already retried it, but for Ping and in a
+	// transaction.
 	ErrBadConn = driver.ErrBadConn
 	// ErrUnavailable: the call may or may not have been applied.
 	ErrUnavailable = driver.ErrUnavailable
@@ -83,7 +84,8 @@ type DecodeError struct {
 	Err  error
 }
 
-// Error names the type and the cause, never the payload.
+// Error names the type and the codec's error, which may quote a few characters
+// of the payload.
 func (e *DecodeError) Error() string {
 	return fmt.Sprintf("payload does not decode into %s: %v", e.Type, e.Err)
 }

@@ -11,7 +11,7 @@ import (
 // is under way, which could otherwise hide a message that was just given back.
 type lease struct {
 	mu        sync.Mutex
-	deadline  time.Time // by the local clock, never later than the backend's
+	deadline  time.Time // by the local clock
 	settled   bool
 	inTx      bool          // settled in a transaction that may still roll back
 	extending int           // extensions under way

@@ -87,8 +87,9 @@ type Client struct {
 	base   context.Context
 	cancel context.CancelFunc
 	closed atomic.Bool
-	loops  tracker // consumers and iterators
-	tasks  tracker // flights and other goroutines on behalf of calls
+	done   chan struct{} // closed with closed
+	loops  tracker       // consumers and iterators
+	tasks  tracker       // flights and other goroutines on behalf of calls
 }
 
 // Open opens the provider that dsn names: its scheme is the driver, the rest
@@ -124,6 +125,7 @@ func New(p Provider, cfg Config) *Client {
 		caps:     p.Caps(),
 		cfg:      cfg.withDefaults(),
 		lanes:    make(map[string]*lanes),
+		done:     make(chan struct{}),
 	}
 	c.base, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -257,15 +259,17 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 }
 
 // Close stops the client's consumers and iterators as if their contexts had
-// ended, waits for them and for every call under way, and closes the provider.
-// A handler must not call it: it would wait for itself. A second Close returns
-// nil.
+// ended, waits for them and for merged calls under way, and closes the
+// provider, which ends other calls with ErrClosed. A handler, or the body of a
+// loop over Messages, must not call it: it would wait for itself. A second
+// Close returns nil.
 func (c *Client) Close() error {
 	c.cancel()
 	c.loops.close()
 	if c.closed.Swap(true) {
 		return nil
 	}
+	close(c.done)
 	c.tasks.close()
 	if err := c.provider.Close(); err != nil {
 		return &Error{Op: "close", Provider: c.name, Err: err}

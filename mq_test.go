@@ -396,3 +396,80 @@ func TestForeverDoesNotOverflow(t *testing.T) {
 		t.Error("Forever overflows")
 	}
 }
+
+func TestCloseEndsPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{receive: func(context.Context, driver.ReceiveRequest) ([]driver.Delivery, error) { return nil, nil }}
+		c := New(f, Config{})
+		start := time.Now()
+		go func() { time.Sleep(10500 * time.Millisecond); _ = c.Close() }()
+		_, err := c.Queue("q").Receive(t.Context(), ReceiveOptions{Wait: Forever})
+		if !errors.Is(err, ErrClosed) || time.Since(start) != 10500*time.Millisecond {
+			t.Errorf("Receive = %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestProvidersWaitAMinuteAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var longest time.Duration
+		f := &fake{receive: func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+			longest = max(longest, r.Wait)
+			return nil, sleep(ctx, r.Wait)
+		}}
+		start := time.Now()
+		ds, err := New(f, Config{}).Queue("q").Receive(t.Context(), ReceiveOptions{Wait: 150 * time.Second})
+		if len(ds) != 0 || err != nil || time.Since(start) != 150*time.Second || longest != time.Minute || f.called("receive") != 3 {
+			t.Errorf("%v, %v after %v, %d calls of up to %v", ds, err, time.Since(start), f.called("receive"), longest)
+		}
+	})
+}
+
+func TestDefaultVisibilityObeysTheLimits(t *testing.T) {
+	for _, tt := range []struct {
+		caps driver.Caps
+		want time.Duration
+	}{
+		{driver.Caps{}, 30 * time.Second},
+		{driver.Caps{MaxVisibility: 10 * time.Second}, 10 * time.Second},
+		{driver.Caps{MaxVisibility: time.Hour, MaxHold: 20 * time.Second}, 20 * time.Second},
+	} {
+		var got time.Duration
+		f := &fake{caps: tt.caps, receive: func(_ context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+			got = r.Visibility
+			return nil, nil
+		}}
+		q := New(f, Config{}).Queue("q")
+		if _, err := q.Receive(t.Context(), ReceiveOptions{}); err != nil || got != tt.want {
+			t.Errorf("%+v: visibility %v, %v, want %v", tt.caps, got, err, tt.want)
+		}
+		if got := NewConsumer(q, HandlerFunc(nil2), ConsumerConfig{}).cfg.Visibility; got != tt.want {
+			t.Errorf("%+v: the Consumer's visibility is %v", tt.caps, got)
+		}
+	}
+}
+
+// namer is a fake with names, or a wrapper of one without.
+type namer struct {
+	fake
+	err error
+}
+
+func (n *namer) QueueName(name string) (string, error) { return strings.ToLower(name), n.err }
+
+func TestNamer(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+		is   error
+	}{
+		{nil, "orders", nil},
+		{ErrNotSupported, "Orders", nil},
+		{ErrInvalid, "Orders", ErrInvalid},
+	} {
+		q := New(&namer{err: tt.err}, Config{}).Queue("Orders")
+		if _, err := q.Stats(t.Context()); q.Name() != tt.want || !errors.Is(err, tt.is) {
+			t.Errorf("QueueName error %v: name %q, Stats %v", tt.err, q.Name(), err)
+		}
+	}
+}

@@ -20,7 +20,8 @@ import (
 //
 // The outcomes are found with errors.As, so they may be wrapped. A delivery
 // that the handler has settled itself is left alone. Once a message has been
-// read MaxReads times an error of any kind makes it a dead letter.
+// read MaxReads times any error makes it a dead letter, except while the
+// Consumer is stopping: what is interrupted is given back.
 //
 // ctx ends with the cause ErrStaleReceipt when the lease is lost, with
 // ErrStopping when the Consumer stops and SoftStop is over, and with

@@ -22,16 +22,12 @@ type ReceiveOptions struct {
 	// for Messages to 10.
 	Max int
 	// Visibility is how long the messages stay leased unless extended.
-	// Defaults to 30 seconds.
+	// Defaults to 30 seconds, or to the provider's limit if that is less.
 	Visibility time.Duration
 	// Wait is how long to wait if there is no message. 0 means not at all;
 	// Forever means until ctx ends.
 	Wait time.Duration
 }
-
-// defaultVisibility is a compromise: a crashed worker's messages come back
-// soon, and heartbeats are rare.
-const defaultVisibility = 30 * time.Second
 
 // Name returns the queue's canonical name.
 func (q *Queue) Name() string { return q.name }
@@ -113,10 +109,7 @@ func (q *Queue) request(o ReceiveOptions, defaultMax int) (r driver.ReceiveReque
 	if r.Max, err = checkLimit(caps, "Max", o.Max, min(defaultMax, caps.BatchLimit())); err != nil {
 		return r, err
 	}
-	r.Visibility = o.Visibility
-	if r.Visibility == 0 {
-		r.Visibility = defaultVisibility
-	}
+	r.Visibility = cmp.Or(o.Visibility, defaultVisibility(caps))
 	if err = checkVisibility(caps, r.Visibility); err != nil {
 		return r, err
 	}
@@ -154,6 +147,10 @@ func (q *Queue) interceptReceive(ctx context.Context, op string, r driver.Receiv
 	return call.Deliveries, err
 }
 
+// maxWait is how long poll lets a provider wait in one call: short enough to
+// be added to any time without overflow.
+const maxWait = time.Minute
+
 // The pauses of poll between two calls of a provider that does not wait.
 const minPause, maxPause = 10 * time.Millisecond, time.Second
 
@@ -162,7 +159,7 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	wait, pause := r.Wait, minPause
 	for begin := time.Now(); ; {
 		start := time.Now()
-		r.Wait = max(0, wait-start.Sub(begin))
+		r.Wait = min(max(0, wait-start.Sub(begin)), maxWait)
 		ds, err := f(ctx, q, r)
 		for n := 0; len(ds) == 0 && again(ctx, err, n); n++ {
 			ds, err = f(ctx, q, r)
@@ -178,7 +175,7 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 			pause = minPause
 			continue
 		}
-		if err := sleep(ctx, min(jitter(pause), left)); err != nil {
+		if err := q.client.pause(ctx, min(jitter(pause), left)); err != nil {
 			return nil, err
 		}
 		pause = min(2*pause, maxPause)

@@ -50,6 +50,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// pause is sleep, but Close ends it too.
+func (c *Client) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return ErrClosed
+	}
+}
+
 // jitter returns between three and five quarters of d, so that clients do not
 // act in step.
 func jitter(d time.Duration) time.Duration {

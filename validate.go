@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -26,10 +27,17 @@ func (c *Client) canonical(name string) (string, error) {
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		return "", invalid("queue name %q has control characters or is not UTF-8", name)
 	}
-	if n, ok := c.provider.(driver.Namer); ok {
-		return n.QueueName(name)
+	n, err := optional[driver.Namer](c.provider)
+	if err == nil {
+		var folded string
+		if folded, err = n.QueueName(name); err == nil {
+			return folded, nil
+		}
 	}
-	return name, nil
+	if errors.Is(err, ErrNotSupported) {
+		return name, nil
+	}
+	return "", err
 }
 
 // checkMessages validates msgs against caps and copies them, shallowly.
@@ -86,21 +94,30 @@ func checkDelay(caps driver.Caps, d time.Duration) error {
 	return nil
 }
 
-// checkVisibility returns the largest visibility below a limit in its error.
 func checkVisibility(caps driver.Caps, d time.Duration) error {
-	limit := time.Duration(math.MaxInt64)
-	for _, l := range []time.Duration{caps.MaxVisibility, caps.MaxHold} {
-		if l > 0 {
-			limit = min(limit, l)
-		}
-	}
-	switch {
+	switch limit := visibilityLimit(caps); {
 	case d <= 0:
 		return invalid("visibility %v is not positive", d)
 	case d > limit:
 		return invalid("visibility %v is above the limit of %v", d, limit)
 	}
 	return nil
+}
+
+func visibilityLimit(caps driver.Caps) time.Duration {
+	limit := time.Duration(math.MaxInt64)
+	for _, l := range []time.Duration{caps.MaxVisibility, caps.MaxHold} {
+		if l > 0 {
+			limit = min(limit, l)
+		}
+	}
+	return limit
+}
+
+// defaultVisibility is a compromise: a crashed worker's messages come back
+// soon, and heartbeats are rare.
+func defaultVisibility(caps driver.Caps) time.Duration {
+	return min(30*time.Second, visibilityLimit(caps))
 }
 
 // checkLimit defaults n to def and checks it against the batch limit.

@@ -86,9 +86,11 @@ type Delivery struct {
 type ReceiveRequest struct {
 	// Max is between 1 and Caps.MaxBatch.
 	Max int
-	// Visibility is positive and at most Caps.MaxVisibility and Caps.MaxHold.
+	// Visibility is positive and at most Caps.MaxVisibility and Caps.MaxHold;
+	// without them it may be as long as a Duration can be.
 	Visibility time.Duration
-	// Wait is how long the call may wait for a message. 0 means not at all.
+	// Wait is how long the call may wait for a message, a minute at most. 0
+	// means not at all.
 	Wait time.Duration
 }
 
