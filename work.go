@@ -157,8 +157,8 @@ func (c *Consumer) background(refused func(error), f func()) {
 // settled takes note of a settlement's result. While the lease lasts, one that
 // may not have arrived is sent again: the receipt keeps it from acting twice.
 func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
-	if tries > 0 && s.Op != OpNack && errors.Is(err, ErrMessageNotFound) {
-		err = nil // an earlier try did arrive
+	if tries > 0 && arrived(s.Op, err) {
+		err = nil
 	}
 	pause := minFetchPause << min(tries, 6)
 	switch {
@@ -183,6 +183,14 @@ func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
 	c.unsettled--
 	c.mu.Unlock()
 	c.poke()
+}
+
+// arrived reports whether err says that an earlier try did arrive.
+func arrived(op driver.Op, err error) bool {
+	if op == OpNack { // it may also have timed out, which comes to the same
+		return isLost(err)
+	}
+	return errors.Is(err, ErrMessageNotFound)
 }
 
 // counter returns the counter of an operation.

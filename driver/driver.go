@@ -51,8 +51,9 @@
 //     Durations work down to Caps.Resolution.
 //  5. Archive loses nothing: body, headers, read count, times and reason are
 //     kept.
-//  6. Redrive and move insert a new message: new ID, read count 0, header
-//     [HeaderOrigin], so that no old receipt comes alive again.
+//  6. Redrive and move insert a new message: new ID, EnqueuedAt now, read
+//     count 0, header [HeaderOrigin], so that no old receipt comes alive
+//     again. A redriven message has no [HeaderReason].
 //  7. Errors wrap the sentinels of this package. ErrBadConn means certainly
 //     not applied; [ErrUnavailable] means it may have been applied, and is
 //     also the answer for a write cut off by ctx.
