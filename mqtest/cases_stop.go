@@ -1,0 +1,130 @@
+package mqtest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+var stopCases = []testCase{
+	{name: "stop/soft", rule: "within SoftStop running handlers and prefetched messages are finished", run: stopSoft},
+	{name: "stop/hard", rule: "after SoftStop handlers end with the cause ErrStopping, and their messages are given back at once", run: stopHard},
+	{name: "stop/gives-back", rule: "after SoftStop prefetched messages are given back at once", run: stopGivesBack},
+	{name: "stop/abandoned", rule: "Run returns a *StopError if handlers are still running after HardStop", run: stopAbandoned},
+	{name: "stop/close", rule: "Client.Close stops consumers as if their ctx had ended, and waits for them", run: stopClose},
+	{name: "stop/idle", rule: "a Consumer without work stops at once", run: stopIdle},
+}
+
+func stopSoft(t *tester) {
+	q := t.queue()
+	const total = 20
+	t.post(q, numbered(total)...)
+	y := new(tally)
+	c, stop := t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
+		t.sleep(t.unit)
+		if ctx.Err() != nil {
+			t.Errorf("the handler's ctx ended: %v", context.Cause(ctx))
+		}
+		y.add(d.ID)
+		return nil
+	}, mq.ConsumerConfig{Concurrency: 1, Prefetch: min(3, t.caps.BatchLimit())})
+	t.eventually("some are prefetched", func() bool { return c.Stats().Buffered > 0 })
+	t.ok(stop(), "Run")
+	s := c.Stats()
+	if s.Acked != s.Received || s.Received != int64(len(y.all())) || s.Received == 0 {
+		t.Errorf("ConsumerStats are %+v and %d were handled, want all that was received", s, len(y.all()))
+	}
+	for _, d := range t.receive(q, total-int(s.Received)) {
+		t.reads(d.ReadCount, 1)
+	}
+	t.none(q, "the others were acked")
+}
+
+// untilStopped is a handler that works until its ctx ends.
+func (t *tester) untilStopped(cause *error) mq.HandlerFunc {
+	return func(ctx context.Context, _ *mq.Delivery) error {
+		select {
+		case <-ctx.Done():
+			*cause = context.Cause(ctx)
+		case <-t.ctx.Done():
+		}
+		return ctx.Err()
+	}
+}
+
+func stopHard(t *tester) {
+	q := t.queue()
+	id := t.send(q, "interrupted")[0]
+	var cause error
+	c, stop := t.consume(q, t.untilStopped(&cause), mq.ConsumerConfig{SoftStop: -1})
+	t.eventually("the handler runs", func() bool { return c.Stats().Running == 1 })
+	stopped := timed(func() { t.ok(stop(), "Run") })
+	t.is(cause, "the cause of the handler's ctx", mq.ErrStopping)
+	t.reads(t.comesBack(q, id, stopped).ReadCount, 2)
+}
+
+func stopGivesBack(t *tester) {
+	q := t.queue()
+	t.post(q, numbered(4)...)
+	var cause error
+	c, stop := t.consume(q, t.untilStopped(&cause), mq.ConsumerConfig{Concurrency: 1, Prefetch: 3, SoftStop: -1})
+	t.eventually("some are prefetched", func() bool { return c.Stats().Buffered > 0 })
+	t.ok(stop(), "Run")
+	t.receive(q, 4)
+	t.none(q, "all four are leased again")
+}
+
+func stopAbandoned(t *tester) {
+	q := t.queue()
+	t.send(q, "abandoned")
+	release, returned := make(chan struct{}), make(chan struct{})
+	c, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
+		defer close(returned)
+		select {
+		case <-release:
+		case <-t.ctx.Done():
+		}
+		return nil
+	}, mq.ConsumerConfig{SoftStop: -1, HardStop: t.unit})
+	t.eventually("the handler runs", func() bool { return c.Stats().Running == 1 })
+	err := stop()
+	close(release)
+	stopError := (*mq.StopError)(nil)
+	if !errors.As(err, &stopError) || stopError.Abandoned != 1 {
+		t.Errorf("Run returned %v, want a *StopError with one handler", err)
+	}
+	t.await("the handler returns", returned)
+	t.eventually("its worker ends", func() bool { return c.Stats().Running == 0 })
+}
+
+func stopClose(t *tester) {
+	c := t.open()
+	q := t.queueOf(c)
+	t.post(q, numbered(3)...)
+	y := new(tally)
+	consumer := mq.NewConsumer(q, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+		time.Sleep(t.unit / 2)
+		y.add(d.ID)
+		return nil
+	}), mq.ConsumerConfig{Visibility: t.long})
+	var err error
+	done := t.background(func() { err = consumer.Run(context.Background()) })
+	t.eventually("a handler runs", func() bool { return consumer.Stats().Running > 0 })
+	t.ok(c.Close(), "Close")
+	t.await("Run returns", done)
+	t.ok(err, "Run of a client that was closed")
+	if s := consumer.Stats(); s.Received == 0 || s.Acked != s.Received || s.Acked != int64(len(y.all())) {
+		t.Errorf("ConsumerStats are %+v and %d were handled, want all that was received", s, len(y.all()))
+	}
+}
+
+func stopIdle(t *tester) {
+	_, stop := t.consume(t.queue(), nothing, mq.ConsumerConfig{})
+	t.sleep(t.unit)
+	took := timed(func() { t.ok(stop(), "Run") })
+	if d := took.to.Sub(took.from); d > t.late() {
+		t.Errorf("Run returned %v after its ctx ended", d)
+	}
+}

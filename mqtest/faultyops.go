@@ -1,0 +1,174 @@
+package mqtest
+
+import (
+	"context"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+var (
+	_ driver.Provider      = (*FaultyProvider)(nil)
+	_ driver.QueueManager  = (*FaultyProvider)(nil)
+	_ driver.Popper        = (*FaultyProvider)(nil)
+	_ driver.Browser       = (*FaultyProvider)(nil)
+	_ driver.Archivist     = (*FaultyProvider)(nil)
+	_ driver.GroupReceiver = (*FaultyProvider)(nil)
+	_ driver.Transactor    = (*FaultyProvider)(nil)
+	_ driver.Namer         = (*FaultyProvider)(nil)
+)
+
+// faultyOps are the operations that a Fault may name.
+var faultyOps = []string{
+	"ensure", "send", "receive", "settle", "extend", "stats", "ping",
+	"drop", "list", "purge", "pop", "browse", "redrive", "purge archive",
+	"receive groups", "receive group", "tx send", "tx settle",
+}
+
+// Name returns the inner provider's.
+func (f *FaultyProvider) Name() string { return f.inner.Name() }
+
+// Caps returns the inner provider's without InProcess: calls that can be late
+// or lost are those of a backend elsewhere, and are merged.
+func (f *FaultyProvider) Caps() driver.Caps {
+	c := f.inner.Caps()
+	c.InProcess = false
+	return c
+}
+
+// Close ends what is held up, and closes the inner provider.
+func (f *FaultyProvider) Close() error { return f.close() }
+
+// EnsureQueue is the operation "ensure".
+func (f *FaultyProvider) EnsureQueue(ctx context.Context, queue string, o driver.QueueOptions) error {
+	return f.do(ctx, "ensure", func() error { return f.inner.EnsureQueue(ctx, queue, o) })
+}
+
+// Send is the operation "send".
+func (f *FaultyProvider) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
+	return faultyCall(ctx, f, "send", func() ([]string, error) { return f.inner.Send(ctx, queue, msgs) })
+}
+
+// Receive is the operation "receive".
+func (f *FaultyProvider) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return faultyCall(ctx, f, "receive", func() ([]driver.Delivery, error) { return f.inner.Receive(ctx, queue, r) })
+}
+
+// Settle is the operation "settle".
+func (f *FaultyProvider) Settle(ctx context.Context, queue string, s []driver.Settlement) error {
+	return f.do(ctx, "settle", func() error { return f.inner.Settle(ctx, queue, s) })
+}
+
+// Extend is the operation "extend".
+func (f *FaultyProvider) Extend(ctx context.Context, queue string, rs []driver.Receipt, d time.Duration) error {
+	return f.do(ctx, "extend", func() error { return f.inner.Extend(ctx, queue, rs, d) })
+}
+
+// Stats is the operation "stats".
+func (f *FaultyProvider) Stats(ctx context.Context, queue string) (driver.Stats, error) {
+	return faultyCall(ctx, f, "stats", func() (driver.Stats, error) { return f.inner.Stats(ctx, queue) })
+}
+
+// Ping is the operation "ping".
+func (f *FaultyProvider) Ping(ctx context.Context) error {
+	return f.do(ctx, "ping", func() error { return f.inner.Ping(ctx) })
+}
+
+// faultyOptional calls an optional interface of the inner provider.
+func faultyOptional[I, T any](ctx context.Context, f *FaultyProvider, op string, inner func(I) (T, error)) (T, error) {
+	return faultyCall(ctx, f, op, func() (none T, err error) {
+		if i, ok := f.inner.(I); ok {
+			return inner(i)
+		}
+		return none, driver.ErrNotSupported
+	})
+}
+
+// DropQueue is the operation "drop".
+func (f *FaultyProvider) DropQueue(ctx context.Context, queue string) error {
+	_, err := faultyOptional(ctx, f, "drop", func(m driver.QueueManager) (struct{}, error) {
+		return struct{}{}, m.DropQueue(ctx, queue)
+	})
+	return err
+}
+
+// ListQueues is the operation "list".
+func (f *FaultyProvider) ListQueues(ctx context.Context) ([]string, error) {
+	return faultyOptional(ctx, f, "list", func(m driver.QueueManager) ([]string, error) { return m.ListQueues(ctx) })
+}
+
+// PurgeQueue is the operation "purge".
+func (f *FaultyProvider) PurgeQueue(ctx context.Context, queue string) (int64, error) {
+	return faultyOptional(ctx, f, "purge", func(m driver.QueueManager) (int64, error) { return m.PurgeQueue(ctx, queue) })
+}
+
+// Pop is the operation "pop".
+func (f *FaultyProvider) Pop(ctx context.Context, queue string, limit int) ([]driver.Delivery, error) {
+	return faultyOptional(ctx, f, "pop", func(p driver.Popper) ([]driver.Delivery, error) { return p.Pop(ctx, queue, limit) })
+}
+
+// Browse is the operation "browse".
+func (f *FaultyProvider) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
+	return faultyOptional(ctx, f, "browse", func(b driver.Browser) ([]driver.Record, error) { return b.Browse(ctx, queue, r) })
+}
+
+// Redrive is the operation "redrive".
+func (f *FaultyProvider) Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error) {
+	return faultyOptional(ctx, f, "redrive", func(a driver.Archivist) (int64, error) { return a.Redrive(ctx, queue, ids, limit) })
+}
+
+// PurgeArchive is the operation "purge archive".
+func (f *FaultyProvider) PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error) {
+	return faultyOptional(ctx, f, "purge archive", func(a driver.Archivist) (int64, error) {
+		return a.PurgeArchive(ctx, queue, olderThan)
+	})
+}
+
+// ReceiveGroups is the operation "receive groups".
+func (f *FaultyProvider) ReceiveGroups(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
+	return faultyOptional(ctx, f, "receive groups", func(g driver.GroupReceiver) ([]driver.Delivery, error) {
+		return g.ReceiveGroups(ctx, queue, r)
+	})
+}
+
+// ReceiveGroup is the operation "receive group".
+func (f *FaultyProvider) ReceiveGroup(ctx context.Context, queue string, r driver.GroupDrainRequest) ([]driver.Delivery, error) {
+	return faultyOptional(ctx, f, "receive group", func(g driver.GroupReceiver) ([]driver.Delivery, error) {
+		return g.ReceiveGroup(ctx, queue, r)
+	})
+}
+
+// QueueName returns the inner provider's canonical name.
+func (f *FaultyProvider) QueueName(name string) (string, error) {
+	if n, ok := f.inner.(driver.Namer); ok {
+		return n.QueueName(name)
+	}
+	return "", driver.ErrNotSupported
+}
+
+// Tx returns the inner provider's view, whose calls are the operations "tx
+// send" and "tx settle".
+func (f *FaultyProvider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
+	t, ok := f.inner.(driver.Transactor)
+	if !ok {
+		return nil, driver.ErrNotSupported
+	}
+	inner, err := t.Tx(tx)
+	if err != nil {
+		return nil, err
+	}
+	return faultyTx{f, inner}, nil
+}
+
+type faultyTx struct {
+	f     *FaultyProvider
+	inner driver.TxProvider
+}
+
+func (t faultyTx) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
+	return faultyCall(ctx, t.f, "tx send", func() ([]string, error) { return t.inner.Send(ctx, queue, msgs) })
+}
+
+func (t faultyTx) Settle(ctx context.Context, queue string, s []driver.Settlement) error {
+	return t.f.do(ctx, "tx settle", func() error { return t.inner.Settle(ctx, queue, s) })
+}
