@@ -19,8 +19,8 @@ type GroupOptions struct {
 // ReceiveGroups leases the oldest message of up to o.Max free groups, one of
 // each: a group is free if no message of it is leased and its oldest one is
 // visible. Among callers of ReceiveGroups and ReceiveGroup each group is
-// worked on in order, by one holder at a time. Delivery.Group is the group, ""
-// for a message that has none and is a group of its own.
+// worked on in order, by one holder at a time. Delivery.GroupKey is the group,
+// "" for a message that has none and is a group of its own.
 func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.request(o, 1)
 	return q.receive(ctx, "receive groups", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {

@@ -61,9 +61,11 @@ type Message struct {
 
 // Delivery is a message leased to a receiver.
 type Delivery struct {
-	// Message is what was sent; Delay is zero. After a group receive by path,
-	// Group is the value found there.
+	// Message is what was sent; Delay is zero.
 	Message
+	// GroupKey is the group that a group receive took the message from, ""
+	// if the message is a group of its own.
+	GroupKey string
 	// ID names the message in its queue. It survives redelivery.
 	ID string
 	// Receipt names this lease, for Settle and Extend.

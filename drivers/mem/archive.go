@@ -17,7 +17,7 @@ type archived struct {
 }
 
 func (a *archived) view() view {
-	return view{content: &a.content, group: a.group, due: a.due, archived: a.at, reads: a.reads}
+	return view{content: &a.content, due: a.due, archived: a.at, reads: a.reads}
 }
 
 // Redrive makes new messages of archived ones, in the order of ids, or of

@@ -70,7 +70,7 @@ func (q *queue) held(g *group, slot int, receipts []driver.Receipt) int {
 
 func (q *queue) leaseOf(g *group, m *message, due int64) view {
 	v := q.lease(m, due)
-	v.group = g.key
+	v.key = g.key
 	return v
 }
 

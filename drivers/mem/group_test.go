@@ -56,8 +56,8 @@ func TestReceiveGroups(t *testing.T) {
 	first := c.heads(byGroup, 4)
 	requireBodies(t, first, "x1", "y1", "alone1", "alone2")
 	for i, want := range []string{"x", "y", "", ""} {
-		if first[i].Group != want {
-			t.Errorf("group of %s is %q, want %q", first[i].Body, first[i].Group, want)
+		if first[i].GroupKey != want {
+			t.Errorf("group of %s is %q, want %q", first[i].Body, first[i].GroupKey, want)
 		}
 	}
 	requireBodies(t, c.heads(byGroup, 4), "z1")
@@ -86,8 +86,8 @@ func TestReceiveGroupsByPath(t *testing.T) {
 	ds := c.heads(byCase, 9)
 	requireBodies(t, ds, `{"case":1,"n":1}`, `{"case":{"a": 1}}`, `{"case":null}`, `{}`, `no json`, `{"case":""}`, `[]`)
 	for i, want := range []string{"1", `{"a":1}`, "", "", "", "", ""} {
-		if ds[i].Group != want {
-			t.Errorf("group of %s is %q, want %q", ds[i].Body, ds[i].Group, want)
+		if ds[i].GroupKey != want {
+			t.Errorf("group of %s is %q, want %q", ds[i].Body, ds[i].GroupKey, want)
 		}
 	}
 	// By Message.Group, g is held, and h is not.
@@ -125,8 +125,8 @@ func TestEmptyPathIsTheWholeBody(t *testing.T) {
 	c.send("q", grouped("g", `"a"`), grouped("g", `"b"`), grouped("h", ` "a"`))
 	ds := c.heads(driver.GroupBy{Path: []string{}}, 9)
 	requireBodies(t, ds, `"a"`, `"b"`)
-	if ds[1].Group != "b" {
-		t.Errorf("group is %q, want b", ds[1].Group)
+	if ds[1].GroupKey != "b" {
+		t.Errorf("group is %q, want b", ds[1].GroupKey)
 	}
 	c.ack(ds...)
 	requireBodies(t, c.heads(byGroup, 9), ` "a"`)
@@ -202,7 +202,7 @@ func TestReceiveGroup(t *testing.T) {
 	rest := c.drain("x", 9, false, append(head, more...)...)
 	requireBodies(t, rest, "4")
 	for _, d := range append(more, rest...) {
-		if d.Group != "x" || d.ReadCount != 1 || d.Receipt == "" {
+		if d.GroupKey != "x" || d.ReadCount != 1 || d.Receipt == "" {
 			t.Errorf("received %+v", d)
 		}
 	}
@@ -219,8 +219,8 @@ func TestReceiveGroupByPath(t *testing.T) {
 	})
 	c.must(err)
 	requireBodies(t, ds, `{"case":7,"n":1}`, `{"case":"7","n":2}`)
-	if ds[0].Group != "7" || ds[1].Group != "7" {
-		t.Errorf("groups are %q and %q", ds[0].Group, ds[1].Group)
+	if ds[0].GroupKey != "7" || ds[1].GroupKey != "7" {
+		t.Errorf("groups are %q and %q", ds[0].GroupKey, ds[1].GroupKey)
 	}
 }
 

@@ -81,7 +81,7 @@ func (m *message) place() *int32 { return &m.slot }
 // view is a message at one moment.
 type view struct {
 	*content
-	group    string // by the GroupBy of the receive
+	key      string // of the group, by the GroupBy of the receive
 	due      int64
 	archived int64
 	lease    uint64 // 0 if it is not leased
@@ -89,7 +89,7 @@ type view struct {
 }
 
 func (m *message) view() view {
-	return view{content: &m.content, group: m.group, due: m.due, lease: m.lease, reads: m.reads}
+	return view{content: &m.content, due: m.due, lease: m.lease, reads: m.reads}
 }
 
 // message copies what the receiver may change.
@@ -106,6 +106,7 @@ func (q *queue) deliveries(views []view) []driver.Delivery {
 	for i := range views {
 		v, d := &views[i], &ds[i]
 		d.Message = v.message()
+		d.GroupKey = v.key
 		d.ReadCount = int(v.reads)
 		d.EnqueuedAt = q.store.time(v.enqueued)
 		if v.lease == 0 {

@@ -161,9 +161,10 @@ func (p *player) request() driver.ReceiveRequest {
 
 func (p *player) receiveSome() {
 	r := p.request()
-	p.leased(p.receive(p.name, r), p.queue.choose(r.Max), r.Visibility, (*modelMessage).group)
+	p.leased(p.receive(p.name, r), p.queue.choose(r.Max), r.Visibility, (*modelMessage).none)
 }
 
+func (m *modelMessage) none() string  { return "" }
 func (m *modelMessage) group() string { return m.Group }
 func (m *modelMessage) body() string  { return string(m.Body) }
 
@@ -212,7 +213,7 @@ func (p *player) leased(ds []driver.Delivery, ms []*modelMessage, visibility tim
 		m.reads++
 		m.hide(visibility, d.Receipt)
 		want := driver.Delivery{Message: m.Message, ID: strconv.Itoa(m.id), Receipt: d.Receipt, ReadCount: m.reads}
-		want.Group = key(m)
+		want.GroupKey = key(m)
 		p.times(d.EnqueuedAt, m.enqueued, d.VisibleAt, m.due)
 		d.EnqueuedAt, d.VisibleAt = time.Time{}, time.Time{}
 		p.equal("delivery", d, want)

@@ -152,7 +152,7 @@ func TestGroupsAreExclusive(t *testing.T) {
 	var left atomic.Int64
 	left.Store(groups * each)
 	work := func(d driver.Delivery, retry bool) {
-		g, _ := strconv.Atoi(d.Group)
+		g, _ := strconv.Atoi(d.GroupKey)
 		if busy[g].Swap(true) {
 			t.Errorf("group %d has two holders", g)
 		}
