@@ -1,6 +1,6 @@
 // Package toy is a complete driver for package mq, as a third party would write
-// it: the model that docs/writing-a-driver.md goes through. Its backend is the
-// memory of the process. A program imports it and calls mq.Open("toy://").
+// it, and the model for those who write one. Its backend is the memory of the
+// process. A program imports it and calls mq.Open("toy://").
 package toy
 
 import (
