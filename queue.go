@@ -190,7 +190,7 @@ func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.Recei
 		deadline = deadline.Add(max(0, time.Since(start)-r.Visibility/10))
 	}
 	out := make([]*Delivery, len(ds))
-	for i := range ds {
+	for i := range ds { // one by one, so that a slow one does not hold the memory of all
 		out[i] = &Delivery{Delivery: ds[i], queue: q, lease: lease{deadline: deadline}}
 	}
 	return out

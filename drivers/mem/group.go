@@ -9,7 +9,7 @@ import (
 
 // ReceiveGroups leases the heads of free groups.
 func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
-	return p.receive(ctx, name, demand{wait: r.Wait, claim: func(q *queue) []view {
+	return p.receive(ctx, name, demand{wait: r.Wait, claim: func(q *queue, _ []view) []view {
 		return q.claimHeads(q.index(r.By), r.ReceiveRequest)
 	}})
 }
@@ -24,7 +24,7 @@ func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.Group
 			return nil, driver.ErrInvalidReceipt
 		}
 	}
-	return p.receive(ctx, name, demand{wait: r.Wait, eager: r.IncludeDelayed, claim: func(q *queue) []view {
+	return p.receive(ctx, name, demand{wait: r.Wait, eager: r.IncludeDelayed, claim: func(q *queue, _ []view) []view {
 		return q.claimGroup(q.index(r.By), r)
 	}})
 }
@@ -61,7 +61,7 @@ func (q *queue) claimGroup(x *groupIndex, r driver.GroupDrainRequest) []view {
 func (q *queue) held(g *group, slot int, receipts []driver.Receipt) int {
 	held := make(map[*message]bool, len(receipts))
 	for _, r := range receipts {
-		if m, err := q.find(r); err == nil && m.state == leased && m.groups[slot] == g {
+		if m, err := q.find(parse(q.name, r)); err == nil && m.state == leased && m.groups[slot] == g {
 			held[m] = true
 		}
 	}

@@ -2,7 +2,6 @@ package mem
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/portmq/mq/driver"
@@ -57,28 +56,25 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 }
 
 func (s *store) ensure(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.queues[name] != nil {
-		return
+	if s.queue(name) == nil {
+		s.queues.LoadOrStore(name, &queue{store: s, name: name, incarnation: s.made.Add(1)})
 	}
-	s.made++
-	s.queues[name] = &queue{store: s, name: name, incarnation: s.made}
 }
 
 // remove takes the queue out of the store. It returns nil if there is none.
 func (s *store) remove(name string) *queue {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := s.queues[name]
-	delete(s.queues, name)
+	v, _ := s.queues.LoadAndDelete(name)
+	q, _ := v.(*queue)
 	return q
 }
 
 func (s *store) names() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.queues))
+	var names []string
+	for name := range s.queues.Range {
+		names = append(names, name.(string))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // drop leaves nothing to those who have found the queue, or wait for it.

@@ -54,7 +54,7 @@ func TestDroppedQueueIsEmpty(t *testing.T) {
 	c.must(c.DropQueue(t.Context(), "q"))
 	q.lock()
 	defer q.unlock()
-	if views := q.claim(1, time.Minute); len(views) > 0 {
+	if views := q.claim(nil, 1, time.Minute); len(views) > 0 {
 		t.Errorf("claimed %d messages", len(views))
 	}
 }

@@ -161,9 +161,8 @@ type store struct {
 	epoch time.Time
 	users int // guarded by sharedMu
 
-	mu     sync.RWMutex
-	queues map[string]*queue
-	made   uint64 // queues so far
+	queues sync.Map      // of *queue, by name
+	made   atomic.Uint64 // queues so far
 }
 
 // The stores that have a name and are open.
@@ -174,11 +173,10 @@ var (
 
 func newStore(name string) *store {
 	return &store{
-		name:   name,
-		nonce:  rand.Uint64(),
-		epoch:  time.Now(),
-		users:  1,
-		queues: make(map[string]*queue),
+		name:  name,
+		nonce: rand.Uint64(),
+		epoch: time.Now(),
+		users: 1,
 	}
 }
 
@@ -208,16 +206,14 @@ func (s *store) detach() {
 	if s.name != "" {
 		delete(shared, s.name)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.queues)
+	s.queues.Clear()
 }
 
 // queue returns the queue of that name, or nil.
 func (s *store) queue(name string) *queue {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.queues[name]
+	v, _ := s.queues.Load(name)
+	q, _ := v.(*queue)
+	return q
 }
 
 // time returns the moment t nanoseconds after the store's beginning.

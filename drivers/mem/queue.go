@@ -37,8 +37,9 @@ type queue struct {
 
 // lock makes everything visible that is due. Every operation begins with it.
 func (q *queue) lock() {
+	now := int64(time.Since(q.store.epoch))
 	q.mu.Lock()
-	q.now = int64(time.Since(q.store.epoch))
+	q.now = max(q.now, now) // somebody may have overtaken us
 	for q.nextDue() <= q.now {
 		m := q.deadlines.min()
 		q.put(m, visible, m.due)

@@ -36,6 +36,14 @@ func (r receipt) append(b []byte, queue string) []byte {
 	return b
 }
 
+// parse returns the zero receipt, which nothing has, for what is not valid.
+func parse(queue string, text driver.Receipt) receipt {
+	if r, ok := parseReceipt(queue, text); ok {
+		return r
+	}
+	return receipt{}
+}
+
 // parseReceipt is strict: no two texts are one receipt.
 func parseReceipt(queue string, text driver.Receipt) (r receipt, ok bool) {
 	numbers, ok := strings.CutPrefix(string(text), queue)
@@ -77,11 +85,11 @@ func (q *queue) names(id, lease uint64) (string, driver.Receipt) {
 	return s[n:], driver.Receipt(s[:n])
 }
 
-// find returns the message that r has leased, unless it was leased again.
-func (q *queue) find(r driver.Receipt) (*message, error) {
-	got, ok := parseReceipt(q.name, r)
+// find returns the message that r has leased, unless it was leased again. It
+// takes a parsed receipt, so that the parsing is not done under the lock.
+func (q *queue) find(got receipt) (*message, error) {
 	switch {
-	case !ok:
+	case got[ofLease] == 0:
 		return nil, driver.ErrInvalidReceipt
 	case got[ofStore] != q.store.nonce, got[ofQueue] != q.incarnation:
 		return nil, driver.ErrStaleReceipt

@@ -11,32 +11,35 @@ import (
 
 // Receive leases the messages that have been visible longest.
 func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-	return p.receive(ctx, name, demand{wait: r.Wait, claim: func(q *queue) []view {
-		return q.claim(r.Max, r.Visibility)
+	return p.receive(ctx, name, demand{wait: r.Wait, limit: r.Max, claim: func(q *queue, into []view) []view {
+		return q.claim(into, r.Max, r.Visibility)
 	}})
 }
 
 // Pop removes the messages that have been visible longest.
 func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.Delivery, error) {
-	return p.receive(ctx, name, demand{claim: func(q *queue) []view {
-		return q.take(limit, q.pop)
+	return p.receive(ctx, name, demand{limit: limit, claim: func(q *queue, into []view) []view {
+		return q.take(into, limit, q.pop)
 	}})
 }
 
 // demand is what a receiver wants.
 type demand struct {
-	claim func(*queue) []view // returns nothing if it cannot be met
+	// claim appends to into, nothing if the demand cannot be met.
+	claim func(q *queue, into []view) []view
+	limit int
 	wait  time.Duration
 	eager bool // it may be met with nothing visible
 }
 
 // receive meets d, now or within d.wait.
 func (p *Provider) receive(ctx context.Context, name string, d demand) ([]driver.Delivery, error) {
+	into := make([]view, 0, min(d.limit, 16)) // not under the lock
 	q, err := p.lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	views := d.claim(q)
+	views := d.claim(q, into)
 	if len(views) == 0 && d.wait > 0 {
 		views, err = p.wait(ctx, q, d)
 	}
@@ -45,9 +48,9 @@ func (p *Provider) receive(ctx context.Context, name string, d demand) ([]driver
 }
 
 // claim leases up to limit messages.
-func (q *queue) claim(limit int, visibility time.Duration) []view {
+func (q *queue) claim(into []view, limit int, visibility time.Duration) []view {
 	due := later(q.now, visibility)
-	return q.take(limit, func(m *message) view { return q.lease(m, due) })
+	return q.take(into, limit, func(m *message) view { return q.lease(m, due) })
 }
 
 // lease leases m until due and returns the view for its receiver.
@@ -68,14 +71,10 @@ func (q *queue) pop(m *message) view {
 
 // take applies f, which must take the message away, to up to limit messages,
 // those visible longest. It returns them in the order of their ages.
-func (q *queue) take(limit int, f func(*message) view) []view {
-	n := min(limit, q.counts[visible])
-	if n <= 0 {
-		return nil
-	}
-	views := make([]view, n)
-	for i := range views {
-		views[i] = f(q.ready.head)
+func (q *queue) take(into []view, limit int, f func(*message) view) []view {
+	views := slices.Grow(into, max(0, min(limit, q.counts[visible])))
+	for len(views) < limit && q.ready.head != nil {
+		views = append(views, f(q.ready.head))
 	}
 	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.id, b.id) })
 	return views

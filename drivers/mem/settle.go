@@ -16,15 +16,25 @@ func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlemen
 	if err != nil {
 		return err
 	}
-	locked := lockAll(append(p.store.targets(s), q))
-	defer locked.unlock()
+	receipts := make([]receipt, len(s))
+	for i := range s {
+		receipts[i] = parse(name, s[i].Receipt)
+	}
+	locked := p.store.targets(s)
+	if locked == nil { // nothing is moved: there is one queue to lock
+		q.lock()
+		defer q.unlock()
+	} else {
+		locked = lockAll(append(locked, q))
+		defer locked.unlock()
+	}
 	if q.dropped {
 		return driver.ErrQueueNotFound
 	}
 	var errs []error
 	for i := range s {
 		to := locked.find(s[i].To)
-		m, err := q.check(&s[i], to)
+		m, err := q.check(&s[i], receipts[i], to)
 		if err != nil {
 			errs = fail(errs, len(s), i, err)
 			continue
@@ -44,11 +54,11 @@ func fail(errs []error, n, i int, err error) []error {
 }
 
 // check returns the message that s settles, or why s cannot take effect.
-func (q *queue) check(s *driver.Settlement, to *queue) (*message, error) {
+func (q *queue) check(s *driver.Settlement, r receipt, to *queue) (*message, error) {
 	if s.Op < driver.OpAck || s.Op > driver.OpMove {
 		return nil, driver.ErrInvalid
 	}
-	m, err := q.find(s.Receipt)
+	m, err := q.find(r)
 	if err == nil && s.Op == driver.OpMove && (to == nil || to.dropped) {
 		return nil, driver.ErrQueueNotFound
 	}
@@ -96,7 +106,7 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 	defer q.unlock()
 	var errs []error
 	for i, r := range rs {
-		m, err := q.find(r)
+		m, err := q.find(parse(name, r))
 		if err == nil && m.state != leased {
 			err = driver.ErrStaleReceipt
 		}
@@ -111,8 +121,8 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 
 // targets returns the queues that messages are to be moved to, as far as they
 // exist.
-func (s *store) targets(settlements []driver.Settlement) []*queue {
-	var qs []*queue
+func (s *store) targets(settlements []driver.Settlement) queues {
+	var qs queues
 	for i := range settlements {
 		if settlements[i].Op != driver.OpMove {
 			continue

@@ -73,19 +73,33 @@ func (t *table[V]) after(id uint64) iter.Seq[V] {
 
 // search returns the place of id, or where it would be inserted.
 func (t *table[V]) search(id uint64) (b, r int, ok bool) {
-	b, ok = slices.BinarySearchFunc(t.blocks, id, func(b block[V], id uint64) int {
-		return cmp.Compare(b.first, id)
-	})
-	if !ok && b > 0 {
-		b--
+	if len(t.blocks) == 0 {
+		return 0, 0, false
 	}
-	if b == len(t.blocks) {
-		return b, 0, false
-	}
+	b = t.blockOf(id)
 	r, ok = slices.BinarySearchFunc(t.blocks[b].rows, id, func(r row[V], id uint64) int {
 		return cmp.Compare(r.id, id)
 	})
 	return b, r, ok
+}
+
+// blockOf returns the block that id belongs to. It is mostly the last one, for
+// what arrives, or the first one, for what leaves.
+func (t *table[V]) blockOf(id uint64) int {
+	last := len(t.blocks) - 1
+	switch {
+	case id >= t.blocks[last].first:
+		return last
+	case last == 0 || id < t.blocks[1].first:
+		return 0
+	}
+	b, ok := slices.BinarySearchFunc(t.blocks, id, func(b block[V], id uint64) int {
+		return cmp.Compare(b.first, id)
+	})
+	if !ok {
+		b--
+	}
+	return b
 }
 
 // put inserts v under an id that is not in the table.
@@ -127,14 +141,24 @@ func (t *table[V]) delete(id uint64) {
 		return
 	}
 	at := &t.blocks[b]
-	at.rows = slices.Delete(at.rows, r, r+1)
+	at.rows = drop(at.rows, r)
 	t.n--
 	switch {
 	case t.n == 0: // keep the block for the next message
 	case len(at.rows) == 0:
-		t.blocks = trim(slices.Delete(t.blocks, b, b+1))
+		t.blocks = trim(drop(t.blocks, b))
 	case b+1 < len(t.blocks) && len(at.rows)+len(t.blocks[b+1].rows) <= blockSize/2:
 		at.rows = append(at.rows, t.blocks[b+1].rows...)
-		t.blocks = trim(slices.Delete(t.blocks, b+1, b+2))
+		t.blocks = trim(drop(t.blocks, b+1))
 	}
+}
+
+// drop removes s[i]. At the front, where most leave, it moves nothing, unless
+// s would lose the last of its room.
+func drop[S ~[]E, E any](s S, i int) S {
+	if i > 0 || len(s) == 1 {
+		return slices.Delete(s, i, i+1)
+	}
+	clear(s[:1])
+	return s[1:]
 }

@@ -119,7 +119,7 @@ func (s *step) check() (err error) {
 	case s.queue.dropped:
 		return driver.ErrQueueNotFound
 	case s.settle != nil:
-		s.m, err = s.queue.check(s.settle, s.to)
+		s.m, err = s.queue.check(s.settle, parse(s.queue.name, s.settle.Receipt), s.to)
 	}
 	return err
 }
@@ -173,7 +173,7 @@ func (t txProvider) settle(q *queue, s driver.Settlement) error {
 	if s.Op == driver.OpMove {
 		to = t.p.store.queue(s.To)
 	}
-	if _, err := q.check(&s, to); err != nil {
+	if _, err := q.check(&s, parse(q.name, s.Receipt), to); err != nil {
 		return err
 	}
 	if t.tx.settled[s.Receipt] {

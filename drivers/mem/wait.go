@@ -30,7 +30,7 @@ func (p *Provider) wait(ctx context.Context, q *queue, d demand) ([]view, error)
 		if p.check(ctx) != nil {
 			return nil // it is about to leave
 		}
-		return d.claim(q)
+		return d.claim(q, nil)
 	}
 	q.join(w)
 	defer q.leave(w)
