@@ -20,6 +20,7 @@ var consumerCases = []testCase{
 	{name: "consumer/set-concurrency", rule: "SetConcurrency changes how many handlers run at once", run: consumerSetConcurrency},
 	{name: "consumer/long-job", rule: "a handler that takes three times the visibility keeps its message alone", run: consumerLongJob},
 	{name: "consumer/prefetch", rule: "prefetched messages are not delivered twice when handlers are slow", run: consumerPrefetch},
+	{name: "consumer/no-prefetch", rule: "with a negative Prefetch no more is leased than handlers run", run: consumerNoPrefetch},
 	{name: "consumer/pause", rule: "Pause stops fetching, and Resume ends it", run: consumerPause},
 	{name: "consumer/middleware", rule: "Middleware wraps the handler, the first one outermost", run: consumerMiddleware},
 	{name: "consumer/from-context", rule: "FromContext finds the delivery in a handler of typed values", run: consumerFromContext},
@@ -213,6 +214,27 @@ func consumerPrefetch(t *tester) {
 		t.Errorf("handled %s, want six messages once each", calls)
 	}
 	t.none(q, "all were acked")
+}
+
+func consumerNoPrefetch(t *tester) {
+	q := t.queue()
+	t.post(q, numbered(6)...)
+	leave := make(chan struct{})
+	c, _ := t.consume(q, func(ctx context.Context, _ *mq.Delivery) error {
+		select {
+		case leave <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return nil
+	}, mq.ConsumerConfig{Concurrency: 2, Prefetch: -1, SoftStop: -1})
+	for n := range 3 {
+		t.eventually("two handlers", func() bool { return c.Stats().Received >= int64(n+2) })
+		t.sleep(2 * t.unit)
+		if s := c.Stats(); s.Received != int64(n+2) || s.Buffered != 0 {
+			t.Errorf("ConsumerStats are %+v after %d messages, want two more received", s, n)
+		}
+		<-leave
+	}
 }
 
 func consumerPause(t *tester) {

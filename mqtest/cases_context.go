@@ -152,16 +152,23 @@ func oppositeMoves(t *tester) {
 	t.post(a, numbered(total)...)
 	t.post(b, numbered(total)...)
 	t.together(8, func(i int) error {
-		from, to := a, b
+		from, to := a.Name(), b.Name()
 		if i%2 == 1 {
-			from, to = b, a
+			from, to = to, from
 		}
-		for range 10 {
-			ds, err := from.Receive(t.ctx, mq.ReceiveOptions{Max: min(4, t.caps.BatchLimit()), Visibility: t.long})
+		for range 40 {
+			ds, err := t.p.Receive(t.ctx, from, driver.ReceiveRequest{Max: min(4, t.caps.BatchLimit()), Visibility: t.long})
 			if err != nil {
 				return err
 			}
-			if err := from.Settle(t.ctx, each(ds, mq.Settlement{Op: mq.OpMove, To: to.Name()})...); err != nil {
+			moves := make([]driver.Settlement, len(ds))
+			for j := range ds {
+				moves[j] = driver.Settlement{Receipt: ds[j].Receipt, Op: mq.OpMove, To: to}
+			}
+			if len(moves) == 0 {
+				continue
+			}
+			if err := t.p.Settle(t.ctx, from, moves); err != nil {
 				return err
 			}
 		}

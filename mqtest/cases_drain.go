@@ -15,9 +15,13 @@ var drainCases = []testCase{
 	{name: "drain/one-group", rule: "ReceiveGroup leases messages of its group only, and none of an unknown group", needs: grouped, run: drainOneGroup},
 	{name: "drain/holding", rule: "ReceiveGroup takes nothing while anybody but the caller, by Holding, has a lease of the group", needs: grouped, run: drainHolding},
 	{name: "drain/stale-holding", rule: "a receipt of a lease that another has taken over does not count as Holding", needs: grouped, run: drainStaleHolding},
+	{name: "drain/bad-holding", rule: "a receipt in Holding that is not valid is ErrInvalidReceipt, and nothing is leased", needs: grouped, run: drainBadHolding},
 	{name: "drain/expired-holding", rule: "a receipt whose lease has ended does not count as Holding", needs: grouped, run: drainExpiredHolding},
 	{name: "drain/concurrent", rule: "of concurrent drains of a group one gets its messages", needs: grouped, run: drainConcurrent},
 	{name: "drain/delayed", rule: "ReceiveGroup stops in front of a delayed message, unless IncludeDelayed", needs: all(grouped, delays), run: drainDelayed},
+	{name: "drain/lease", rule: "what ReceiveGroup leases comes back after its timeout, and not before", needs: grouped, run: drainLease},
+	{name: "drain/wait", rule: "a ReceiveGroup that waits gets a message of its group that is sent", needs: grouped, run: drainWait},
+	{name: "drain/wait-delayed", rule: "a ReceiveGroup that waits with IncludeDelayed gets a delayed message at once", needs: all(grouped, delays), run: drainWaitDelayed},
 	{name: "drain/path", rule: "ReceiveGroup by path finds the group by its text", needs: grouped, run: drainPath},
 	{name: "drain/blocks-heads", rule: "a group that is drained is not free until all of it is settled", needs: grouped, run: drainBlocksHeads},
 }
@@ -46,8 +50,8 @@ func drainInOrder(t *tester) {
 	t.wantBodies(ds, "g 1", "g 2")
 	for _, d := range ds {
 		t.reads(d.ReadCount, 1)
-		if d.Group != "g" {
-			t.Errorf("Delivery.Group is %q, want %q", d.Group, "g")
+		if d.GroupKey != "g" {
+			t.Errorf("GroupKey is %q, want %q", d.GroupKey, "g")
 		}
 	}
 	more := t.drainGroup(q, "g", 10, mq.GroupOptions{Holding: receiptsOf(ds)})
@@ -83,6 +87,17 @@ func drainStaleHolding(t *tester) {
 	t.ok(old.Nack(t.ctx, 0), "nack")
 	t.head(q, "g 1")
 	t.wantBodies(t.drainGroup(q, "g", 10, mq.GroupOptions{Holding: []mq.Receipt{old.Receipt}}))
+}
+
+func drainBadHolding(t *tester) {
+	q := t.queue()
+	t.sendGroups(q, "g 1")
+	for _, r := range garbage {
+		o := mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: t.long}, Holding: []mq.Receipt{r}}
+		_, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", o)
+		t.is(err, "ReceiveGroup holding a malformed receipt", mq.ErrInvalidReceipt)
+	}
+	t.reads(t.head(q, "g 1").ReadCount, 1)
 }
 
 // Plain receives give the messages of one group to two holders.
@@ -128,6 +143,50 @@ func drainDelayed(t *tester) {
 	o := mq.GroupOptions{Holding: receiptsOf(first), IncludeDelayed: true}
 	t.wantBodies(t.drainGroup(q, "g", 10, o), "g 2", "g 3")
 	t.counted(q, counts{leased: 3})
+}
+
+func drainLease(t *tester) {
+	q := t.queue()
+	id := t.sendGroups(q, "g 1")[0]
+	v := 3 * t.unit
+	leased := timed(func() {
+		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: v, Wait: patience}})
+		t.ok(err, "ReceiveGroup")
+		t.wantBodies(ds, "g 1")
+	})
+	t.reads(t.comesBack(q, id, leased.plus(v)).ReadCount, 2)
+}
+
+func drainWait(t *tester) { t.drainWaiting(&mq.Message{Group: "g"}, mq.GroupOptions{}) }
+
+func drainWaitDelayed(t *tester) {
+	t.drainWaiting(&mq.Message{Group: "g", Delay: t.delay()}, mq.GroupOptions{IncludeDelayed: true})
+}
+
+// drainWaiting sends m while a ReceiveGroup waits.
+func (t *tester) drainWaiting(m *mq.Message, o mq.GroupOptions) {
+	t.Helper()
+	q := t.queue()
+	o.Visibility, o.Wait = t.long, mq.Forever
+	var got int
+	var at time.Time
+	done := t.background(func() {
+		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", o)
+		if err != nil {
+			t.Errorf("ReceiveGroup: %v", err)
+		}
+		got, at = len(ds), time.Now()
+	})
+	t.sleep(t.unit / 2)
+	if !o.IncludeDelayed {
+		t.sendGroups(q, "other 1")
+	}
+	sent := timed(func() { t.post(q, m) })
+	t.await("a ReceiveGroup that waits returns", done)
+	t.wokeWithin(at, sent)
+	if got != 1 {
+		t.Errorf("received %d messages, want 1", got)
+	}
 }
 
 func drainPath(t *tester) {

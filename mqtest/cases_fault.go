@@ -52,6 +52,36 @@ func (t *tester) take(q *mq.Queue, limit int) (ds []*mq.Delivery) {
 	return ds
 }
 
+// anyway settles whatever happens to connections: what an earlier try has
+// done is done.
+func (t *tester) anyway(what string, settle func() error) {
+	t.Helper()
+	tries := 0
+	t.patiently(what, func() error {
+		err := settle()
+		if tries++; tries > 1 && errors.Is(err, mq.ErrStaleReceipt) {
+			return nil
+		}
+		return err
+	})
+}
+
+// goesOn checks that a queue works again. A Send whose answer was lost may have
+// been stored.
+func (t *tester) goesOn(q *mq.Queue, body string) {
+	t.Helper()
+	t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
+	t.patiently("Stats", func() error { _, err := q.Stats(t.ctx); return err })
+	t.patiently("Send", func() error { _, err := q.Send(t.ctx, &mq.Message{Body: []byte(body)}); return err })
+	t.eventually("the message comes", func() bool {
+		ds := t.take(q, 1)
+		for _, d := range ds {
+			t.sameBody(d.Body, []byte(body))
+		}
+		return len(ds) > 0
+	})
+}
+
 func faultLease(t *tester) {
 	q := t.queue()
 	id := t.send(q, "held by a lost connection")[0]
@@ -70,16 +100,16 @@ func faultLease(t *tester) {
 		t.stale(err, "ack by the old holder")
 		return nil
 	})
-	t.none(q, "it has a new holder")
+	if ds := t.take(q, 1); len(ds) > 0 {
+		t.Errorf("received %q, which has a new holder", bodies(ds))
+	}
 }
 
 func faultGoesOn(t *tester) {
-	q := t.queue()
 	for i := range 3 {
+		q := t.queue()
 		t.h.Break(t, t.c)
-		t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
-		t.patiently("Stats", func() error { _, err := q.Stats(t.ctx); return err })
-		t.roundTrip(q, strconv.Itoa(i))
+		t.goesOn(q, strconv.Itoa(i))
 	}
 }
 
@@ -88,12 +118,15 @@ func faultPortable(t *tester) {
 	t.send(q, "1", "2")
 	ds := t.receive(q, 2)
 	t.h.Break(t, t.c)
-	t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
-	t.ok(ds[0].Ack(t.ctx), "ack after a reconnect")
-	t.ok(ds[1].Extend(t.ctx, t.long), "extend after a reconnect")
-	t.none(q, "one was acked, and the other's lease stands")
-	t.ok(ds[1].Nack(t.ctx, 0), "nack after a reconnect")
-	t.one(q)
+	t.anyway("ack after a reconnect", func() error { return ds[0].Ack(t.ctx) })
+	t.patiently("extend after a reconnect", func() error { return ds[1].Extend(t.ctx, t.long) })
+	if got := t.take(q, 1); len(got) > 0 {
+		t.Errorf("received %q, whose lease stands", bodies(got))
+	}
+	t.anyway("nack after a reconnect", func() error { return ds[1].Nack(t.ctx, 0) })
+	if got := t.take(q, 2); len(got) != 1 || got[0].ID != ds[1].ID {
+		t.Errorf("received %q, want %q that was nacked", bodies(got), ds[1].Body)
+	}
 }
 
 func faultNotPortable(t *tester) {
@@ -209,12 +242,11 @@ func faultRestart(t *tester) {
 	q := t.queue()
 	t.roundTrip(q, "before")
 	t.h.Restart(t)
-	t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
 	t.patiently("EnsureQueue", func() error {
 		_, err := t.c.EnsureQueue(t.ctx, q.Name(), mq.QueueOptions{})
 		return err
 	})
-	t.roundTrip(q, "after")
+	t.goesOn(q, "after")
 }
 
 func faultDurable(t *tester) {
@@ -223,24 +255,27 @@ func faultDurable(t *tester) {
 	t.post(q, numbered(total)...)
 	d := t.one(q)
 	t.h.Restart(t)
-	t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
 	want := total
 	if t.caps.PortableReceipts {
 		want-- // its lease survives as well
 	}
-	got := t.receive(q, want)
-	t.none(q, "all but the lease from before the restart were received")
-	for _, again := range got {
-		if t.caps.PortableReceipts && again.ID == d.ID {
-			t.Errorf("message %s was delivered again during its lease", d.ID)
+	got := make(map[string]bool)
+	t.eventually("the messages are received", func() bool {
+		for _, again := range t.take(q, total) {
+			got[again.ID] = true
 		}
+		return len(got) >= want
+	})
+	if more := t.take(q, 1); len(more) > 0 || got[d.ID] == t.caps.PortableReceipts {
+		t.Errorf("received %d messages, want %d, and the one that was leased: %v", len(got)+len(more), want, !t.caps.PortableReceipts)
 	}
-	err := q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck})
-	if t.caps.PortableReceipts {
-		t.ok(err, "ack after the restart")
+	if !t.caps.PortableReceipts {
+		t.stale(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck}), "ack after the restart")
 		return
 	}
-	t.stale(err, "ack after the restart")
+	t.anyway("ack after the restart", func() error {
+		return q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck})
+	})
 }
 
 func faultRestartConsumer(t *tester) {

@@ -3,6 +3,7 @@ package mqtest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ var groupCases = []testCase{
 	{name: "group/plain-lease", rule: "a group with a message that a plain Receive has leased is not free", needs: grouped, run: groupPlainLease},
 	{name: "group/no-key", rule: "a message without a key is a group of its own: never stuck, never serial", needs: grouped, run: groupNoKey},
 	{name: "group/keys", rule: "group keys are compared as they are", needs: grouped, run: groupKeys},
-	{name: "group/path", rule: "GroupBy.Path goes through objects and arrays, and the value is compared as text", needs: grouped, run: groupPath},
+	{name: "group/path", rule: "GroupBy.Path goes through objects and arrays, from their end too, and the value is compared as text", needs: grouped, run: groupPath},
+	{name: "group/several-paths", rule: "one queue can be read by several GroupBy", needs: grouped, run: groupSeveralPaths},
 	{name: "group/path-missing", rule: "a body that is not JSON, or has nothing or a null at the path, is a group of its own", needs: grouped, run: groupPathMissing},
 	{name: "group/path-keys", rule: "the steps of a path are keys as they are, whatever characters they have", needs: grouped, run: groupPathKeys},
 	{name: "group/wait", rule: "a ReceiveGroups that waits gets a group that becomes free", needs: grouped, run: groupWait},
@@ -88,8 +90,8 @@ func groupHeads(t *tester) {
 		t.Errorf("received heads %q", got)
 	}
 	for _, d := range ds {
-		if want := string(d.Body[:1]); d.Group != want {
-			t.Errorf("Delivery.Group is %q, want %q", d.Group, want)
+		if want := string(d.Body[:1]); d.Group != want || d.GroupKey != want {
+			t.Errorf("Delivery has Group %q and GroupKey %q, want %q", d.Group, d.GroupKey, want)
 		}
 		t.reads(d.ReadCount, 1)
 	}
@@ -240,8 +242,8 @@ func groupNoKey(t *tester) {
 		t.Errorf("received heads %q, want all messages without a key", bodies(ds))
 	}
 	for _, d := range ds[1:] {
-		if d.Group != "" {
-			t.Errorf("Delivery.Group of a message without a key is %q", d.Group)
+		if d.GroupKey != "" {
+			t.Errorf("GroupKey of a message without a key is %q", d.GroupKey)
 		}
 	}
 	t.blocked(q, mq.GroupBy{}, "the group's head is leased")
@@ -278,8 +280,8 @@ func (t *tester) headsByPath(path []string, groups map[string]string, sent []str
 		if !sameJSON(d.Body, []byte(want[i])) && string(d.Body) != want[i] {
 			t.Errorf("by %q head %d is %s, want %s", path, i, d.Body, want[i])
 		}
-		if group, ok := groups[want[i]]; ok && d.Group != group {
-			t.Errorf("by %q Delivery.Group of %s is %q, want %q", path, d.Body, d.Group, group)
+		if group, ok := groups[want[i]]; ok && (d.GroupKey != group || d.Group != "") {
+			t.Errorf("by %q, %s has Group %q and GroupKey %q, want none and %q", path, d.Body, d.Group, d.GroupKey, group)
 		}
 	}
 	t.blocked(q, by, fmt.Sprintf("each group by %q has a lease", path))
@@ -287,14 +289,33 @@ func (t *tester) headsByPath(path []string, groups map[string]string, sent []str
 
 func groupPath(t *tester) {
 	t.headsByPath([]string{"id"}, map[string]string{`{"id":"x"}`: "x", `{"id":7}`: "7"},
-		[]string{`{"id":"x"}`, `{"id":"x","n":2}`, `{"id":7}`, `{"id":"7"}`, `{"id":true}`, `{"id":"true"}`},
+		[]string{`{"id":"x"}`, "\n {\"id\" : \"x\"}", `{"id":7}`, `{"id":"7"}`, `{"id":true}`, `{"id":"true"}`},
 		`{"id":"x"}`, `{"id":7}`, `{"id":true}`)
 	t.headsByPath([]string{"a", "b"}, map[string]string{`{"a":{"b":"x"}}`: "x"},
 		[]string{`{"a":{"b":"x"}}`, `{"a":{"b":"y"}}`, `{"a":{"b":"x"},"b":"z"}`},
 		`{"a":{"b":"x"}}`, `{"a":{"b":"y"}}`)
+	t.headsByPath([]string{"list", "-1"}, nil,
+		[]string{`{"list":[1,2]}`, `{"list":[0,1,2]}`, `{"list":[2,1]}`},
+		`{"list":[1,2]}`, `{"list":[2,1]}`)
 	t.headsByPath([]string{"list", "1"}, nil,
 		[]string{`{"list":["p","x"]}`, `{"list":["q","x"]}`, `{"list":["p","y"]}`, `{"list":{"1":"x"}}`},
 		`{"list":["p","x"]}`, `{"list":["p","y"]}`)
+}
+
+func groupSeveralPaths(t *tester) {
+	q := t.queue()
+	for i, body := range []string{`{"a":1,"b":1}`, `{"a":1,"b":2}`, `{"a":1,"b":2}`} {
+		t.post(q, &mq.Message{Body: []byte(body), Group: strconv.Itoa(i)})
+	}
+	for _, by := range []struct {
+		path  []string
+		heads int
+	}{{[]string{"a"}, 1}, {[]string{"b"}, 2}, {nil, 3}, {[]string{"a"}, 1}} {
+		group := mq.GroupBy{Path: by.path}
+		ds := t.heads(q, group, by.heads)
+		t.blocked(q, group, fmt.Sprintf("each group by %q has a lease", by.path))
+		t.ok(q.Settle(t.ctx, each(ds, mq.Settlement{Op: mq.OpNack})...), "nack")
+	}
 }
 
 func groupPathMissing(t *tester) {

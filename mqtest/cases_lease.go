@@ -1,6 +1,7 @@
 package mqtest
 
 import (
+	"math"
 	"time"
 
 	"github.com/portmq/mq"
@@ -14,6 +15,7 @@ var leaseCases = []testCase{
 	{name: "lease/short", rule: "durations work down to Caps.Resolution (rule 4)", run: leaseShort},
 	{name: "lease/several", rule: "each message of a batch comes back when its own lease ends", run: leaseSeveral},
 	{name: "lease/limit", rule: "a lease above MaxVisibility or MaxHold is ErrInvalid, and one of that length works", needs: leaseLimit, run: leaseLimits},
+	{name: "lease/longest", rule: "without MaxVisibility and MaxHold a lease may be as long as a Duration can be", needs: lacks(leaseLimit, "MaxVisibility and MaxHold"), run: leaseLongest},
 	{name: "lease/extend", rule: "Extend keeps a message hidden beyond its first timeout", run: leaseExtend},
 	{name: "lease/extend-from-now", rule: "Extend counts from now, not from the end of the lease (rule 4)", run: leaseExtendFromNow},
 	{name: "lease/extend-shortens", rule: "an extension may also shorten a lease", run: leaseExtendShortens},
@@ -108,6 +110,17 @@ func leaseLimits(t *tester) {
 	t.is(d.Extend(t.ctx, limit+1), "Extend above the limit", mq.ErrInvalid)
 	t.none(q, "it is leased for as long as is possible")
 	t.ok(d.Ack(t.ctx), "ack")
+}
+
+func leaseLongest(t *tester) {
+	q := t.queue()
+	t.send(q, "leased")
+	d, _ := t.lease(q, math.MaxInt64)
+	t.none(q, "it is leased for as long as can be said")
+	t.ok(d.Extend(t.ctx, math.MaxInt64), "extend")
+	t.none(q, "it is leased for as long as can be said")
+	t.ok(d.Ack(t.ctx), "ack")
+	t.counted(q, counts{})
 }
 
 func leaseExtend(t *tester) {

@@ -10,9 +10,10 @@ import (
 )
 
 var popCases = []testCase{
-	{name: "pop/removes", rule: "Pop receives and deletes in one step, without a receipt, and counts the read", needs: canPop, run: popRemoves},
+	{name: "pop/removes", rule: "Pop receives and deletes in one step, without a receipt and VisibleAt, and counts the read", needs: canPop, run: popRemoves},
 	{name: "pop/limit", rule: "Pop removes up to max visible messages, in the order of Receive", needs: canPop, run: popLimit},
 	{name: "pop/only-visible", rule: "Pop leaves leased messages alone", needs: canPop, run: popOnlyVisible},
+	{name: "pop/after-timeout", rule: "Pop takes a message whose lease has ended, and the old receipt is ErrStaleReceipt", needs: canPop, run: popAfterTimeout},
 	{name: "pop/each-once", rule: "of concurrent pops each message is popped once", needs: canPop, run: popEachOnce},
 }
 
@@ -28,6 +29,9 @@ func popRemoves(t *tester) {
 	t.sameMessage(ds[0].Message, m)
 	t.reads(ds[0].ReadCount, 1)
 	t.near(ds[0].EnqueuedAt, "EnqueuedAt")
+	if !ds[0].VisibleAt.IsZero() {
+		t.Errorf("VisibleAt of a popped message is %v, want none", ds[0].VisibleAt)
+	}
 	t.stale(ds[0].Ack(t.ctx), "ack of a popped message")
 	t.none(q, "it was popped")
 	t.counted(q, counts{})
@@ -69,6 +73,22 @@ func popOnlyVisible(t *tester) {
 		t.Errorf("Pop of a leased message returned %d messages, %v", len(ds), err)
 	}
 	t.unharmed(q, d)
+}
+
+func popAfterTimeout(t *tester) {
+	q := t.queue()
+	id := t.send(q, "leased")[0]
+	v := 2 * t.unit
+	d, leased := t.lease(q, v)
+	t.expire(leased.plus(v))
+	ds, err := q.Pop(t.ctx, 1)
+	t.ok(err, "Pop")
+	if len(ds) != 1 || ds[0].ID != id || ds[0].Receipt != "" {
+		t.Fatalf("Pop returned %d messages, want message %s without a receipt", len(ds), id)
+	}
+	t.reads(ds[0].ReadCount, 2)
+	t.stale(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack}), "nack of a popped message")
+	t.none(q, "it was popped")
 }
 
 func popEachOnce(t *tester) {
@@ -162,7 +182,7 @@ var statsCases = []testCase{
 	{name: "stats/transitions", rule: "Stats adds up through every change of state", run: statsTransitions},
 	{name: "stats/timeout", rule: "Stats counts a message whose lease has ended as visible", needs: exactStats, run: statsTimeout},
 	{name: "stats/ages", rule: "OldestAge and NewestAge are ages since the send, -1 on an empty queue", run: statsAges},
-	{name: "stats/total-sent", rule: "TotalSent counts every message ever sent to the queue", needs: exactStats, run: statsTotalSent},
+	{name: "stats/total-sent", rule: "TotalSent counts every message ever put into the queue, redriven and moved ones included", needs: exactStats, run: statsTotalSent},
 	{name: "stats/known", rule: "Caps.ExactStats: no figure is -1 or an estimate; otherwise none is below -1", run: statsKnown},
 }
 
@@ -227,11 +247,23 @@ func statsTotalSent(t *tester) {
 	for _, d := range t.receive(q, 5) {
 		t.ok(d.Ack(t.ctx), "ack")
 	}
-	t.send(q, "one more")
+	want := int64(5)
+	if canRedrive(t.h, t.p, t.caps) == "" {
+		t.archive(q, &mq.Message{}, "")
+		_, err := q.Redrive(t.ctx, mq.RedriveOptions{})
+		t.ok(err, "Redrive")
+		t.one(q)
+		want += 2
+	}
+	if t.caps.AtomicMove {
+		t.send(q, "moved")
+		t.ok(t.one(q).Move(t.ctx, q.Name(), ""), "move to the same queue")
+		want += 2
+	}
 	s, err := q.Stats(t.ctx)
 	t.ok(err, "Stats")
-	if s.TotalSent != 6 {
-		t.Errorf("TotalSent is %d, want 6", s.TotalSent)
+	if s.TotalSent != want {
+		t.Errorf("TotalSent is %d, want %d", s.TotalSent, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package mqtest
 
 import (
+	"math"
 	"time"
 
 	"github.com/portmq/mq"
@@ -13,6 +14,7 @@ var delayCases = []testCase{
 	{name: "delay/counted", rule: "Stats counts delayed messages, sent or nacked with a delay", needs: delays, run: delayCounted},
 	{name: "delay/enqueued-at", rule: "a delay does not change when a message was sent (rule 4)", needs: delays, run: delayEnqueuedAt},
 	{name: "delay/limit", rule: "Caps.MaxDelay: that delay works, and one above it is ErrInvalid", needs: all(delays, delayLimit), run: delayLimits},
+	{name: "delay/longest", rule: "without Caps.MaxDelay a delay may be as long as a Duration can be", needs: all(delays, lacks(delayLimit, "Caps.MaxDelay")), run: delayLongest},
 	{name: "delay/negative", rule: "a negative delay is ErrInvalid, and nothing is sent", run: delayNegative},
 }
 
@@ -74,6 +76,14 @@ func delayLimits(t *tester) {
 	t.counted(q, counts{delayed: 1})
 }
 
+func delayLongest(t *tester) {
+	q := t.queue()
+	t.post(q, &mq.Message{Delay: math.MaxInt64}, &mq.Message{})
+	t.ok(t.one(q).Nack(t.ctx, math.MaxInt64), "nack")
+	t.counted(q, counts{delayed: 2})
+	t.none(q, "both are delayed")
+}
+
 func delayNegative(t *tester) {
 	q := t.queue()
 	_, err := q.Send(t.ctx, &mq.Message{Delay: -time.Second})
@@ -82,7 +92,7 @@ func delayNegative(t *tester) {
 }
 
 var moveCases = []testCase{
-	{name: "move/new-message", rule: "a move makes a new message: read count 0, headers mq-origin and mq-reason (rule 6)", needs: moves, run: moveNewMessage},
+	{name: "move/new-message", rule: "a move makes a new message: EnqueuedAt now, read count 0, headers mq-origin and mq-reason (rule 6)", needs: moves, run: moveNewMessage},
 	{name: "move/batch", rule: "a batch of moves may have several targets", needs: moves, run: moveBatch},
 	{name: "move/missing", rule: "a move to a missing queue is ErrQueueNotFound and loses nothing", needs: moves, run: moveMissing},
 	{name: "move/itself", rule: "a move to the same queue makes a new message there, and the old receipt stays dead (rule 6)", needs: moves, run: moveItself},
@@ -99,7 +109,7 @@ func (t *tester) moved(d *mq.Delivery, q *mq.Queue, id string, m *mq.Message, re
 		t.Errorf("the moved message has group %q, want %q", d.Group, m.Group)
 	}
 	if t.caps.Headers {
-		t.sameHeaders(d.Headers, m.Headers, mq.Headers{"mq-origin": q.Name() + "/" + id, "mq-reason": reason})
+		t.sameHeaders(d.Headers, m.Headers, mq.Headers{driver.HeaderOrigin: q.Name() + "/" + id, driver.HeaderReason: reason})
 	}
 }
 
@@ -122,8 +132,11 @@ func (t *tester) moveBetween(from, to *mq.Queue) {
 	t.post(from, m)
 	t.ok(t.one(from).Nack(t.ctx, 0), "nack")
 	d := t.one(from)
+	t.sleep(t.unit)
 	t.ok(d.Move(t.ctx, to.Name(), "too hard"), "move")
-	t.moved(t.one(to), from, d.ID, m, "too hard")
+	moved := t.one(to)
+	t.moved(moved, from, d.ID, m, "too hard")
+	t.younger(moved, d, t.unit)
 	t.none(to, "one message was moved")
 	t.none(from, "its message was moved")
 	t.stale(d.Ack(t.ctx), "Delivery.Ack after Move")

@@ -21,7 +21,7 @@ var openCases = []testCase{
 	{name: "open/use-after-close", rule: "every method answers ErrClosed after Client.Close", run: openUseAfterClose},
 	{name: "open/provider-after-close", rule: "Provider.Close: later calls answer ErrClosed", run: openProviderAfterClose},
 	{name: "open/close-ends-wait", rule: "Provider.Close: calls in progress, waiting ones included, return soon", run: openCloseEndsWait},
-	{name: "open/isolated", rule: "two namespaces share nothing, and a receipt of one has no effect in the other", run: openIsolated},
+	{name: "open/isolated", rule: "two namespaces share nothing, and a receipt of one has no effect in the other", needs: ownNamespace, run: openIsolated},
 	{name: "open/shared", rule: "Caps.Shared: another client sees the same queues, messages and leases", needs: shared, run: openShared},
 	{
 		name: "open/not-shared", rule: "without Caps.Shared another client does not see the queues",

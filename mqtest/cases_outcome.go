@@ -16,7 +16,7 @@ var outcomeCases = []testCase{
 	{name: "outcome/error", rule: "an ordinary error: the message comes back after the Backoff", run: outcomeError},
 	{name: "outcome/panic", rule: "a panic is an ordinary error, and the Consumer goes on", run: outcomeAbnormal(func() { panic("a handler's panic") })},
 	{name: "outcome/goexit", rule: "a handler that ends its goroutine has failed, and the Consumer goes on", run: outcomeAbnormal(runtime.Goexit)},
-	{name: "outcome/reject", rule: "Reject: the message is archived with the error as its reason", needs: canSeeArchive, run: outcomeReject},
+	{name: "outcome/reject", rule: "Reject: the message is archived with the error as its reason, and OnDeadLetter is told", needs: canSeeArchive, run: outcomeReject},
 	{name: "outcome/timeout", rule: "ConsumerConfig.Timeout ends the handler's ctx with DeadlineExceeded", run: outcomeTimeout},
 	{name: "outcome/max-reads", rule: "after MaxReads an error makes a dead letter, with a reason", needs: all(exactReads, canSeeArchive), run: outcomeMaxReads},
 	{name: "outcome/crash-loop", rule: "a message that was read MaxReads times is dead-lettered before the handler runs again", needs: all(exactReads, canSeeArchive), run: outcomeCrashLoop},
@@ -115,15 +115,18 @@ func (t *tester) deadLetter(q *mq.Queue) (r mq.Record) {
 func outcomeReject(t *tester) {
 	q := t.queue()
 	id := t.send(q, "rejected")[0]
-	y := new(tally)
+	y, told := new(tally), new(tally)
 	_, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
 		y.add("called")
 		return mq.Reject(errors.New("card declined"))
-	}, mq.ConsumerConfig{})
+	}, mq.ConsumerConfig{OnDeadLetter: func(d *mq.Delivery, reason string) { told.add(d.ID + " " + reason) }})
 	r := t.deadLetter(q)
 	t.ok(stop(), "Run")
 	if r.ID != id || r.Reason() != "card declined" {
 		t.Errorf("the dead letter is %s with reason %q", r.ID, r.Reason())
+	}
+	if got := told.all(); len(got) != 1 || got[0] != id+" card declined" {
+		t.Errorf("OnDeadLetter was told %q", got)
 	}
 	if n := len(y.all()); n != 1 {
 		t.Errorf("a rejected message was handled %d times", n)

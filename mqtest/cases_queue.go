@@ -12,8 +12,8 @@ import (
 
 var nameCases = []testCase{
 	{name: "names/bad", rule: "a queue name is 1 to 255 bytes of UTF-8 without control characters, and a new one portable", run: namesBad},
-	{name: "names/portable", rule: "every provider takes 1 to 47 letters, digits and underscores, no digit in front", run: namesPortable},
-	{name: "names/any", rule: "QueueOptions.AnyName: other names work too, or are ErrInvalid", run: namesAny},
+	{name: "names/portable", rule: "every provider takes 1 to 47 letters, digits and underscores, no digit in front", needs: ownNamespace, run: namesPortable},
+	{name: "names/any", rule: "QueueOptions.AnyName: other names work too, or are ErrInvalid", needs: ownNamespace, run: namesAny},
 	{name: "names/folding", rule: "Namer: names of one canonical form are one queue, all others are not", run: namesFolding},
 	{name: "names/missing-queue", rule: "a missing queue is ErrQueueNotFound, at once (rule 3)", run: namesMissingQueue},
 	{name: "names/verify", rule: "Client.Verify tells healthy, missing and failed queues apart", run: namesVerify},
@@ -75,6 +75,7 @@ func namesAny(t *tester) {
 func namesFolding(t *tester) {
 	base := t.name()
 	names := []string{base, strings.ToUpper(base), strings.Replace(base, "mqtest", "MqTest", 1)}
+	t.dropLater(names...)
 	forms := make(map[string]bool)
 	for _, name := range names {
 		form := t.canonical(name)
@@ -172,7 +173,7 @@ var lifecycleCases = []testCase{
 	{name: "lifecycle/drop", rule: "DropQueue removes the queue, and a queue that is not there is no error", needs: canDrop, run: dropTwice},
 	{name: "lifecycle/drop-recreate", rule: "a queue that is made again is empty, and receipts of the old one stay dead", needs: canDrop, run: dropRecreate},
 	{name: "lifecycle/drop-archive", rule: "DropQueue removes the archive", needs: all(canDrop, canSeeArchive), run: dropArchive},
-	{name: "lifecycle/list", rule: "ListQueues returns the names of all queues, sorted", needs: canList, run: listQueues},
+	{name: "lifecycle/list", rule: "ListQueues returns the names of all queues, sorted", needs: all(canList, ownNamespace), run: listQueues},
 	{name: "lifecycle/purge", rule: "PurgeQueue removes every message, leased ones included, and returns how many", needs: canPurge, run: purge},
 	{name: "lifecycle/purge-delayed", rule: "PurgeQueue removes delayed messages too", needs: all(canPurge, delays), run: purgeDelayed},
 	{name: "lifecycle/purge-archive-stays", rule: "PurgeQueue leaves the archive alone", needs: all(canPurge, canSeeArchive), run: purgeArchiveStays},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
 )
 
 var stopCases = []testCase{
@@ -13,6 +14,7 @@ var stopCases = []testCase{
 	{name: "stop/hard", rule: "after SoftStop handlers end with the cause ErrStopping, and their messages are given back at once", run: stopHard},
 	{name: "stop/gives-back", rule: "after SoftStop prefetched messages are given back at once", run: stopGivesBack},
 	{name: "stop/abandoned", rule: "Run returns a *StopError if handlers are still running after HardStop", run: stopAbandoned},
+	{name: "stop/flushes", rule: "Run returns when the last settlements have arrived", run: stopFlushes},
 	{name: "stop/close", rule: "Client.Close stops consumers as if their ctx had ended, and waits for them", run: stopClose},
 	{name: "stop/idle", rule: "a Consumer without work stops at once", run: stopIdle},
 }
@@ -97,6 +99,42 @@ func stopAbandoned(t *tester) {
 	}
 	t.await("the handler returns", returned)
 	t.eventually("its worker ends", func() bool { return c.Stats().Running == 0 })
+}
+
+// sluggish is a provider whose settlements take their time, as on a way to a
+// backend.
+type sluggish struct {
+	immovable
+	delay time.Duration
+}
+
+func (p sluggish) Caps() driver.Caps {
+	c := p.immovable.Caps()
+	c.InProcess = false
+	return c
+}
+
+func (p sluggish) Settle(ctx context.Context, queue string, s []driver.Settlement) error {
+	time.Sleep(p.delay)
+	return p.Provider.Settle(ctx, queue, s)
+}
+
+func stopFlushes(t *tester) {
+	client := mq.New(sluggish{immovable{t.p}, 2 * t.unit}, quiet())
+	t.Cleanup(func() { closeClient(t, client) })
+	q := t.queueOf(client)
+	t.post(q, numbered(5)...)
+	y := new(tally)
+	c, stop := t.consume(q, func(_ context.Context, d *mq.Delivery) error {
+		y.add(d.ID)
+		return nil
+	}, mq.ConsumerConfig{})
+	t.handled(y, 5)
+	t.ok(stop(), "Run")
+	if s := c.Stats(); s.Acked != 5 {
+		t.Errorf("ConsumerStats are %+v when Run has returned, want 5 acked", s)
+	}
+	t.counted(q, counts{})
 }
 
 func stopClose(t *tester) {

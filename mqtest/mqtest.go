@@ -22,6 +22,12 @@ type Harness struct {
 	// Required.
 	Open func(t testing.TB) *mq.Client
 
+	// Common says that the clients of Open share one namespace, with each
+	// other and with strangers, as the DSN given to a tool does. Cases that
+	// need one of their own do not run then, and the queues of the others are
+	// dropped in the end, if that is possible.
+	Common bool
+
 	// Again returns another client of the backend and namespace of c, as
 	// another process would open it. The suite closes it. Required under
 	// Caps.Shared.
@@ -87,7 +93,9 @@ var cases = slices.Concat(
 )
 
 // Run checks the provider of h against every rule of package driver that
-// applies to it, and that package mq works on it.
+// applies to it, and that package mq works on it. Each case is a subtest that
+// runs beside the others, but for those in a bubble or that restart the
+// backend. Cases that do not apply are not run; one log line says why.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	p := newPlan(t, h)
@@ -124,7 +132,9 @@ func runKnown(t *testing.T, h Harness, c testCase) {
 	for _, f := range failures {
 		t.Error(f)
 	}
-	t.Log(skipped)
+	if skipped != "" {
+		t.Log(skipped)
+	}
 }
 
 // judge turns around the result of a case that is known to fail.

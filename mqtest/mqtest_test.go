@@ -118,7 +118,7 @@ func TestRunCase(t *testing.T) {
 		{"fail", func(t *tester) { t.Fail() }, "failed without a word"},
 		{"skip", func(t *tester) { t.Skip("no server") }, "no server"},
 		{"panic", func(*tester) { panic("oh no") }, "oh no"},
-		{"nil map", func(*tester) { map[string]int(nil)["k"] = 1 }, "nil map"},
+		{"runtime error", func(t *tester) { _ = []int{}[len(t.Name())] }, "out of range"},
 		{"panic in a cleanup", func(t *tester) { t.Cleanup(func() { panic("at the end") }) }, "at the end"},
 		{"fatal in a cleanup", func(t *tester) { t.Cleanup(func() { t.Fatal("at the end") }) }, "at the end"},
 		{"close fails", func(t *tester) { t.Cleanup(func() { closeClient(t, mq.New(unclosable{t.p}, silent)) }) }, "cannot close"},
@@ -189,6 +189,34 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCommon shows that nothing is left behind in a namespace that is not the
+// suite's own.
+func TestCommon(t *testing.T) {
+	h := private()
+	open := func(testing.TB) *mq.Client {
+		c, err := mq.OpenConfig("mem://common", silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	h.Open, h.Again = open, func(t testing.TB, _ *mq.Client) *mq.Client { return open(t) }
+	h.Common = true
+	c := open(t)
+	defer closeClient(t, c)
+	if _, err := c.EnsureQueue(t.Context(), "of_a_stranger", mq.QueueOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Check(t.Context(), h) {
+		if len(r.Failures) > 0 {
+			t.Errorf("%s: %q", r.Name, r.Failures)
+		}
+	}
+	if names, err := c.Queues(t.Context()); err != nil || len(names) != 1 {
+		t.Errorf("queues %q, %v, want only the stranger's", names, err)
+	}
+}
+
 func TestCheckEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -218,6 +246,27 @@ func TestCheckBadHarness(t *testing.T) {
 			t.Errorf("results %+v, want one failure with %q", results, want)
 		}
 	}
+}
+
+// mute is a provider that cannot be pinged.
+type mute struct{ driver.Provider }
+
+func (p mute) Ping(ctx context.Context) error {
+	if err := p.Provider.Ping(ctx); err != nil {
+		return err
+	}
+	return errors.New("no answer")
+}
+
+func (p mute) Caps() driver.Caps { return least(p).Caps() }
+
+// TestKnown shows that a case that is known to fail does not fail the run.
+func TestKnown(t *testing.T) {
+	Run(t, Harness{
+		Open:   func(testing.TB) *mq.Client { return mq.New(mute{mem.New()}, silent) },
+		Known:  map[string]string{"open/ping": "https://example.com/3"},
+		Bubble: true,
+	})
 }
 
 func TestJudge(t *testing.T) {
@@ -252,13 +301,81 @@ func TestModest(t *testing.T) {
 func TestWant(t *testing.T) {
 	h := modest()
 	h.Want = everything
-	i := slices.IndexFunc(cases, func(c testCase) bool { return c.name == "open/wanted" })
-	failures := strings.Join(runCase(h, cases[i]), "\n")
+	failures := strings.Join(runCase(h, caseNamed(t, "open/wanted")), "\n")
 	for _, field := range []string{"Delay", "Headers", "AtomicMove", "Order", "MaxBatch"} {
 		if !strings.Contains(failures, "Caps."+field+" ") {
 			t.Errorf("Caps.%s is wanted and not declared, and the failures are %q", field, failures)
 		}
 	}
+}
+
+// down is a driver whose backend is not there; it tells the password to
+// whoever listens if it is indiscreet.
+type down struct{ indiscreet bool }
+
+func (d down) Open(dsn string, _ driver.Env) (driver.Provider, error) {
+	err := driver.ErrBadConn
+	if d.indiscreet {
+		err = fmt.Errorf("%w: %s", err, dsn)
+	}
+	return downProvider{mute{mem.New()}, err}, nil
+}
+
+type downProvider struct {
+	driver.Provider
+	err error
+}
+
+func (p downProvider) Ping(context.Context) error { return p.err }
+
+func (p downProvider) Send(context.Context, string, []driver.Message) ([]string, error) {
+	return nil, p.err
+}
+
+func (p downProvider) Receive(context.Context, string, driver.ReceiveRequest) ([]driver.Delivery, error) {
+	return nil, p.err
+}
+
+func (p downProvider) Stats(context.Context, string) (driver.Stats, error) {
+	return driver.Stats{}, p.err
+}
+
+func init() {
+	mq.Register("mqtest-down", down{})
+	mq.Register("mqtest-indiscreet", down{indiscreet: true})
+}
+
+func TestDSN(t *testing.T) {
+	bad, downCase := caseNamed(t, "open/bad-dsn"), caseNamed(t, "open/down")
+	for _, tt := range []struct {
+		name   string
+		h      Harness
+		c      testCase
+		failed bool
+	}{
+		{"refused", Harness{BadDSN: []string{"mem://user:s3cret@host"}}, bad, false},
+		{"taken", Harness{BadDSN: []string{"mem://"}}, bad, true},
+		{"down", Harness{DownDSN: "mqtest-down://user:s3cret@host"}, downCase, false},
+		{"indiscreet", Harness{DownDSN: "mqtest-indiscreet://user:s3cret@host"}, downCase, true},
+		{"up", Harness{DownDSN: "mem://"}, downCase, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.h.Open = private().Open
+			if failures := runCase(tt.h, tt.c); (len(failures) > 0) != tt.failed {
+				t.Errorf("failures %q", failures)
+			}
+		})
+	}
+}
+
+func caseNamed(t *testing.T, name string) testCase {
+	t.Helper()
+	i := slices.IndexFunc(cases, func(c testCase) bool { return c.name == name })
+	if i < 0 {
+		t.Fatalf("there is no case %q", name)
+	}
+	return cases[i]
 }
 
 func TestReport(t *testing.T) {

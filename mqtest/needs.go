@@ -99,6 +99,7 @@ var (
 	hasRestart   = hook("Restart", func(h Harness) bool { return h.Restart != nil })
 	hasBadDSN    = hook("BadDSN", func(h Harness) bool { return len(h.BadDSN) > 0 })
 	hasDownDSN   = hook("DownDSN", func(h Harness) bool { return h.DownDSN != "" })
+	ownNamespace = hook("Open with a namespace for each client", func(h Harness) bool { return !h.Common })
 	transactions = hook("Begin", func(h Harness) bool { return h.Begin != nil })
 )
 

@@ -28,12 +28,18 @@ type tester struct {
 
 	unit time.Duration // the base of all times
 	long time.Duration // a visibility that does not end within the case
+
+	mu    sync.Mutex
+	names []string // given to queues
 }
 
 func newTester(tb testing.TB, h Harness, patience time.Duration) *tester {
 	t := &tester{TB: tb, h: h}
 	if !h.Bubble {
 		t.watchGoroutines()
+	}
+	if h.Common {
+		t.Cleanup(t.dropQueues)
 	}
 	t.c = t.open()
 	t.p, t.caps = t.c.Provider(), t.c.Caps()
@@ -83,7 +89,35 @@ func quiet() mq.Config {
 }
 
 // name returns a portable name that no other queue has.
-func (t *tester) name() string { return fmt.Sprintf("mqtest_%08x", rand.Uint32()) }
+func (t *tester) name() string {
+	name := fmt.Sprintf("mqtest_%08x", rand.Uint32())
+	t.dropLater(name)
+	return name
+}
+
+// dropLater notes queues that the case makes.
+func (t *tester) dropLater(names ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.names = append(t.names, names...)
+}
+
+// dropQueues drops what the case has made in a common namespace. Its own
+// client may be closed by now.
+func (t *tester) dropQueues() {
+	c := t.h.Open(t)
+	defer closeClient(t, c)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, name := range t.names {
+		if err := c.DropQueue(ctx, name); err != nil {
+			if !errors.Is(err, mq.ErrNotSupported) {
+				t.Errorf("DropQueue of what the case has made: %v", err)
+			}
+			return
+		}
+	}
+}
 
 // queue makes a queue on the case's client.
 func (t *tester) queue() *mq.Queue {
