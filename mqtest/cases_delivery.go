@@ -136,7 +136,7 @@ func messagesAll(t *tester) {
 }
 
 // heartbeat is a visibility that a busy machine has time to extend.
-func (t *tester) heartbeat() time.Duration { return max(600*time.Millisecond, 10*t.unit) }
+func (t *tester) heartbeat() time.Duration { return max(1500*time.Millisecond, 10*t.unit) }
 
 // A rival takes what the loop does not have: all of it, if the batch was less
 // than all, and nothing twice.
