@@ -41,8 +41,8 @@ type leaky struct{ text func(dsn string) string }
 func (l leaky) Open(dsn string, _ driver.Env) (Provider, error) { return nil, errors.New(l.text(dsn)) }
 
 func TestOpenNeverLeaks(t *testing.T) {
-	Register("leaky-dsn", leaky{func(dsn string) string { return "cannot parse " + dsn }})
-	Register("leaky-password", leaky{func(dsn string) string {
+	register(t, "leaky-dsn", leaky{func(dsn string) string { return "cannot parse " + dsn }})
+	register(t, "leaky-password", leaky{func(dsn string) string {
 		u, _ := url.Parse(dsn)
 		p, _ := u.User.Password()
 		return "bad password " + p
@@ -61,7 +61,7 @@ func TestOpenNeverLeaks(t *testing.T) {
 }
 
 func TestOpenUnknownDriver(t *testing.T) {
-	Register("known-for-test", leaky{})
+	register(t, "known-for-test", leaky{})
 	_, err := Open("nosuch://app:hunter2@x")
 	for _, want := range []string{`unknown driver "nosuch"`, "forgotten import?", "known-for-test"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

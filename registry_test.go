@@ -4,10 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/portmq/mq/driver"
 )
 
 func TestRegisterPanics(t *testing.T) {
-	Register("twice", leaky{})
+	register(t, "twice", leaky{})
 	for _, tt := range []struct {
 		name, scheme string
 		nilDriver    bool
@@ -35,4 +37,15 @@ func TestRegisterPanics(t *testing.T) {
 	if names := Drivers(); !slices.IsSorted(names) || !slices.Contains(names, "twice") {
 		t.Errorf("Drivers() = %v", names)
 	}
+}
+
+// register is Register for the time of a test.
+func register(t *testing.T, name string, d driver.Driver) {
+	t.Helper()
+	Register(name, d)
+	t.Cleanup(func() {
+		driversMu.Lock()
+		defer driversMu.Unlock()
+		delete(drivers, name)
+	})
 }
