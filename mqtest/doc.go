@@ -20,5 +20,12 @@
 //
 // Each case is a subtest, "area/case", and a failure shows the rule that was
 // broken. [Check] does the same without a *testing.T, and [Report] describes a
-// driver in one row of a table.
+// driver in one row of a table. [Fuzz] compares random operations with a model,
+// and [Bench] measures what all drivers have in common.
+//
+// # For authors of programs
+//
+// [New] is a client in memory, [RequireSent] and [RequireEmpty] look at what
+// was sent, [Deliver] tells what becomes of a message, and [Faulty] makes calls
+// fail as planned.
 package mqtest
