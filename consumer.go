@@ -207,7 +207,7 @@ func (c *Consumer) check() error {
 		return err
 	}
 	if c.cfg.Groups != nil {
-		if _, err := optional[driver.GroupReceiver](client.provider); err != nil || !client.caps.Groups {
+		if _, err := client.groups(); err != nil {
 			return unsupported("ConsumerConfig.Groups")
 		}
 	}

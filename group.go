@@ -24,7 +24,7 @@ type GroupOptions struct {
 func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.request(o, 1)
 	return q.receive(ctx, "receive groups", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-		g, err := optional[driver.GroupReceiver](q.client.provider)
+		g, err := q.client.groups()
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +37,7 @@ func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions)
 func (q *Queue) ReceiveGroup(ctx context.Context, by GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
 	req, err := q.request(o.ReceiveOptions, 1)
 	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-		g, err := optional[driver.GroupReceiver](q.client.provider)
+		g, err := q.client.groups()
 		if err != nil {
 			return nil, err
 		}
@@ -45,4 +45,12 @@ func (q *Queue) ReceiveGroup(ctx context.Context, by GroupBy, value string, o Gr
 			ReceiveRequest: r, By: by, Value: value, Holding: o.Holding, IncludeDelayed: o.IncludeDelayed,
 		})
 	})
+}
+
+// groups returns what receives by group, if the provider declares that it does.
+func (c *Client) groups() (driver.GroupReceiver, error) {
+	if !c.caps.Groups {
+		return nil, ErrNotSupported
+	}
+	return optional[driver.GroupReceiver](c.provider)
 }

@@ -16,8 +16,8 @@ type Caps struct {
 	Headers bool
 	// Groups: Message.Group round-trips and GroupReceiver works.
 	Groups bool
-	// Durable: a message whose send returned nil, and its lease, survive a
-	// restart of the backend.
+	// Durable: a message whose send returned nil survives a restart of the
+	// backend, and so does its lease under PortableReceipts.
 	Durable bool
 	// Shared: another client of the same DSN sees the same queues.
 	Shared bool
