@@ -137,6 +137,15 @@ type QueueOptions struct {
 	// AnyName allows names that other providers may not take. Otherwise a
 	// name must match ^[A-Za-z_][A-Za-z0-9_]{0,46}$. mq checks it.
 	AnyName bool
+	// GroupIndexes are the groupings that receivers will use. A provider
+	// whose group receives need an index to be fast makes one for each that
+	// has none, on a queue that exists as well; others pass over them.
+	GroupIndexes []GroupBy
+	// NotifyInterval is how often, at most, a message that another program
+	// puts into the queue may wake receivers that wait, where that is
+	// something to be set up with the queue. 0 means the provider's default,
+	// and a negative value that receivers poll.
+	NotifyInterval time.Duration
 }
 
 // Stats describe a queue at one moment. A figure that is not known is -1.

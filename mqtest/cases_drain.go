@@ -22,7 +22,7 @@ var drainCases = []testCase{
 	{name: "drain/lease", rule: "what ReceiveGroup leases comes back after its timeout, and not before", needs: grouped, run: drainLease},
 	{name: "drain/wait", rule: "a ReceiveGroup that waits gets a message of its group that is sent", needs: grouped, run: drainWait},
 	{name: "drain/wait-delayed", rule: "a ReceiveGroup that waits with IncludeDelayed gets a delayed message at once", needs: all(grouped, delays), run: drainWaitDelayed},
-	{name: "drain/path", rule: "ReceiveGroup by path finds the group by its text", needs: grouped, run: drainPath},
+	{name: "drain/path", rule: "ReceiveGroup by path finds the group by its text", needs: groupedByPath, run: drainPath},
 	{name: "drain/blocks-heads", rule: "a group that is drained is not free until all of it is settled", needs: grouped, run: drainBlocksHeads},
 }
 

@@ -212,7 +212,7 @@ func TestFaultyTx(t *testing.T) {
 	fails(t, err, errRefused)
 	fails(t, tx.Settle(t.Context(), "q", make([]driver.Settlement, 1)), errRefused)
 	_, err = p.Tx(mem.New().Begin())
-	fails(t, err, driver.ErrNotSupported)
+	fails(t, err, driver.ErrInvalid)
 	_, err = mqtest.Faulty(bare{inner}).Tx(inner.Begin())
-	fails(t, err, driver.ErrNotSupported)
+	fails(t, err, driver.ErrInvalid)
 }

@@ -131,6 +131,13 @@ var (
 			return err
 		})
 	})
+	groupedByPath = all(grouped, method("GroupReceiver with GroupBy.Path", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(g driver.GroupReceiver) error {
+			by := driver.GroupBy{Path: []string{"group"}}
+			_, err := g.ReceiveGroups(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe, By: by})
+			return err
+		})
+	}))
 	canReceiveGroup = method("GroupReceiver.ReceiveGroup", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(g driver.GroupReceiver) error {
 			_, err := g.ReceiveGroup(ctx, nowhere, driver.GroupDrainRequest{ReceiveRequest: probe, Value: "g"})

@@ -42,7 +42,7 @@ func (p *Provider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	}
 	t, ok := tx.(*Tx)
 	if !ok || t.p.store != p.store {
-		return nil, fmt.Errorf("%w: the transaction is not from Begin on this store", driver.ErrNotSupported)
+		return nil, fmt.Errorf("%w: the transaction is not from Begin on this store", driver.ErrInvalid)
 	}
 	return txProvider{p, t}, nil
 }

@@ -249,7 +249,7 @@ func TestTxOfOtherStore(t *testing.T) {
 	c, other := open(t), open(t)
 	for _, tx := range []driver.SQLTx{other.Begin(), &sql.Tx{}} {
 		_, err := c.Tx(tx)
-		requireErr(t, err, driver.ErrNotSupported)
+		requireErr(t, err, driver.ErrInvalid)
 	}
 	a, b := attached(t, "mem://tx"), attached(t, "mem://tx")
 	a.ensure("q")

@@ -1,0 +1,98 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Browse reads a page of the queue or of its archive.
+func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseRequest) ([]driver.Record, error) {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return nil, err
+	}
+	after := int64(-1 << 63)
+	if r.After != "" {
+		if after, err = parseID(r.After); err != nil {
+			return nil, err
+		}
+	}
+	text := q.texts.browse
+	if r.Archive {
+		text = q.texts.browseArchive
+	}
+	var records []driver.Record
+	err = p.read(ctx, q, text, []any{after, r.Limit}, func(rows *sql.Rows) error {
+		record, err := scanRecord(rows)
+		records = append(records, record)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+func parseID(id string) (int64, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q is not the ID of a message", driver.ErrInvalid, id)
+	}
+	return n, nil
+}
+
+func scanRecord(rows *sql.Rows) (r driver.Record, err error) {
+	var id int64
+	var reads int32
+	var sent, due, archived sql.NullTime
+	var body, headers []byte
+	if err := rows.Scan(&id, &reads, &sent, &due, &body, &headers, &archived); err != nil {
+		return r, err
+	}
+	r.ID, r.ReadCount = strconv.FormatInt(id, 10), int(reads)
+	r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = sent.Time, due.Time, archived.Time
+	r.Body = decodeBody(body)
+	r.Headers, r.Group = decodeHeaders(headers)
+	return r, nil
+}
+
+// Redrive moves messages from the archive to the queue with one statement.
+func (p *Provider) Redrive(ctx context.Context, name string, ids []string, limit int) (int64, error) {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return 0, err
+	}
+	var which any
+	if len(ids) > 0 {
+		var a array
+		for _, id := range ids {
+			if n, err := parseID(id); err == nil { // no other id is in the archive
+				a.int(n)
+			}
+		}
+		which = a.String()
+	}
+	args := []any{which, limit}
+	if q.names.Headers && q.names.ArchivedHeaders {
+		args = append(args, name+"/")
+	}
+	n, err := p.count(ctx, q, q.texts.redrive, args...)
+	if n > 0 {
+		q.hub.landed(p, false)
+	}
+	return n, err
+}
+
+// PurgeArchive deletes from the archive with one statement.
+func (p *Provider) PurgeArchive(ctx context.Context, name string, olderThan time.Duration) (int64, error) {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return 0, err
+	}
+	return p.count(ctx, q, q.texts.purgeArchive, micros(olderThan))
+}

@@ -1,0 +1,2 @@
+// Package pgmq is the driver for PGMQ queues on PostgreSQL.
+package pgmq

@@ -1,0 +1,249 @@
+package pgmq
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/portmq/mq/driver"
+)
+
+// grouping is one queue seen by one GroupBy.
+type grouping struct {
+	q            *queue
+	indexed      bool
+	choose       string
+	claim        string
+	lock, drain  string
+	cursor       *cursor // outlives this
+	warnUnsorted sync.Once
+}
+
+// cursor is where the walk over all groups goes on, so that each has its turn.
+type cursor struct {
+	mu sync.Mutex
+	at string
+}
+
+func (c *cursor) get() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *cursor) set(at string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
+}
+
+// groupKey returns the expression for a message's group. It is the same text
+// in the indexes and in the statements, or the indexes are of no use; that is
+// why the path is not bound.
+func groupKey(by driver.GroupBy) string {
+	if by.Path == nil {
+		return `(headers ->> '` + headerGroup + `') COLLATE "C"`
+	}
+	var path array
+	for _, step := range by.Path {
+		path.text(step)
+	}
+	return `(message #>> ` + literal(path.String()) + `) COLLATE "C"`
+}
+
+// groupIndexes returns the names of the two indexes of a grouping: there is no
+// room in 63 bytes for the queue and a path.
+func groupIndexes(queue, key string) (group, lease string) {
+	sum := sha256.Sum256([]byte(queue + "\x00" + key))
+	name := hex.EncodeToString(sum[:8])
+	return "mq_group_" + name, "mq_lease_" + name
+}
+
+// grouping returns the queue seen by by.
+func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy) (*grouping, error) {
+	if err := p.checkGroupBy(by); err != nil {
+		return nil, err
+	}
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return nil, err
+	}
+	if by.Path == nil && !q.names.Headers {
+		return nil, noHeaders(q)
+	}
+	key := groupKey(by)
+	id := name + "\x00" + key
+	known, ok := p.groups.Load(id)
+	if ok && known.(*grouping).q == q {
+		return known.(*grouping), nil
+	}
+	g := &grouping{q: q, cursor: new(cursor)}
+	if ok {
+		g.cursor = known.(*grouping).cursor
+	}
+	g.prepare(key)
+	p.groups.Store(id, g)
+	return g, nil
+}
+
+func (p *Provider) checkGroupBy(by driver.GroupBy) error {
+	switch {
+	case by.Path != nil && p.cfg.ExactBodies:
+		return fmt.Errorf("%w: GroupBy.Path with body=bytes, which hides the bodies from PostgreSQL", driver.ErrNotSupported)
+	case slices.ContainsFunc(by.Path, func(s string) bool { return strings.ContainsRune(s, 0) }):
+		return fmt.Errorf("%w: NUL in GroupBy.Path", driver.ErrInvalid)
+	}
+	return nil
+}
+
+func (g *grouping) prepare(key string) {
+	n := g.q.names
+	n.Key = key
+	group, lease := groupIndexes(g.q.name, key)
+	n.Indexed = slices.Contains(n.indexes, group) && slices.Contains(n.indexes, lease)
+	g.indexed = n.Indexed
+	g.choose = statement("choose groups without an index", n)
+	if n.Indexed {
+		g.choose = statement("choose groups", n)
+	}
+	g.claim = statement("claim groups", n)
+	g.lock, g.drain = statement("lock group", n), statement("claim group", n)
+}
+
+// indexGroups makes the two indexes of a grouping without locking anybody out.
+// An index that an earlier attempt left invalid is made again.
+func (p *Provider) indexGroups(ctx context.Context, name string, by driver.GroupBy) error {
+	if err := p.checkGroupBy(by); err != nil {
+		return err
+	}
+	q, err := p.attach(ctx, p.pool, name)
+	switch {
+	case err != nil:
+		return err
+	case by.Path == nil && !q.names.Headers:
+		return noHeaders(q)
+	}
+	n := q.names
+	n.Key = groupKey(by)
+	group, lease := groupIndexes(name, n.Key)
+	defer p.queues.Delete(name)
+	for what, index := range map[string]string{"make group index": group, "make lease index": lease} {
+		if slices.Contains(q.names.indexes, index) {
+			continue
+		}
+		data := struct {
+			tableNames
+			GroupIndex, LeaseIndex string
+		}{n, ident(group), ident(lease)}
+		err := exec(ctx, p.db, statement("drop index", ident(index)))
+		if err == nil {
+			err = exec(ctx, p.db, statement(what, data))
+		}
+		if err != nil {
+			return ddlError(err)
+		}
+	}
+	return nil
+}
+
+// The bounds of a search for free groups: the rows that are due longest, a few
+// times what is wanted, and then so many steps over all groups.
+const (
+	minWindow, windowTimes = 200, 4
+	walkSteps              = 300
+)
+
+// ReceiveGroups claims in one short transaction: it chooses groups that look
+// free and takes their advisory locks, and then looks again, under a snapshot
+// that begins after the locks, and claims. Without indexes for the grouping
+// (see [driver.QueueOptions].GroupIndexes) each call reads the whole queue.
+func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
+	g, err := p.grouping(ctx, name, r.By)
+	if err != nil {
+		return nil, err
+	}
+	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
+		return p.claimGroups(ctx, g, r.ReceiveRequest)
+	})
+}
+
+func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	chooseArgs := []any{r.Max}
+	if g.indexed {
+		chooseArgs = append(chooseArgs, max(minWindow, windowTimes*r.Max), walkSteps, g.cursor.get())
+	}
+	var cursor string
+	ds, err := p.groupTx(ctx, g, step{g.choose, chooseArgs, func(rows *sql.Rows) error {
+		var groups sql.RawBytes
+		return rows.Scan(&groups, &cursor)
+	}}, g.claim, []any{r.Max, micros(r.Visibility)})
+	if err == nil {
+		g.cursor.set(cursor)
+	}
+	return ds, err
+}
+
+// step is a statement inside a transaction.
+type step struct {
+	text string
+	args []any
+	scan func(*sql.Rows) error
+}
+
+// groupTx runs the two statements of a claim.
+func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any) ([]driver.Delivery, error) {
+	if err := p.check(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := lingering(ctx)
+	defer cancel()
+	if err := p.prepare(ctx, first.text, text); err != nil {
+		p.detach(g.q.name, err)
+		return nil, err
+	}
+	var s leases
+	err := inTx(ctx, p.db, func(tx *sql.Tx) error {
+		at := p.inside(tx)
+		if err := query(ctx, at, first.text, first.args, first.scan); err != nil {
+			return err
+		}
+		return query(ctx, at, text, args, func(rows *sql.Rows) error {
+			if err := s.scan(rows, g.q.name, &s.key); err != nil {
+				return err
+			}
+			s.found[len(s.found)-1].GroupKey = s.key.String
+			return nil
+		})
+	})
+	if err != nil {
+		p.detach(g.q.name, err)
+		return nil, err
+	}
+	return s.sorted(), nil
+}
+
+// ReceiveGroup claims under the lock of the group.
+func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.GroupDrainRequest) ([]driver.Delivery, error) {
+	var ids, reads, sent array
+	for _, text := range r.Holding {
+		held, err := parseReceipt(name, text)
+		if err != nil {
+			return nil, err
+		}
+		ids.int(held.id)
+		held.appendFence(&reads, &sent)
+	}
+	g, err := p.grouping(ctx, name, r.By)
+	if err != nil {
+		return nil, err
+	}
+	args := []any{r.Max, micros(r.Visibility), r.Value, ids.String(), reads.String(), sent.String(), r.IncludeDelayed}
+	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
+		return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, g.drain, args)
+	})
+}

@@ -1,0 +1,82 @@
+package pgmq
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/portmq/mq/driver"
+)
+
+// headerGroup is where PGMQ's own functions look for a message's group.
+const headerGroup = "x-pgmq-group"
+
+// encodeHeaders returns the JSON object for the headers column, and false if it
+// is to be NULL.
+func encodeHeaders(h driver.Headers, group string) (string, bool) {
+	if len(h) == 0 && group == "" {
+		return "", false
+	}
+	b := append(make([]byte, 0, 256), '{')
+	for _, k := range slices.Sorted(maps.Keys(h)) {
+		b = appendMember(b, k, h[k])
+	}
+	if group != "" {
+		b = appendMember(b, headerGroup, group)
+	}
+	b[len(b)-1] = '}'
+	return string(b), true
+}
+
+func appendMember(b []byte, key, value string) []byte {
+	b = append(appendQuoted(b, key), ':')
+	return append(appendQuoted(b, value), ',')
+}
+
+// checkHeaders refuses the header that the group is stored as.
+func checkHeaders(msgs []driver.Message) error {
+	for i := range msgs {
+		if _, ok := msgs[i].Headers[headerGroup]; !ok {
+			continue
+		}
+		err := fmt.Errorf("%w: header %s is where the group is stored (set Message.Group instead)", driver.ErrInvalid, headerGroup)
+		if len(msgs) > 1 {
+			err = fmt.Errorf("message %d: %w", i, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// decodeHeaders undoes encodeHeaders. Values of other programs that are no
+// strings come as JSON.
+func decodeHeaders(stored []byte) (h driver.Headers, group string) {
+	s := scanner{text: stored, depth: math.MaxInt, room: math.MaxInt}
+	if !s.accept('{') {
+		return nil, ""
+	}
+	for more := true; more; more = s.accept(',') {
+		key, value := s.member()
+		switch {
+		case value == nil:
+			return nil, ""
+		case string(key) != `"`+headerGroup+`"`:
+			if h == nil {
+				h = make(driver.Headers)
+			}
+			h[string(unquote(key))] = asText(value)
+		case string(value) != "null":
+			group = asText(value)
+		}
+	}
+	return h, group
+}
+
+// asText returns a string as it is, and other JSON as it is written.
+func asText(value []byte) string {
+	if value[0] == '"' {
+		value = unquote(value)
+	}
+	return string(value)
+}

@@ -1,0 +1,155 @@
+package pgmq
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/portmq/mq/driver"
+)
+
+func TestEncodeHeaders(t *testing.T) {
+	tests := []struct {
+		headers driver.Headers
+		group   string
+		want    string
+	}{
+		{nil, "", ""},
+		{driver.Headers{}, "", ""},
+		{nil, "g", `{"x-pgmq-group":"g"}`},
+		{driver.Headers{"b": "2", "a": ""}, "", `{"a":"","b":"2"}`},
+		{driver.Headers{"z": "1"}, `"g\`, `{"z":"1","x-pgmq-group":"\"g\\"}`},
+		{driver.Headers{"": "ü\n"}, "", `{"":"ü\n"}`},
+	}
+	for _, tt := range tests {
+		got, ok := encodeHeaders(tt.headers, tt.group)
+		if got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%v of group %q: got %s, %v, want %s", tt.headers, tt.group, got, ok, tt.want)
+		}
+	}
+}
+
+// TestEncodeHeadersKeepsThem: they are the caller's.
+func TestEncodeHeadersKeepsThem(t *testing.T) {
+	h := driver.Headers{"a": "1"}
+	encodeHeaders(h, "g")
+	if len(h) != 1 {
+		t.Errorf("the headers have become %v", h)
+	}
+}
+
+func TestCheckHeaders(t *testing.T) {
+	good := driver.Message{Headers: driver.Headers{"X-PGMQ-Group": "g"}, Group: "g"}
+	bad := driver.Message{Headers: driver.Headers{headerGroup: ""}}
+	tests := []struct {
+		msgs []driver.Message
+		want string
+	}{
+		{nil, ""},
+		{[]driver.Message{{}, good}, ""},
+		{[]driver.Message{bad}, "invalid argument: header x-pgmq-group"},
+		{[]driver.Message{good, bad, bad}, "message 1: invalid argument: header x-pgmq-group"},
+	}
+	for _, tt := range tests {
+		err := checkHeaders(tt.msgs)
+		if tt.want == "" {
+			if err != nil {
+				t.Errorf("%v: %v", tt.msgs, err)
+			}
+			continue
+		}
+		if !errors.Is(err, driver.ErrInvalid) || !strings.HasPrefix(err.Error(), tt.want) || !strings.Contains(err.Error(), "set Message.Group") {
+			t.Errorf("%v: %v", tt.msgs, err)
+		}
+	}
+}
+
+func TestDecodeHeaders(t *testing.T) {
+	tests := []struct {
+		stored string
+		want   driver.Headers
+		group  string
+	}{
+		{"", nil, ""},
+		{"null", nil, ""},
+		{"{}", nil, ""},
+		{" { } ", nil, ""},
+		{`[1]`, nil, ""},
+		{`"a"`, nil, ""},
+		{`7`, nil, ""},
+		{`{"a"`, nil, ""},
+		{`{"a": "1",`, nil, ""},
+		{`{"a": "1", "b": ""}`, driver.Headers{"a": "1", "b": ""}, ""},
+		{`{"a\"": "\u00fc\n", "": "\\"}`, driver.Headers{`a"`: "ü\n", "": `\`}, ""},
+		{`{"n": 7, "f": 1.50, "t": true, "o": {"a": [1, "x"]}, "l": [], "z": null}`, driver.Headers{"n": "7", "f": "1.50", "t": "true", "o": `{"a": [1, "x"]}`, "l": "[]", "z": "null"}, ""},
+		{`{"x-pgmq-group": "g"}`, nil, "g"},
+		{`{"a": "1", "x-pgmq-group": "\"g\"", "b": "2"}`, driver.Headers{"a": "1", "b": "2"}, `"g"`},
+		{`{"x-pgmq-group": ""}`, nil, ""},
+		{`{"x-pgmq-group": 7}`, nil, "7"},
+		{`{"x-pgmq-group": null}`, nil, ""},
+		{`{"x-pgmq-group": "null"}`, nil, "null"},
+		{`{"x-pgmq-group": false}`, nil, "false"},
+		{`{"x-pgmq-group": {"a": 1}}`, nil, `{"a": 1}`},
+		{`{"a": ` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`, driver.Headers{"a": strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)}, ""},
+	}
+	for _, tt := range tests {
+		got, group := decodeHeaders([]byte(tt.stored))
+		if !maps.Equal(got, tt.want) || (got == nil) != (tt.want == nil) || group != tt.group {
+			t.Errorf("%s: got %v of group %q, want %v of %q", tt.stored, got, group, tt.want, tt.group)
+		}
+	}
+	if h, group := decodeHeaders(nil); h != nil || group != "" {
+		t.Errorf("NULL: got %v of group %q", h, group)
+	}
+}
+
+func FuzzHeaders(f *testing.F) {
+	f.Add("a", "1", "b", "", "g")
+	f.Add("", "\"\\\n", "ü", "<\u2028>", "")
+	f.Add("x", "null", "x-pgmq-groups", "7", "null")
+	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, group string) {
+		if !utf8.ValidString(k1+"|"+v1+"|"+k2+"|"+v2+"|"+group) || k1 == headerGroup || k2 == headerGroup {
+			t.Skip()
+		}
+		if strings.Contains(k1+v1+k2+v2+group, "\x00") {
+			t.Skip()
+		}
+		want := driver.Headers{k1: v1, k2: v2}
+		text, ok := encodeHeaders(want, group)
+		stored, err := asJSONB(text)
+		if !ok || err != nil {
+			t.Fatalf("%q are stored as %s, %v, %v", want, text, ok, err)
+		}
+		if got, g := decodeHeaders(stored); !maps.Equal(got, want) || g != group {
+			t.Errorf("%q of %q are stored as %s and come back as %q of %q", want, group, stored, got, g)
+		}
+	})
+}
+
+func FuzzDecodeHeaders(f *testing.F) {
+	f.Add([]byte(`{"a": "1", "x-pgmq-group": 7}`))
+	f.Add([]byte(`{"a": "\ud83d", "b": [1, {"c": null}]}`))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		if h, _ := decodeHeaders(stored); h != nil && len(h) == 0 {
+			t.Errorf("%q has an empty map", stored)
+		}
+	})
+}
+
+func BenchmarkEncodeHeaders(b *testing.B) {
+	h := driver.Headers{"tenant": "acme", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+	b.ReportAllocs()
+	for b.Loop() {
+		encodeHeaders(h, "customer-17")
+	}
+}
+
+func BenchmarkDecodeHeaders(b *testing.B) {
+	stored := []byte(`{"tenant": "acme", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x-pgmq-group": "customer-17"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		decodeHeaders(stored)
+	}
+}

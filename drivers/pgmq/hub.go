@@ -1,0 +1,169 @@
+package pgmq
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// hub is where the receivers of one queue wait. A wake-up goes to one plain
+// receiver, which passes it on if there is more, and to all group receivers,
+// whose groups differ.
+type hub struct {
+	queue string
+
+	mu     sync.Mutex
+	plain  []*waiter
+	groups []*waiter
+	live   bool // inserts are heard of
+
+	notified time.Time // when the last notification left
+	armed    bool      // another one will follow
+}
+
+// waiter is one receiver that waits.
+type waiter struct {
+	ch    chan struct{} // holds one wake-up
+	group bool
+}
+
+func (w *waiter) wake() {
+	select {
+	case w.ch <- struct{}{}:
+	default:
+	}
+}
+
+// hub returns the hub of a queue.
+func (p *Provider) hub(queue string) *hub {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hubs[queue]
+	if h == nil {
+		h = &hub{queue: queue}
+		p.hubs[queue] = h
+	}
+	return h
+}
+
+// join adds a receiver. It joins before its first claim, so that nothing is
+// missed between that and the waiting.
+func (h *hub) join(group bool) *waiter {
+	w := &waiter{ch: make(chan struct{}, 1), group: group}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if group {
+		h.groups = append(h.groups, w)
+	} else {
+		h.plain = append(h.plain, w)
+	}
+	return w
+}
+
+// leave removes a receiver, and hands on what it knew or was told.
+func (h *hub) leave(w *waiter) {
+	h.mu.Lock()
+	h.groups = slices.DeleteFunc(h.groups, func(x *waiter) bool { return x == w })
+	h.plain = slices.DeleteFunc(h.plain, func(x *waiter) bool { return x == w })
+	h.mu.Unlock()
+	if !w.group {
+		h.pass()
+	}
+}
+
+// pass wakes one plain receiver, the one that waits longest.
+func (h *hub) pass() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.plain) > 0 {
+		w := h.plain[0]
+		h.plain = append(h.plain[1:], w)
+		w.wake()
+	}
+}
+
+func (h *hub) wakeGroups() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.groups {
+		w.wake()
+	}
+}
+
+// wake says that there may be something.
+func (h *hub) wake() {
+	h.pass()
+	h.wakeGroups()
+}
+
+// setLive says whether inserts are heard of. Both changes wake everybody: for
+// what came in between, and to poll from now on.
+func (h *hub) setLive(live bool) {
+	h.mu.Lock()
+	h.live = live
+	plain := slices.Clone(h.plain)
+	h.mu.Unlock()
+	for _, w := range plain {
+		w.wake()
+	}
+	h.wakeGroups()
+}
+
+func (h *hub) isLive() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.live
+}
+
+// notifyEvery bounds the notifications of one process for one queue: NOTIFY
+// takes a lock of the whole database at commit.
+const notifyEvery = 5 * time.Millisecond
+
+// carry reports whether the next insert is to carry a notification.
+func (h *hub) carry() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if h.armed || now.Sub(h.notified) < notifyEvery {
+		return false
+	}
+	h.notified = now
+	return true
+}
+
+// landed wakes the receivers of this process after something became
+// available, and unless that was carried along the others as well, soon.
+func (h *hub) landed(p *Provider, carried bool) {
+	h.wake()
+	if carried {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.armed || !p.enter() {
+		return
+	}
+	h.armed = true
+	go h.follow(p, max(0, notifyEvery-time.Since(h.notified)))
+}
+
+// follow notifies after a while, on behalf of all that landed until then.
+func (h *hub) follow(p *Provider, after time.Duration) {
+	defer p.tasks.Done()
+	t := time.NewTimer(after)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.done: // Close waits for this last one
+	}
+	h.mu.Lock()
+	h.armed, h.notified = false, time.Now()
+	h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := query(ctx, p.pool, sqlNotify, []any{channel(h.queue)}, ignore)
+	if err != nil {
+		p.log.Debug("pgmq: notifying receivers failed", "queue", h.queue, "error", mapError(err))
+	}
+}

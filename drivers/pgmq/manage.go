@@ -1,0 +1,128 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// ListQueues returns what the catalog shows.
+func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
+	if err := p.check(ctx); err != nil {
+		return nil, err
+	}
+	names := []string{}
+	err := query(ctx, p.db, sqlList, nil, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		if name == strings.ToLower(name) {
+			names = append(names, name)
+		}
+		return err
+	})
+	return names, readError(err)
+}
+
+// PurgeQueue deletes row by row: unlike TRUNCATE, as in pgmq.purge_queue, that
+// neither waits for readers nor takes what they still see.
+func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := p.count(ctx, q, q.texts.purge)
+	q.hub.wakeGroups()
+	return n, err
+}
+
+// DropQueue drops through pgmq.drop_queue where it is there, for each spelling
+// in meta, and then whatever is left.
+func (p *Provider) DropQueue(ctx context.Context, name string) error {
+	defer p.queues.Delete(name)
+	return p.inTx(ctx, func(tx *sql.Tx) error {
+		has, err := readInstalled(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, statement("lock queue", nil), name); err != nil {
+			return err
+		}
+		if has.meta && has.drop {
+			if err := dropSpellings(ctx, tx, name); err != nil {
+				return err
+			}
+		}
+		n := namesOf(name, shape{}, "")
+		for _, what := range []string{"drop queue", "drop archive"} {
+			if err := exec(ctx, tx, statement(what, n)); err != nil {
+				return err
+			}
+		}
+		if !has.meta {
+			return nil
+		}
+		return exec(ctx, tx, statement("drop meta rows", nil), name)
+	})
+}
+
+func dropSpellings(ctx context.Context, tx *sql.Tx, name string) error {
+	var spellings []string
+	err := query(ctx, tx, statement("spellings", nil), []any{name}, func(rows *sql.Rows) error {
+		var s string
+		err := rows.Scan(&s)
+		spellings = append(spellings, s)
+		return err
+	})
+	for _, s := range spellings {
+		if err == nil {
+			err = exec(ctx, tx, statement("pgmq drop", nil), s)
+		}
+	}
+	return err
+}
+
+// installed is which of PGMQ's own functions and tables there are.
+type installed struct{ create, notify, drop, meta bool }
+
+func readInstalled(ctx context.Context, at querier) (i installed, err error) {
+	err = query(ctx, at, statement("has pgmq", nil), nil, func(rows *sql.Rows) error {
+		return rows.Scan(&i.create, &i.notify, &i.drop, &i.meta)
+	})
+	return i, err
+}
+
+// exec runs a statement whose answer, if any, does not matter.
+func exec(ctx context.Context, at querier, text string, args ...any) error {
+	return query(ctx, at, text, args, ignore)
+}
+
+// inTx runs f in a transaction, and maps its errors.
+func (p *Provider) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	return inTx(ctx, p.db, f)
+}
+
+func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return readError(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := f(tx); err != nil {
+		return ddlError(err)
+	}
+	return mapError(tx.Commit())
+}
+
+// ddlError maps an error in front of a commit: nothing has been applied. Two
+// programs that make the same thing at the same time may collide; one of them
+// then finds it made.
+func ddlError(err error) error {
+	switch sqlState(err) {
+	case "23505", "42P07", "42710", "42P06", "XX000": // XX000: tuple concurrently updated
+		return notApplied(err)
+	}
+	return readError(err)
+}

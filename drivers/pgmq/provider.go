@@ -1,0 +1,255 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/lib/pq"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+)
+
+var (
+	_ driver.Provider      = (*Provider)(nil)
+	_ driver.QueueManager  = (*Provider)(nil)
+	_ driver.Popper        = (*Provider)(nil)
+	_ driver.Browser       = (*Provider)(nil)
+	_ driver.Archivist     = (*Provider)(nil)
+	_ driver.GroupReceiver = (*Provider)(nil)
+	_ driver.Transactor    = (*Provider)(nil)
+	_ driver.Namer         = (*Provider)(nil)
+)
+
+func init() { mq.Register("pgmq", pgmqDriver{}) }
+
+type pgmqDriver struct{}
+
+// Open opens a pgmq:// DSN.
+func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
+	o, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db, err := o.open(env.Logger)
+	if err != nil {
+		return nil, err
+	}
+	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
+	p := newProvider(db, cfg)
+	p.owned = true
+	if o.driver == "pq" && o.prepare {
+		p.pool = newStmtPool(db)
+	}
+	if !o.pollOnly {
+		p.listenConfig = o.listenConfig
+	}
+	return p, nil
+}
+
+// Config says how a provider on a pool of the caller's works. The zero value
+// is the default.
+type Config struct {
+	// ListenDSN is where a connection of the provider's own listens for
+	// inserts, once somebody waits for a message. It is as for mq.Open, or
+	// begins with postgres://. Without it waiting receivers poll, every 50 ms
+	// at first and every second in the end.
+	ListenDSN string
+	// ByID takes messages in the order of their ids, as PGMQ's own functions
+	// do, retried or not, and at their cost: it grows with the number of
+	// messages that are leased or delayed. Otherwise those that have been due
+	// longest come first, at a cost that does not grow.
+	ByID bool
+	// ExactBodies stores every body in an envelope, so that it comes back
+	// byte for byte. Other clients see the envelope, and GroupBy.Path nothing.
+	ExactBodies bool
+	// Logger defaults to slog.Default.
+	Logger *slog.Logger
+}
+
+// Provider is PGMQ in one database. It is safe for concurrent use.
+type Provider struct {
+	db    *sql.DB
+	owned bool    // db is ours: we have set up its sessions, and close it
+	pool  querier // db, or what prepares statements on it
+	cfg   Config
+	log   *slog.Logger
+
+	listenConfig func() *pgx.ConnConfig // nil: poll
+	listener     *listener              // guarded by mu, nil until somebody waits
+
+	queues sync.Map // of *queue, by name
+	groups sync.Map // of *grouping, by queue and path
+
+	mu   sync.Mutex
+	hubs map[string]*hub
+
+	done   chan struct{} // closed by Close
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// FromDB returns a provider on a pool of the caller's, with the default
+// Config: mq.New(pgmq.FromDB(db), mq.Config{}). Closing the provider leaves
+// the pool open.
+//
+// The pool's driver may be pgx or lib/pq, or wrap one of them. Waiting
+// receivers hold none of its connections.
+func FromDB(db *sql.DB) *Provider { return newProvider(db, Config{}) }
+
+// FromDBConfig is [FromDB] with a Config. It fails if ListenDSN is not valid.
+func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
+	p := newProvider(db, cfg)
+	if cfg.ListenDSN == "" {
+		return p, nil
+	}
+	dsn := cfg.ListenDSN
+	if _, rest, ok := strings.Cut(dsn, "://"); ok {
+		dsn = "pgmq://" + rest
+	}
+	o, err := parseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("pgmq: ListenDSN: %w", err)
+	}
+	p.listenConfig = o.listenConfig
+	return p, nil
+}
+
+func newProvider(db *sql.DB, cfg Config) *Provider {
+	p := &Provider{
+		db: db, pool: db, cfg: cfg, log: cfg.Logger,
+		hubs: make(map[string]*hub), done: make(chan struct{}),
+	}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	if _, ok := db.Driver().(*pq.Driver); ok {
+		p.pool = newStmtPool(db)
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Name returns "pgmq".
+func (p *Provider) Name() string { return "pgmq" }
+
+// maxBody is far below what PostgreSQL takes in one jsonb value (256 MB) and in
+// one message of its protocol (1 GB).
+const maxBody = 64 << 20
+
+// Caps describes a queue that EnsureQueue makes.
+func (p *Provider) Caps() driver.Caps {
+	c := driver.Caps{
+		Delay:            true,
+		Headers:          true,
+		Groups:           true,
+		Durable:          true,
+		Shared:           true,
+		PortableReceipts: true,
+		LateSettle:       true,
+		ExactBodies:      p.cfg.ExactBodies,
+		ExactReadCount:   true,
+		ExactStats:       true,
+		AtomicSend:       true,
+		AtomicArchive:    true,
+		AtomicMove:       true,
+		Order:            driver.OrderDue,
+		MaxBatch:         1000,
+		MaxBody:          maxBody,
+		Resolution:       time.Microsecond,
+	}
+	if p.cfg.ByID {
+		c.Order = driver.OrderID
+	}
+	return c
+}
+
+func (p *Provider) order() string {
+	if p.cfg.ByID {
+		return "msg_id"
+	}
+	return "vt"
+}
+
+// maxName is the length of an identifier in PostgreSQL, less that of "q_".
+const maxName = 63 - 2
+
+// QueueName folds the name to lower case, as PGMQ does.
+func (p *Provider) QueueName(name string) (string, error) {
+	folded := strings.ToLower(name)
+	switch {
+	case name == "":
+		return "", fmt.Errorf("%w: queue name is empty", driver.ErrInvalid)
+	case len(folded) > maxName:
+		return "", fmt.Errorf("%w: queue name is longer than %d bytes", driver.ErrInvalid, maxName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "", fmt.Errorf("%w: queue name %q has control characters or is not UTF-8", driver.ErrInvalid, name)
+	}
+	return folded, nil
+}
+
+// Ping runs a statement.
+func (p *Provider) Ping(ctx context.Context) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	return readError(query(ctx, p.db, sqlPing, nil, func(*sql.Rows) error { return nil }))
+}
+
+// Close ends waiting calls, the LISTEN connection, and the pool if it is the
+// provider's own.
+func (p *Provider) Close() error {
+	p.mu.Lock()
+	if p.closed() {
+		p.mu.Unlock()
+		return nil
+	}
+	close(p.done)
+	p.cancel()
+	p.mu.Unlock()
+	p.tasks.Wait()
+	if s, ok := p.pool.(*stmtPool); ok {
+		s.close()
+	}
+	if p.owned {
+		return p.db.Close()
+	}
+	return nil
+}
+
+// enter starts a task that Close waits for, unless the provider is closed.
+func (p *Provider) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.enterLocked()
+}
+
+func (p *Provider) enterLocked() bool {
+	if p.closed() {
+		return false
+	}
+	p.tasks.Add(1)
+	return true
+}
+
+func (p *Provider) closed() bool { return p.ctx.Err() != nil }
+
+// check returns why a call must not begin.
+func (p *Provider) check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if p.closed() {
+		return driver.ErrClosed
+	}
+	return nil
+}

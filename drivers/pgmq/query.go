@@ -1,0 +1,163 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"time"
+)
+
+// ignore scans nothing.
+func ignore(*sql.Rows) error { return nil }
+
+// query runs a statement and scans its rows.
+func query(ctx context.Context, at querier, text string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := at.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// run is query on the pool, for a statement that is a transaction of its own.
+// Its errors are those of package driver.
+func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(*sql.Rows) error) error {
+	answered := false
+	err := query(ctx, p.pool, text, args, func(rows *sql.Rows) error {
+		answered = true
+		return scan(rows)
+	})
+	if err == nil {
+		return nil
+	}
+	p.detach(q.name, err)
+	if cutOff(err) && !answered {
+		return notApplied(err)
+	}
+	return mapError(err)
+}
+
+// read is run for a statement that changes nothing.
+func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, scan func(*sql.Rows) error) error {
+	err := query(ctx, p.pool, text, args, scan)
+	p.detach(q.name, err)
+	return readError(err)
+}
+
+// count runs a statement whose answer is one number.
+func (p *Provider) count(ctx context.Context, q *queue, text string, args ...any) (n int64, err error) {
+	err = p.run(ctx, q, text, args, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
+// micros rounds up: nothing is visible before its time.
+func micros(d time.Duration) int64 {
+	us := d.Microseconds()
+	if d > time.Duration(us)*time.Microsecond {
+		us++
+	}
+	return us
+}
+
+// stmtPool keeps a prepared statement for each text. lib/pq would prepare a
+// statement each time that it is run; pgx keeps its own.
+type stmtPool struct {
+	db    *sql.DB
+	mu    sync.RWMutex
+	stmts map[string]*sql.Stmt
+}
+
+// maxStmts bounds what a program with many queues makes the server keep.
+const maxStmts = 2048
+
+func newStmtPool(db *sql.DB) *stmtPool {
+	return &stmtPool{db: db, stmts: make(map[string]*sql.Stmt)}
+}
+
+func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.prepared(ctx, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case stmt == nil:
+		return s.db.QueryContext(ctx, text, args...)
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+// prepared returns the statement for a text, or nil if there are too many.
+func (s *stmtPool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	s.mu.RLock()
+	stmt, full := s.stmts[text], len(s.stmts) >= maxStmts
+	s.mu.RUnlock()
+	if stmt != nil || full {
+		return stmt, nil
+	}
+	stmt, err := s.db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(text, stmt), nil
+}
+
+// keep returns the statement to use: another call may have been faster.
+func (s *stmtPool) keep(text string, stmt *sql.Stmt) *sql.Stmt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first := s.stmts[text]; first != nil {
+		_ = stmt.Close()
+		return first
+	}
+	s.stmts[text] = stmt
+	return stmt
+}
+
+func (s *stmtPool) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stmt := range s.stmts {
+		_ = stmt.Close()
+	}
+	clear(s.stmts)
+}
+
+// prepare prepares what will run in a transaction, which may hold the only
+// connection there is.
+func (p *Provider) prepare(ctx context.Context, texts ...string) error {
+	s, ok := p.pool.(*stmtPool)
+	for i := 0; ok && i < len(texts); i++ {
+		if _, err := s.prepared(ctx, texts[i]); err != nil {
+			return readError(err)
+		}
+	}
+	return nil
+}
+
+// inside returns tx with the prepared statements of the pool.
+func (p *Provider) inside(tx *sql.Tx) querier {
+	if s, ok := p.pool.(*stmtPool); ok {
+		return stmtTx{tx, s}
+	}
+	return tx
+}
+
+type stmtTx struct {
+	tx   *sql.Tx
+	pool *stmtPool
+}
+
+func (t stmtTx) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	t.pool.mu.RLock()
+	stmt := t.pool.stmts[text]
+	t.pool.mu.RUnlock()
+	if stmt == nil {
+		return t.tx.QueryContext(ctx, text, args...)
+	}
+	return t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+}

@@ -1,0 +1,129 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Send inserts msgs with one statement.
+func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message) ([]string, error) {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return nil, err
+	}
+	i, err := p.insertion(q, msgs)
+	if err != nil {
+		return nil, err
+	}
+	carries := q.hub.carry()
+	ids := make([]string, 0, len(msgs))
+	text, args := i.statement(q, carries)
+	if err := p.run(ctx, q, text, args, scanIDs(&ids)); err != nil {
+		return nil, err
+	}
+	q.hub.landed(p, carries)
+	return ids, nil
+}
+
+func scanIDs(ids *[]string) func(*sql.Rows) error {
+	var id int64
+	return func(rows *sql.Rows) error {
+		err := rows.Scan(&id)
+		*ids = append(*ids, strconv.FormatInt(id, 10))
+		return err
+	}
+}
+
+// insertion is what an insert is given: one value each, or arrays.
+type insertion struct {
+	one                   bool
+	delay, body, headers  any
+	delays, bodies, attrs array
+}
+
+// maxInsert keeps a statement within PostgreSQL's protocol.
+const maxInsert = 512 << 20
+
+func (p *Provider) insertion(q *queue, msgs []driver.Message) (i insertion, err error) {
+	if err := checkHeaders(msgs); err != nil {
+		return i, err
+	}
+	size := 0
+	for _, m := range msgs {
+		if size += len(m.Body); !q.names.Headers && (len(m.Headers) > 0 || m.Group != "") {
+			return i, noHeaders(q)
+		}
+	}
+	if size > maxInsert {
+		return i, fmt.Errorf("%w: a batch of %d MiB; send it in parts", driver.ErrTooLarge, size>>20)
+	}
+	if i.one = len(msgs) == 1; i.one {
+		i.single(msgs[0], p.cfg.ExactBodies)
+		return i, nil
+	}
+	i.batch(msgs, size, p.cfg.ExactBodies)
+	return i, nil
+}
+
+func noHeaders(q *queue) error {
+	return fmt.Errorf("%w: queue %q has no headers, as before PGMQ 1.5 (Install adds them)", driver.ErrNotSupported, q.name)
+}
+
+func (i *insertion) single(m driver.Message, exact bool) {
+	i.delay, i.body = micros(m.Delay), encodeBody(m.Body, exact)
+	if h, ok := encodeHeaders(m.Headers, m.Group); ok {
+		i.headers = h
+	}
+}
+
+// batch leaves an array out if it would hold nothing.
+func (i *insertion) batch(msgs []driver.Message, size int, exact bool) {
+	i.bodies.grow(size + size/8 + 8*len(msgs))
+	delayed, attributed := false, false
+	for _, m := range msgs {
+		i.bodies.text(encodeBody(m.Body, exact))
+		delayed = delayed || m.Delay > 0
+		attributed = attributed || len(m.Headers) > 0 || m.Group != ""
+	}
+	i.body = i.bodies.String()
+	if delayed {
+		for _, m := range msgs {
+			i.delays.int(micros(m.Delay))
+		}
+		i.delay = i.delays.String()
+	}
+	if attributed {
+		for _, m := range msgs {
+			if h, ok := encodeHeaders(m.Headers, m.Group); ok {
+				i.attrs.text(h)
+			} else {
+				i.attrs.null()
+			}
+		}
+		i.headers = i.attrs.String()
+	}
+}
+
+// statement returns the statement, which may carry a notification.
+func (i *insertion) statement(q *queue, notify bool) (text string, args []any) {
+	args = []any{i.delay, i.body}
+	if q.names.Headers {
+		args = append(args, i.headers)
+	}
+	if notify {
+		args = append(args, channel(q.name))
+	}
+	switch {
+	case i.one && notify:
+		return q.texts.insertOneNotifying, args
+	case i.one:
+		return q.texts.insertOne, args
+	case notify:
+		return q.texts.insertNotifying, args
+	}
+	return q.texts.insert, args
+}

@@ -1,0 +1,252 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Settle runs one statement, and one more for each queue that messages are
+// moved to.
+func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlement) error {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return err
+	}
+	b := newBatch(q, s)
+	for _, part := range b.parts {
+		if err := p.settle(ctx, b, part); err != nil {
+			if len(b.parts) == 1 {
+				return err
+			}
+			b.failAll(part, err)
+		}
+	}
+	p.settled(q, s)
+	return driver.Batch(b.errs)
+}
+
+func (p *Provider) settle(ctx context.Context, b *batch, part *part) error {
+	if r := b.receipts[part.items[0]]; len(part.items) == 1 && part.op == driver.OpAck && r.fence == byLease {
+		return p.ackOne(ctx, b, part.items[0], r)
+	}
+	text, args, err := p.settlement(ctx, p.pool, b, part)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, b.q, text, args, b.failures(part))
+}
+
+// ackOne deletes one message, and asks why only if it was not there.
+func (p *Provider) ackOne(ctx context.Context, b *batch, i int, r receipt) error {
+	done := false
+	args := []any{r.id, r.reads, r.sentAt}
+	err := p.run(ctx, b.q, b.q.texts.ackOne, args, func(*sql.Rows) error { done = true; return nil })
+	if err != nil || done {
+		return err
+	}
+	b.fail(i, driver.ErrMessageNotFound)
+	return p.read(ctx, b.q, b.q.texts.exists, []any{r.id}, func(*sql.Rows) error {
+		b.fail(i, driver.ErrStaleReceipt)
+		return nil
+	})
+}
+
+// settlement returns the statement for a part of a batch.
+func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *part) (text string, args []any, err error) {
+	args = b.leases(part)
+	switch part.op {
+	case driver.OpAck:
+		return b.q.texts.ack, args, nil
+	case driver.OpMove:
+		to, err := p.attach(ctx, at, part.to)
+		if err != nil {
+			return "", nil, err
+		}
+		if !to.names.Headers {
+			return "", nil, noHeaders(to)
+		}
+		n := b.q.names
+		n.To = to.names.Q
+		return statement("move", n), append(args, b.reasons(part), b.q.name+"/"), nil
+	}
+	var ops, delays array
+	for _, i := range part.items {
+		if b.settlements[i].Op == driver.OpArchive && len(b.q.names.Kept) == 0 {
+			return "", nil, fmt.Errorf("%w: queue %q has no archive (EnsureQueue makes it)", driver.ErrNotSupported, b.q.name)
+		}
+		ops.int(int64(b.settlements[i].Op))
+		delays.int(micros(b.settlements[i].Delay))
+	}
+	return b.q.texts.settle, append(args, ops.String(), delays.String(), b.reasons(part)), nil
+}
+
+// settled wakes those that wait for what s has made available.
+func (p *Provider) settled(q *queue, s []driver.Settlement) {
+	nacked := false
+	for i := range s {
+		switch {
+		case s[i].Op == driver.OpNack && s[i].Delay != driver.AtTimeout:
+			nacked = true
+		case s[i].Op == driver.OpMove:
+			p.hub(s[i].To).landed(p, false)
+		}
+	}
+	if nacked {
+		q.hub.landed(p, false)
+	} else {
+		q.hub.wakeGroups()
+	}
+}
+
+// Extend sets vt, of leases that have not ended.
+func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt, d time.Duration) error {
+	q, err := p.attach(ctx, p.pool, name)
+	if err != nil {
+		return err
+	}
+	s := make([]driver.Settlement, len(rs))
+	for i, r := range rs {
+		s[i] = driver.Settlement{Receipt: r, Op: driver.OpAck}
+	}
+	b := newBatch(q, s)
+	for _, part := range b.parts {
+		args := append(b.leases(part), micros(d))
+		if err := p.run(ctx, q, q.texts.extend, args, b.failures(part)); err != nil {
+			return err
+		}
+	}
+	return driver.Batch(b.errs)
+}
+
+// batch is a Settle under way.
+type batch struct {
+	q           *queue
+	settlements []driver.Settlement
+	receipts    []receipt
+	parts       []*part
+	errs        []error // nil as long as nothing has failed
+}
+
+// part is what one statement does.
+type part struct {
+	op    driver.Op // OpAck if there is nothing else, OpMove, or 0 for a mixture
+	to    string
+	items []int // indexes of settlements
+}
+
+// newBatch fails what needs no statement to fail.
+func newBatch(q *queue, s []driver.Settlement) *batch {
+	b := &batch{q: q, settlements: s, receipts: make([]receipt, len(s))}
+	seen := make(map[int64]receipt, len(s))
+	for i := range s {
+		r, err := parseReceipt(q.name, s[i].Receipt)
+		first, again := seen[r.id]
+		switch {
+		case err != nil:
+			b.fail(i, err)
+			continue
+		case s[i].Op == driver.OpNack && s[i].Delay == driver.AtTimeout:
+			continue
+		case again && (first == r || first.fence == byNone || r.fence == byNone):
+			b.fail(i, driver.ErrMessageNotFound)
+			continue
+		}
+		b.receipts[i], seen[r.id] = r, r
+		b.add(i)
+	}
+	return b
+}
+
+func (b *batch) add(i int) {
+	s := &b.settlements[i]
+	op, to := s.Op, s.To
+	if op != driver.OpMove {
+		to = ""
+	}
+	for _, p := range b.parts {
+		switch {
+		case p.to != to || (p.op == driver.OpMove) != (op == driver.OpMove):
+			continue
+		case p.op != op:
+			p.op = 0
+		}
+		p.items = append(p.items, i)
+		return
+	}
+	if op == driver.OpNack || op == driver.OpArchive {
+		op = 0
+	}
+	b.parts = append(b.parts, &part{op: op, to: to, items: []int{i}})
+}
+
+// leases returns the arrays that the fence compares with.
+func (b *batch) leases(p *part) []any {
+	var ids, reads, sent array
+	for _, i := range p.items {
+		ids.int(b.receipts[i].id)
+		b.receipts[i].appendFence(&reads, &sent)
+	}
+	return []any{ids.String(), reads.String(), sent.String()}
+}
+
+// appendFence appends NULL for what is not compared.
+func (r receipt) appendFence(reads, sent *array) {
+	if r.fence == byNone {
+		reads.null()
+	} else {
+		reads.int(int64(r.reads))
+	}
+	if r.fence == byLease {
+		sent.int(r.sentAt)
+	} else {
+		sent.null()
+	}
+}
+
+func (b *batch) reasons(p *part) string {
+	var a array
+	for _, i := range p.items {
+		if reason := b.settlements[i].Reason; reason != "" {
+			a.text(reason)
+		} else {
+			a.null()
+		}
+	}
+	return a.String()
+}
+
+// failures reads which messages of a part failed, and whether they are gone.
+func (b *batch) failures(p *part) func(*sql.Rows) error {
+	var id int64
+	var gone bool
+	return func(rows *sql.Rows) error {
+		if err := rows.Scan(&id, &gone); err != nil {
+			return err
+		}
+		for _, i := range p.items {
+			if b.receipts[i].id == id && gone {
+				b.fail(i, driver.ErrMessageNotFound)
+			} else if b.receipts[i].id == id {
+				b.fail(i, driver.ErrStaleReceipt)
+			}
+		}
+		return nil
+	}
+}
+
+func (b *batch) fail(i int, err error) {
+	if b.errs == nil {
+		b.errs = make([]error, len(b.settlements))
+	}
+	b.errs[i] = err
+}
+
+func (b *batch) failAll(p *part, err error) {
+	for _, i := range p.items {
+		b.fail(i, err)
+	}
+}

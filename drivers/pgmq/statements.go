@@ -1,0 +1,73 @@
+package pgmq
+
+import (
+	_ "embed"
+	"strings"
+	"text/template"
+)
+
+//go:embed statements.sql
+var statementsSQL string
+
+var statements = template.Must(template.New("statements.sql").Parse(statementsSQL))
+
+// statement returns the statement of that name, made for data.
+func statement(name string, data any) string {
+	var b strings.Builder
+	if err := statements.ExecuteTemplate(&b, name, data); err != nil {
+		panic("pgmq: " + err.Error()) // the templates are ours
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Statements that are the same for every queue.
+var (
+	sqlNotify   = statement("notify", nil)
+	sqlList     = statement("list", nil)
+	sqlShape    = statement("shape", nil)
+	sqlThrottle = statement("throttle", nil)
+	sqlPing     = statement("ping", nil)
+	sqlAbort    = statement("abort", nil)
+)
+
+// tableNames is what the statements of one queue are made of.
+type tableNames struct {
+	shape
+	Q, A         string // its tables, quoted
+	To           string // the table that messages are moved to
+	QName, AName string // the same as literals
+	Order        string
+	Key          string // the expression for a message's group
+	Indexed      bool   // there are indexes for Key
+}
+
+func namesOf(queue string, s shape, order string) tableNames {
+	q, a := table("q_", queue), table("a_", queue)
+	return tableNames{shape: s, Q: q, A: a, QName: literal(q), AName: literal(a), Order: order}
+}
+
+// texts are the statements of one queue.
+type texts struct {
+	insert, insertOne, insertNotifying, insertOneNotifying string
+	claim, pop, probe                                      string
+	ack, ackOne, exists, settle, extend                    string
+	browse, browseArchive                                  string
+	purge, purgeArchive, redrive, stats                    string
+}
+
+func textsOf(n tableNames) texts {
+	t := texts{
+		insert: statement("insert", n), insertOne: statement("insert one", n),
+		insertNotifying: statement("insert notifying", n), insertOneNotifying: statement("insert one notifying", n),
+		claim: statement("claim", n), pop: statement("pop", n), probe: statement("probe", n),
+		ack: statement("ack", n), ackOne: statement("ack one", n), exists: statement("exists", n),
+		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
+		purge: statement("purge", n), stats: statement("stats", n),
+	}
+	archived := n
+	archived.Headers = n.ArchivedHeaders
+	t.browseArchive, t.purgeArchive = statement("browse archive", archived), statement("purge archive", n)
+	archived.Headers = n.Headers && n.ArchivedHeaders
+	t.redrive = statement("redrive", archived)
+	return t
+}

@@ -1,0 +1,107 @@
+package pgmq
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Tx returns a view that runs its statements inside tx, a transaction on the
+// same database, of whatever pool.
+func (p *Provider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
+	if p.closed() {
+		return nil, driver.ErrClosed
+	}
+	return txProvider{p, tx}, nil
+}
+
+// txProvider works inside a caller's transaction.
+type txProvider struct {
+	p  *Provider
+	tx driver.SQLTx
+}
+
+// Send inserts msgs. The notification leaves with the commit.
+func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message) ([]string, error) {
+	q, err := t.attach(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	i, err := t.p.insertion(q, msgs)
+	if err != nil {
+		return nil, t.abort(ctx, err)
+	}
+	ids := make([]string, 0, len(msgs))
+	text, args := i.statement(q, true)
+	if err := query(ctx, t.tx, text, args, scanIDs(&ids)); err != nil {
+		return nil, t.fail(ctx, name, err)
+	}
+	return ids, nil
+}
+
+// Settle fails the whole transaction if one of the settlements fails.
+func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settlement) error {
+	q, err := t.attach(ctx, name)
+	if err != nil {
+		return err
+	}
+	b := newBatch(q, s)
+	for _, part := range b.parts {
+		text, args, err := t.p.settlement(ctx, t.tx, b, part)
+		if err != nil {
+			return t.abort(ctx, err)
+		}
+		if err := query(ctx, t.tx, text, args, b.failures(part)); err != nil {
+			return t.fail(ctx, name, err)
+		}
+	}
+	for _, s := range s {
+		to := name
+		if s.Op == driver.OpMove {
+			to = s.To
+		}
+		if s.Op == driver.OpNack || s.Op == driver.OpMove {
+			if err := t.notify(ctx, to); err != nil {
+				return err
+			}
+		}
+	}
+	if err := driver.Batch(b.errs); err != nil {
+		return t.abort(ctx, err)
+	}
+	return nil
+}
+
+// attach looks the queue up inside the transaction: the pool may have no other
+// connection, and the transaction may have made the queue.
+func (t txProvider) attach(ctx context.Context, name string) (*queue, error) {
+	q, err := t.p.attach(ctx, t.tx, name)
+	if err != nil {
+		return nil, t.abort(ctx, err)
+	}
+	return q, nil
+}
+
+func (t txProvider) notify(ctx context.Context, queue string) error {
+	err := query(ctx, t.tx, sqlNotify, []any{channel(queue)}, ignore)
+	if err != nil {
+		return t.fail(ctx, queue, err)
+	}
+	return nil
+}
+
+// fail maps an error of the server, which has aborted the transaction. The
+// connection that broke has not committed either, so that nothing is in doubt.
+func (t txProvider) fail(ctx context.Context, queue string, err error) error {
+	t.p.detach(queue, err)
+	return t.abort(ctx, mapError(err))
+}
+
+// abort keeps the transaction from being committed as if nothing had failed.
+func (t txProvider) abort(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		_ = query(ctx, t.tx, sqlAbort, nil, ignore)
+	}
+	return fmt.Errorf("%w (roll the transaction back)", err)
+}
