@@ -82,6 +82,10 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
 bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 100000 -rounds 5']
 	@cd bench && $(GO) run . $(BENCHFLAGS)
 
+.PHONY: bench-pgmq
+bench-pgmq: ## Measure mq on PGMQ beside hand-written SQL and River: make bench-pgmq [BENCHFLAGS='-only a,c']
+	@cd bench && $(GO) run ./pgmq $(BENCHFLAGS)
+
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
 	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) ./... >bin/cover.log || { cat bin/cover.log; exit 1; }

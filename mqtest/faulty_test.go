@@ -214,5 +214,5 @@ func TestFaultyTx(t *testing.T) {
 	_, err = p.Tx(mem.New().Begin())
 	fails(t, err, driver.ErrInvalid)
 	_, err = mqtest.Faulty(bare{inner}).Tx(inner.Begin())
-	fails(t, err, driver.ErrInvalid)
+	fails(t, err, driver.ErrNotSupported)
 }

@@ -50,6 +50,7 @@ func TestEncodeBody(t *testing.T) {
 		{"two high surrogates", `"\ud83d\ud83d"`, `{"mq:text":"\"\\ud83d\\ud83d\""}`},
 		{"low surrogate", `"\ude00"`, `{"mq:text":"\"\\ude00\""}`},
 		{"apart", `"\ud83d \ude00"`, `{"mq:text":"\"\\ud83d \\ude00\""}`},
+		{"no escape behind", `"\ud83dxude00"`, `{"mq:text":"\"\\ud83dxude00\""}`},
 		{"wrong order", `"\ude00\ud83d"`, `{"mq:text":"\"\\ude00\\ud83d\""}`},
 		{"large exponent", `1e1000`, `{"mq:text":"1e1000"}`},
 		{"small exponent", `1E-1000`, `{"mq:text":"1E-1000"}`},
@@ -97,9 +98,12 @@ func TestEncodeBodyExact(t *testing.T) {
 }
 
 func TestNotJSON(t *testing.T) {
-	for _, body := range strings.Split("{|}|[|]|[1|[1,]|[,1]|[1 2]|[1}|{1:2}|{a:1}|{\"a\"}|{\"a\":}|{\"a\":1,}|{\"a\" 1}|{,}|"+
-		"1 2|01|-|-a|+1|.5|1.|1.e1|1e|1e+|0x1|1_0|Infinity|NaN|tru|truee|nul|True|'a'|\"|\"a|\"\\|\"\\\"|\"\\x\"|\"\\u12\"|"+
-		"\"\\u12g4\"|\"\\u+123\"|\"\\ud83d\\u\"|\"\n\"|\"\x1f\"|\u00a01|\ufeff1|\v1|1\f|//|{\"a\":1}x|\"a\"\"b\"", "|") {
+	for _, body := range []string{
+		`{`, `}`, `[`, `]`, `[1`, `[1,]`, `[,1]`, `[1 2]`, `[1}`, `{1:2}`, `{a:1}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `{"a":1]`,
+		`1 2`, `01`, `-`, `-a`, `+1`, `.5`, `1.`, `1.e1`, `1e`, `1e+`, `1e+-1`, `0x1`, `1_0`, `Infinity`, `NaN`,
+		`tru`, `truee`, `nul`, `True`, `'a'`, `"`, `"a`, `"\`, `"\"`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\u+123"`, `"\ud83d\u"`,
+		"\"\n\"", "\"\x1f\"", "\u00a01", "\ufeff1", "\v1", "1\f", "1\x00", `//`, `{"a":1}x`, `"a""b"`,
+	} {
 		if json.Valid([]byte(body)) {
 			t.Errorf("%q is JSON", body)
 		}

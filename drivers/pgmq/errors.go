@@ -47,7 +47,8 @@ func (e *dbError) Unwrap() []error {
 //
 // The bare errors of a context say nothing: database/sql returns them when
 // nothing was sent, but also pgx when a statement was cut off, and sql.Rows
-// when one has run.
+// when one has run. Nor does pgconn.ErrConnClosed, whatever its SafeToRetry:
+// it is also what a Commit returns whose connection broke.
 func mapError(err error) error {
 	var mapped *dbError
 	switch {
@@ -64,7 +65,7 @@ func mapError(err error) error {
 	switch {
 	case connecting:
 		e.is, e.text = driver.ErrBadConn, "cannot connect: "+reason
-	case errors.Is(err, sqldriver.ErrBadConn) || pgconn.SafeToRetry(err):
+	case errors.Is(err, sqldriver.ErrBadConn) || pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed):
 		e.is, e.text = driver.ErrBadConn, "the connection was lost before the call"
 	case ended(err) != nil:
 		e.is, e.text = driver.ErrUnavailable, "the call was cut off: "+ended(err).Error()

@@ -158,6 +158,7 @@ func TestMapError(t *testing.T) {
 		{net.ErrClosed, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{errLost, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{timeout{errors.New(secret)}, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
+		{fmt.Errorf("%w: %w", unsent{io.EOF}, pgconn.ErrConnClosed), driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{pgxError("57P01", "FATAL", ""), driver.ErrUnavailable, driver.ErrBadConn, "57P01"},
 		{pgxError("XX000", "FATAL", ""), driver.ErrUnavailable, driver.ErrBadConn, "XX000"},
 
