@@ -109,7 +109,8 @@ func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
 
 // AckTx deletes the message when tx, a transaction of the caller, commits. A
 // stale delivery answers ErrStaleReceipt: roll back, somebody else has the
-// message. A delivery whose transaction rolled back may still be settled.
+// message. A delivery whose transaction rolled back may still be settled;
+// its lease is not extended any more.
 func (d *Delivery) AckTx(ctx context.Context, tx SQLTx) error {
 	q, err := d.from()
 	if err != nil {

@@ -29,6 +29,7 @@ func TestEncodeBody(t *testing.T) {
 		{"not ASCII", `{"ключ":"値"}`, same},
 		{"same keys", `{"a":1,"a":2}`, same},
 		{"deep", nested(maxDepth), same},
+		{"wide", "[" + strings.Repeat("[],{},", maxDepth) + "1]", same},
 		{"long number", strings.Repeat("1", maxDigits), same},
 		{"many values", "[" + strings.Repeat("1,", maxRoom-2) + "1]", same},
 		{"envelope key second", `{"a":1,"mq:text":"b"}`, same},
@@ -55,6 +56,7 @@ func TestEncodeBody(t *testing.T) {
 		{"large exponent", `1e1000`, `{"mq:text":"1e1000"}`},
 		{"small exponent", `1E-1000`, `{"mq:text":"1E-1000"}`},
 		{"huge exponent", `1e99999999999999999999`, `{"mq:text":"1e99999999999999999999"}`},
+		{"tiny exponent", `1e-99999999999999999999`, `{"mq:text":"1e-99999999999999999999"}`},
 
 		{"envelope", `{"mq:text":"a"}`, `{"mq:text":"{\"mq:text\":\"a\"}"}`},
 		{"envelope of base64", ` { "mq:base64" : "YQ==" }`, `{"mq:text":" { \"mq:base64\" : \"YQ==\" }"}`},

@@ -1,2 +1,55 @@
-// Package pgmq is the driver for PGMQ queues on PostgreSQL.
+// Package pgmq is the driver for PGMQ queues on PostgreSQL 13 and later, with
+// or without the extension. Importing it registers the scheme "pgmq":
+//
+//	pgmq://user:password@host:port/database?parameter=value
+//
+// The parameters are those of libpq, whose PG* environment variables count as
+// well, and
+//
+//	driver=pgx|pq         the client library that runs the statements (pgx)
+//	pool_max_conns=16     the size of the pool
+//	order=due|id          what is received first, see Config.ByID (due)
+//	body=json|bytes       how bodies are stored, see Config.ExactBodies (json)
+//	poll_only=false       true: no connection of its own that listens
+//	prepare=true          false: no prepared statements, for poolers
+//
+// [FromDB] makes a provider of a pool that a program has already.
+//
+// # Tables
+//
+// A queue is the table pgmq.q_{queue}, its archive pgmq.a_{queue}: PGMQ's own,
+// so that its functions and its clients in every language can work on the same
+// queues at the same time. EnsureQueue calls pgmq.create where that is
+// installed and else makes the same tables itself. What the driver finds may
+// be older, from 1.4 on, or made by hand: it looks into the catalog and leaves
+// alone what is not there. The statements are the driver's own; PGMQ's
+// functions serve to create and drop only.
+//
+// # Receipts
+//
+// A receipt names queue, msg_id, read_ct and enqueued_at, and each statement
+// that acts on it compares all of them: neither a redelivery nor a queue that
+// was dropped and made again brings an old receipt to life. [Unfenced] makes
+// one of a bare id.
+//
+// # Bodies and headers
+//
+// A body that is JSON is stored as JSON, so that SQL, other clients and
+// GroupBy.Path see it: spaces, key order and the spelling of numbers may
+// change. Any other body is stored in an object with one key, "mq:text" or
+// "mq:base64", and comes back exactly. Headers are the object in the column
+// headers; Message.Group is its key x-pgmq-group, as PGMQ has it. A message
+// that another program has left without a body has an empty one, and headers
+// that are not strings arrive as their JSON text.
+//
+// # Waiting
+//
+// One connection per client listens for the inserts of all queues, outside of
+// the pool. What is waited for besides is the moment the next message is due;
+// and every 7 seconds the queue is looked at anyway. Where nothing can be
+// heard, since there is no trigger, or no connection to spare, receivers poll,
+// every 50 ms at first and every second in the end.
+//
+// docs/pgmq.md has the rest: rights, tuning, poolers, and moving from other
+// clients.
 package pgmq

@@ -18,6 +18,8 @@ type hub struct {
 	groups []*waiter
 	live   bool // inserts are heard of
 
+	plan int // see Provider.replan
+
 	notified time.Time // when the last notification left
 	armed    bool      // another one will follow
 }
@@ -102,18 +104,28 @@ func (h *hub) wake() {
 func (h *hub) setLive(live bool) {
 	h.mu.Lock()
 	h.live = live
-	plain := slices.Clone(h.plain)
 	h.mu.Unlock()
-	for _, w := range plain {
+	h.wakeAll()
+}
+
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range slices.Concat(h.plain, h.groups) {
 		w.wake()
 	}
-	h.wakeGroups()
 }
 
 func (h *hub) isLive() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.live
+}
+
+func (h *hub) planNow() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.plan
 }
 
 // notifyEvery bounds the notifications of one process for one queue: NOTIFY

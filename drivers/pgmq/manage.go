@@ -36,9 +36,15 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
 }
 
 // DropQueue drops through pgmq.drop_queue where it is there, for each spelling
-// in meta, and then whatever is left.
+// in meta, and then whatever is left. Those who wait for messages are woken.
 func (p *Provider) DropQueue(ctx context.Context, name string) error {
-	defer p.queues.Delete(name)
+	err := p.drop(ctx, name)
+	p.queues.Delete(name)
+	p.hub(name).wakeAll()
+	return err
+}
+
+func (p *Provider) drop(ctx context.Context, name string) error {
 	return p.inTx(ctx, func(tx *sql.Tx) error {
 		has, err := readInstalled(ctx, tx)
 		if err != nil {
@@ -58,10 +64,12 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		if !has.meta {
-			return nil
+		if has.meta {
+			if err := exec(ctx, tx, statement("drop meta rows", nil), name); err != nil {
+				return err
+			}
 		}
-		return exec(ctx, tx, statement("drop meta rows", nil), name)
+		return exec(ctx, tx, sqlNotify, channel(name)) // those who wait shall see it
 	})
 }
 

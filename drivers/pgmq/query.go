@@ -29,11 +29,13 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(*
 // Its errors are those of package driver.
 func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(*sql.Rows) error) error {
 	answered := false
+	start := time.Now()
 	err := query(ctx, p.pool, text, args, func(rows *sql.Rows) error {
 		answered = true
 		return scan(rows)
 	})
 	if err == nil {
+		p.replan(q, time.Since(start))
 		return nil
 	}
 	p.detach(q.name, err)
@@ -41,6 +43,26 @@ func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, s
 		return notApplied(err)
 	}
 	return mapError(err)
+}
+
+// A session keeps a plan that it made while a queue was empty, for as long as
+// nobody analyses the table: then each statement reads the whole queue. Our
+// own sessions cannot; on a borrowed one a new text makes a new plan.
+const (
+	slow        = 20 * time.Millisecond
+	replanEvery = 10 * time.Second
+	planTexts   = 8 // then they come again, or sessions would collect them
+)
+
+// replan gives the queue's statements another text if one took long.
+func (p *Provider) replan(q *queue, took time.Duration) {
+	if p.owned || took < slow || time.Since(q.readAt) < replanEvery {
+		return
+	}
+	q.hub.mu.Lock()
+	q.hub.plan = (q.hub.plan + 1) % planTexts
+	q.hub.mu.Unlock()
+	p.queues.CompareAndDelete(q.name, q)
 }
 
 // read is run for a statement that changes nothing.

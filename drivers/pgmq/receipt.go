@@ -1,7 +1,6 @@
 package pgmq
 
 import (
-	"database/sql"
 	"strconv"
 	"strings"
 
@@ -92,19 +91,5 @@ func parseReceipt(queue string, text driver.Receipt) (receipt, error) {
 // does. id is the message's, in decimal, as in [driver.Delivery]. What is not
 // an id makes a receipt that is answered with [driver.ErrInvalidReceipt].
 func Unfenced(queue, id string) driver.Receipt {
-	queue = strings.ToLower(queue)
-	text := driver.Receipt(receiptVersion + id + ":-:-:" + queue)
-	if _, err := parseReceipt(queue, text); err != nil {
-		return ""
-	}
-	return text
-}
-
-// receiptOf returns the receipt of a lease. sent is not valid if it is
-// infinite, as other programs may write it.
-func receiptOf(id int64, reads int32, sent sql.NullTime) receipt {
-	if !sent.Valid {
-		return receipt{id: id, fence: byReads, reads: reads}
-	}
-	return receipt{id: id, reads: reads, sentAt: sent.Time.UnixMicro()}
+	return driver.Receipt(receiptVersion + id + ":-:-:" + strings.ToLower(queue))
 }

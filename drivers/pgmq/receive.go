@@ -90,6 +90,15 @@ func (s *leases) scan(rows *sql.Rows, queue string, more ...any) error {
 	return nil
 }
 
+// receiptOf returns the receipt of a lease. sent is not valid if it is
+// infinite, as other programs may write it.
+func receiptOf(id int64, reads int32, sent sql.NullTime) receipt {
+	if !sent.Valid {
+		return receipt{id: id, fence: byReads, reads: reads}
+	}
+	return receipt{id: id, reads: reads, sentAt: sent.Time.UnixMicro()}
+}
+
 func (s *leases) sorted() []driver.Delivery {
 	slices.SortFunc(s.found, func(a, b found) int { return cmp.Compare(a.id, b.id) })
 	ds := make([]driver.Delivery, len(s.found))

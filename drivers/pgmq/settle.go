@@ -84,22 +84,13 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 	return b.q.texts.settle, append(args, ops.String(), delays.String(), b.reasons(part)), nil
 }
 
-// settled wakes those that wait for what s has made available.
+// settled wakes those that wait for what s has made available: messages, or
+// the rest of their groups.
 func (p *Provider) settled(q *queue, s []driver.Settlement) {
-	nacked := false
-	for i := range s {
-		switch {
-		case s[i].Op == driver.OpNack && s[i].Delay != driver.AtTimeout:
-			nacked = true
-		case s[i].Op == driver.OpMove:
-			p.hub(s[i].To).landed(p, false)
-		}
+	for _, name := range woken(q.name, s) {
+		p.hub(name).landed(p, false)
 	}
-	if nacked {
-		q.hub.landed(p, false)
-	} else {
-		q.hub.wakeGroups()
-	}
+	q.hub.wakeGroups()
 }
 
 // Extend sets vt, of leases that have not ended.

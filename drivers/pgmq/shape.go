@@ -98,8 +98,9 @@ func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue,
 		p.queues.Delete(name)
 		return nil, err
 	}
-	n := namesOf(name, s, p.order())
-	q := &queue{name: name, names: n, texts: textsOf(n), readAt: time.Now(), hub: p.hub(name)}
+	n, hub := namesOf(name, s, p.order()), p.hub(name)
+	n.Plan = hub.planNow()
+	q := &queue{name: name, names: n, texts: textsOf(n), readAt: time.Now(), hub: hub}
 	p.queues.Store(name, q)
 	return q, nil
 }

@@ -2,6 +2,7 @@ package pgmq
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -17,7 +18,11 @@ func statement(name string, data any) string {
 	if err := statements.ExecuteTemplate(&b, name, data); err != nil {
 		panic("pgmq: " + err.Error()) // the templates are ours
 	}
-	return strings.TrimSpace(b.String())
+	text := strings.TrimSpace(b.String())
+	if n, ok := data.(tableNames); ok && n.Plan > 0 {
+		text += " /* " + strconv.Itoa(n.Plan) + " */"
+	}
+	return text
 }
 
 // Statements that are the same for every queue.
@@ -39,6 +44,7 @@ type tableNames struct {
 	Order        string
 	Key          string // the expression for a message's group
 	Indexed      bool   // there are indexes for Key
+	Plan         int    // see Provider.replan
 }
 
 func namesOf(queue string, s shape, order string) tableNames {

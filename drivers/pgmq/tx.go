@@ -3,6 +3,7 @@ package pgmq
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/portmq/mq/driver"
 )
@@ -22,7 +23,8 @@ type txProvider struct {
 	tx driver.SQLTx
 }
 
-// Send inserts msgs. The notification leaves with the commit.
+// Send inserts msgs. The notification leaves with the commit, unless there was
+// one just now: then receivers are awake, and look again for a while.
 func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message) ([]string, error) {
 	q, err := t.attach(ctx, name)
 	if err != nil {
@@ -33,7 +35,7 @@ func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message
 		return nil, t.abort(ctx, err)
 	}
 	ids := make([]string, 0, len(msgs))
-	text, args := i.statement(q, true)
+	text, args := i.statement(q, q.hub.carry())
 	if err := query(ctx, t.tx, text, args, scanIDs(&ids)); err != nil {
 		return nil, t.fail(ctx, name, err)
 	}
@@ -56,21 +58,32 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 			return t.fail(ctx, name, err)
 		}
 	}
-	for _, s := range s {
-		to := name
-		if s.Op == driver.OpMove {
-			to = s.To
-		}
-		if s.Op == driver.OpNack || s.Op == driver.OpMove {
-			if err := t.notify(ctx, to); err != nil {
-				return err
-			}
-		}
-	}
 	if err := driver.Batch(b.errs); err != nil {
 		return t.abort(ctx, err)
 	}
+	for _, to := range woken(name, s) {
+		if err := query(ctx, t.tx, sqlNotify, []any{channel(to)}, ignore); err != nil {
+			return t.fail(ctx, to, err)
+		}
+	}
 	return nil
+}
+
+// woken returns the queues in which s makes messages visible.
+func woken(name string, s []driver.Settlement) (queues []string) {
+	for i := range s {
+		to := s[i].To
+		switch {
+		case s[i].Op == driver.OpNack && s[i].Delay != driver.AtTimeout:
+			to = name
+		case s[i].Op != driver.OpMove:
+			continue
+		}
+		if !slices.Contains(queues, to) {
+			queues = append(queues, to)
+		}
+	}
+	return queues
 }
 
 // attach looks the queue up inside the transaction: the pool may have no other
@@ -81,14 +94,6 @@ func (t txProvider) attach(ctx context.Context, name string) (*queue, error) {
 		return nil, t.abort(ctx, err)
 	}
 	return q, nil
-}
-
-func (t txProvider) notify(ctx context.Context, queue string) error {
-	err := query(ctx, t.tx, sqlNotify, []any{channel(queue)}, ignore)
-	if err != nil {
-		return t.fail(ctx, queue, err)
-	}
-	return nil
 }
 
 // fail maps an error of the server, which has aborted the transaction. The

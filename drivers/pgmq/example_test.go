@@ -1,0 +1,53 @@
+package pgmq_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
+)
+
+// A DSN is enough; nothing is dialled until the first call.
+func Example() {
+	c, err := mq.Open("pgmq://app@localhost/shop?pool_max_conns=8")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Println(c.Provider().Name(), c.Caps().Order)
+	// Output: pgmq due
+}
+
+// The pool of the program serves the queues as well.
+func ExampleFromDB() {
+	db, err := sql.Open("pgx", "postgres://app@localhost/shop")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+
+	c := mq.New(pgmq.FromDB(db), mq.Config{})
+	defer c.Close()
+	fmt.Println(c.Queue("Orders").Name())
+	// Output: orders
+}
+
+func ExampleProvider_EnsureQueue() {
+	ctx := context.Background()
+	c, err := mq.Open("pgmq://app@localhost/shop")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.EnsureQueue(ctx, "builds", mq.QueueOptions{
+		GroupIndexes: []mq.GroupBy{{}, {Path: []string{"repo", "id"}}}, // Message.Group, and a path in the body
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
