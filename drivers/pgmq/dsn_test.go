@@ -51,7 +51,7 @@ func where(c *pgx.ConnConfig) string {
 	for _, as := range byHost(attempts(c)) {
 		hosts = append(hosts, fmt.Sprintf("%s:%d", as[0].Host, as[0].Port))
 	}
-	return fmt.Sprintf("%s:%s@%s/%s", c.User, c.Password, strings.Join(hosts, ","), c.Database)
+	return fmt.Sprintf("%s:%s %s/%s", c.User, c.Password, strings.Join(hosts, ","), c.Database)
 }
 
 func wherePQ(c pq.Config) string {
@@ -59,7 +59,7 @@ func wherePQ(c pq.Config) string {
 	for _, m := range c.Multi {
 		hosts = append(hosts, fmt.Sprintf("%s:%d", m.Host, m.Port))
 	}
-	return fmt.Sprintf("%s:%s@%s/%s", c.User, c.Password, strings.Join(hosts, ","), c.Database)
+	return fmt.Sprintf("%s:%s %s/%s", c.User, c.Password, strings.Join(hosts, ","), c.Database)
 }
 
 func TestParseDSNTarget(t *testing.T) {
@@ -68,20 +68,20 @@ func TestParseDSNTarget(t *testing.T) {
 	t.Setenv("PGHOST", "envhost")
 	t.Setenv("PGPORT", "77")
 	for _, tt := range []struct{ dsn, want string }{
-		{"pgmq://", "env:@envhost:77/"},
-		{"pgmq:///shop", "env:@envhost:77/shop"},
-		{"pgmq://app:pw@db:5433/shop", "app:pw@db:5433/shop"},
-		{"pgmq://app:p%40w%2F%3A@db/shop%2Fone", "app:p@w/:@db:77/shop/one"},
-		{"pgmq://app:a@b@db/", "app:a@b@db:77/"},
-		{"pgmq://app@h1:1,h2,[::1]:3/shop", "app:@h1:1,h2:5432,::1:3/shop"},
-		{"pgmq://app@h1,h2/shop", "app:@h1:77,h2:77/shop"},
-		{"pgmq://h1,h2?port=8,9", "env:@h1:8,h2:9/"},
-		{"pgmq://h1,h2?port=", "env:@h1:77,h2:77/"},
-		{"pgmq://%2Frun%2Fpg:5/shop", "env:@/run/pg:5/shop"},
-		{"pgmq://app@/shop?host=/run/pg", "app:@/run/pg:77/shop"},
-		{"pgmq://ignored/shop?host=db&user=u&password=p'%5C&dbname=d", "u:p'\\@db:77/d"},
-		{"pgmq://?hostaddr=192.0.2.1", "env:@192.0.2.1:77/"},
-		{"pgmq://db?hostaddr=192.0.2.1", "env:@db:77/"},
+		{"pgmq://", "env: envhost:77/"},
+		{"pgmq:///shop", "env: envhost:77/shop"},
+		{"pgmq://app:pw@db:5433/shop", "app:pw db:5433/shop"},
+		{"pgmq://app:p%40w%2F%3A@db/shop%2Fone", "app:p@w/: db:77/shop/one"},
+		{"pgmq://app:a@b@db/", "app:a@b db:77/"},
+		{"pgmq://app@h1:1,h2,[::1]:3/shop", "app: h1:1,h2:5432,::1:3/shop"},
+		{"pgmq://app@h1,h2/shop", "app: h1:77,h2:77/shop"},
+		{"pgmq://h1,h2?port=8,9", "env: h1:8,h2:9/"},
+		{"pgmq://h1,h2?port=", "env: h1:77,h2:77/"},
+		{"pgmq://%2Frun%2Fpg:5/shop", "env: /run/pg:5/shop"},
+		{"pgmq://app@/shop?host=/run/pg", "app: /run/pg:77/shop"},
+		{"pgmq://ignored/shop?host=db&user=u&password=p'%5C&dbname=d", "u:p'\\ db:77/d"},
+		{"pgmq://?hostaddr=192.0.2.1", "env: 192.0.2.1:77/"},
+		{"pgmq://db?hostaddr=192.0.2.1", "env: db:77/"},
 	} {
 		if o := mustParse(t, tt.dsn); where(o.conn) != tt.want {
 			t.Errorf("parseDSN(%q) connects to %s, want %s", tt.dsn, where(o.conn), tt.want)
@@ -150,6 +150,7 @@ func TestParseDSNErrors(t *testing.T) {
 		{"pgmq://app:hunter2@db?sslcert=/hunter2", "driver=pgx cannot be configured: sslcert and sslkey go together"},
 		{"pgmq://app:hunter2@db?service=hunter2", "driver=pgx cannot be configured: there is no such service"},
 		{"pgmq://app:hunter2@db?require_auth=hunter2", "driver=pgx cannot be configured: invalid require_auth"},
+		{"pgmq://app:hunter2@db?application_name=are%20required&require_auth=hunter2", "driver=pgx cannot be configured: invalid require_auth"},
 		{"pgmq://app:hunter2@db?min_protocol_version=3.2&max_protocol_version=3.0", "driver=pgx cannot be configured: min_protocol_version is above"},
 		{"pgmq://app:hunter2@db?driver=pq&sslmode=prefer&sslnegotiation=direct", "driver=pq cannot be configured: sslmode is too weak"},
 	} {
@@ -237,13 +238,13 @@ func TestParseDSNEnvironment(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	o := mustParse(t, "pgmq://db:5/shop?driver=pq&fallback_application_name=b")
+	o := mustParse(t, "pgmq://db:5/shop?driver=pq&fallback_application_name=b&options=-c%20x.y%3D2")
 	c := o.pq
-	if got := wherePQ(c); got != "u:pw@db:5/shop" || c.Hostaddr.IsValid() || c.ApplicationName != "app" || c.ConnectTimeout != 4*time.Second ||
-		c.Options != "-c x.y=1" || c.Runtime["timezone"] != "UTC" || c.SSLMode != pq.SSLModeRequire {
+	if got := wherePQ(c); got != "u:pw db:5/shop" || c.Hostaddr.IsValid() || c.ApplicationName != "app" || c.ConnectTimeout != 4*time.Second ||
+		c.Options != "-c x.y=2" || c.Runtime["timezone"] != "UTC" || c.SSLMode != pq.SSLModeRequire {
 		t.Errorf("lib/pq is configured as %s %+v", got, c)
 	}
-	if o.conn.TLSConfig == nil || len(o.conn.Fallbacks) > 0 || o.conn.RuntimeParams["options"] != "-c x.y=1" {
+	if o.conn.TLSConfig == nil || len(o.conn.Fallbacks) > 0 || o.conn.RuntimeParams["options"] != "-c x.y=2" {
 		t.Errorf("pgx is configured as %+v", o.conn)
 	}
 	t.Setenv("PGREALM", "x")
@@ -259,7 +260,7 @@ func TestParseDSNService(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PGSERVICEFILE", file)
-	if o := mustParse(t, "pgmq://u@?service=a"); where(o.conn) != "u:pw@db:5432/" {
+	if o := mustParse(t, "pgmq://u@?service=a"); where(o.conn) != "u:pw db:5432/" {
 		t.Errorf("service a is %s", where(o.conn))
 	}
 	if _, err := parseDSN("pgmq://u@?service=b"); err == nil || !strings.Contains(err.Error(), `parameter "keepalives" of the service file is not supported`) {

@@ -154,7 +154,7 @@ func ended(err error) error {
 func lost(err error) bool {
 	var network net.Error
 	var unsafe interface{ SafeToRetry() bool } // pgx's errors of a connection have it
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, errLost} {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, errLost} {
 		if errors.Is(err, end) {
 			return true
 		}

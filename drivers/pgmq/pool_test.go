@@ -232,6 +232,7 @@ func TestOpenRefused(t *testing.T) {
 		{"57P01", "shutting down", driver.ErrBadConn, "pgmq: shutting down (SQLSTATE 57P01)"},
 		{"22023", "hunter2", nil, "pgmq: the server refuses a setting of the connection (SQLSTATE 22023)"},
 		{"XX000", "hunter2", nil, "pgmq: the database refused the statement (SQLSTATE XX000)"},
+		{"08006", "server is gone", driver.ErrBadConn, "pgmq: server is gone (SQLSTATE 08006)"},
 		{"08P01", "no such thing", driver.ErrBadConn, "pgmq: no such thing (SQLSTATE 08P01)"},
 		{"08P01", "unsupported startup parameter: jit", nil, "pgmq: unsupported startup parameter: jit (behind a pooler set prepare=false, and poll_only=true"},
 		{"", "", driver.ErrBadConn, "pgmq: cannot connect: "},
@@ -325,7 +326,7 @@ func TestBalance(t *testing.T) {
 	if len(seen) != 6 {
 		t.Errorf("%d orders of three hosts in 200 tries, want 6", len(seen))
 	}
-	if got := where(mustParse(t, "pgmq://u@a,b,c/").listenConfig()); got != "u:@a:5432,b:5432,c:5432/" {
+	if got := where(mustParse(t, "pgmq://u@a,b,c/").listenConfig()); got != "u: a:5432,b:5432,c:5432/" {
 		t.Errorf("without load_balance_hosts: %s", got)
 	}
 }

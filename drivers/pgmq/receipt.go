@@ -70,7 +70,7 @@ func parseReceipt(queue string, text driver.Receipt) (receipt, error) {
 		r.fence = byReads
 	}
 	again := r.append(make([]byte, 0, 128), queue)
-	if r.id <= 0 || string(again) != string(text) {
+	if string(again) != string(text) {
 		return receipt{}, driver.ErrInvalidReceipt
 	}
 	return r, nil

@@ -90,13 +90,14 @@ func (s *leases) scan(rows *sql.Rows, queue string, more ...any) error {
 	return nil
 }
 
-// receiptOf returns the receipt of a lease. sent is not valid if it is
-// infinite, as other programs may write it.
+// receiptOf returns the receipt of a lease. Other programs may write times
+// that are infinite, or too far away for the arithmetic of the fence.
 func receiptOf(id int64, reads int32, sent sql.NullTime) receipt {
-	if !sent.Valid {
+	us := sent.Time.UnixMicro()
+	if !sent.Valid || us != int64(float64(us)) {
 		return receipt{id: id, fence: byReads, reads: reads}
 	}
-	return receipt{id: id, reads: reads, sentAt: sent.Time.UnixMicro()}
+	return receipt{id: id, reads: reads, sentAt: us}
 }
 
 func (s *leases) sorted() []driver.Delivery {

@@ -39,13 +39,13 @@ SELECT msg_id FROM i CROSS JOIN n
 {{define "notify"}}SELECT pg_notify($1::text, ''){{end}}
 
 {{- /* What scanDelivery reads. Other programs may write infinite times. */ -}}
-{{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, q.vt, q.message, {{template "headers" .}}{{end}}
+{{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN isfinite(q.vt) THEN q.vt END, q.message, {{template "headers" .}}{{end}}
 {{define "headers"}}{{if .Headers}}q.headers{{else}}NULL::jsonb{{end}}{{end}}
 
 {{define "due"}}SELECT msg_id FROM {{.Q}} WHERE vt <= statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
 
 {{define "lease"}}
-UPDATE {{.Q}} q SET vt = clock_timestamp() + $2::bigint * interval '1 microsecond', {{if .LastReadAt}}last_read_at = clock_timestamp(), {{end}}read_ct = q.read_ct + 1
+UPDATE {{.Q}} q SET vt = clock_timestamp() + $2::bigint * interval '1 microsecond', {{if .LastReadAt}}last_read_at = clock_timestamp(), {{end}}read_ct = least(q.read_ct, 2147483646) + 1
 WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM c))
 {{end}}
 
