@@ -25,7 +25,7 @@ type dbError struct {
 }
 
 func (e *dbError) Error() string {
-	text := "pgmq: " + e.text
+	text := e.text // mq puts the provider's name in front
 	if e.is == driver.ErrUnavailable {
 		text += ": the call may or may not have taken effect"
 	}

@@ -58,7 +58,7 @@ func TestMapErrorSQLState(t *testing.T) {
 		message                 bool // the server's message is shown
 		text                    string
 	}{
-		{"42P01", "ERROR", "", driver.ErrQueueNotFound, !shown, "pgmq: queue not found (create it with EnsureQueue) (SQLSTATE 42P01)"},
+		{"42P01", "ERROR", "", driver.ErrQueueNotFound, !shown, "queue not found (create it with EnsureQueue) (SQLSTATE 42P01)"},
 		{"3F000", "ERROR", "", driver.ErrQueueNotFound, !shown, "create it with EnsureQueue"},
 
 		{"42703", "ERROR", "", driver.ErrBadConn, !shown, "other columns"},
@@ -116,7 +116,7 @@ func TestMapErrorSQLState(t *testing.T) {
 			if !errors.Is(err, native) || sqlState(err) != tt.code {
 				t.Errorf("%s: the native error is not in the chain", what)
 			}
-			if text := err.Error(); strings.Contains(text, secret) != tt.message || !strings.HasPrefix(text, "pgmq: ") ||
+			if text := err.Error(); strings.Contains(text, secret) != tt.message || strings.HasPrefix(text, "pgmq: ") ||
 				!strings.Contains(text, tt.text) || !strings.HasSuffix(text, tt.code+")") && tt.code != "" {
 				t.Errorf("%s: the text is %q", what, text)
 			}
@@ -174,7 +174,7 @@ func TestMapError(t *testing.T) {
 		{sql.ErrConnDone, driver.ErrClosed, driver.ErrClosed, "client is closed"},
 		{closed.Ping(), driver.ErrClosed, driver.ErrClosed, "client is closed"},
 		{sql.ErrTxDone, nil, nil, "sql: transaction has already"},
-		{errors.New("sql: Scan error: " + secret), nil, nil, "pgmq: the client library refused the call or its answer"},
+		{errors.New("sql: Scan error: " + secret), nil, nil, "the client library refused the call or its answer"},
 	} {
 		err := mapError(tt.err)
 		checkIs(t, "mapError", err, tt.is)

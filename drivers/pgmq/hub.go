@@ -13,10 +13,12 @@ import (
 type hub struct {
 	queue string
 
-	mu     sync.Mutex
-	plain  []*waiter
-	groups []*waiter
-	live   bool // inserts are heard of
+	mu       sync.Mutex
+	plain    []*waiter
+	groups   []*waiter
+	live     bool          // inserts are heard of
+	awake    time.Time     // until then one may have been throttled away
+	throttle time.Duration // of the trigger
 
 	plan int // see Provider.replan
 
@@ -120,6 +122,26 @@ func (h *hub) isLive() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.live
+}
+
+// stayAwake makes receivers look often for two throttles, those who come later
+// too: the trigger does not tell of what comes within one after a wake-up.
+func (h *hub) stayAwake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.awake = time.Now().Add(2*h.throttle + minPoll)
+}
+
+func (h *hub) setThrottle(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.throttle = d
+}
+
+func (h *hub) awakeUntil() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.awake
 }
 
 func (h *hub) planNow() int {

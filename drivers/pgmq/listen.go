@@ -63,6 +63,7 @@ func (p *Provider) readTrigger(ctx context.Context, q *queue) (known bool) {
 		}
 	}
 	q.throttle, q.channels, q.known = every, channels, true
+	q.hub.setThrottle(every)
 	return true
 }
 
@@ -212,6 +213,7 @@ func (l *listener) notify(ch string) {
 	h := l.wanted[ch]
 	l.mu.Unlock()
 	if h != nil {
+		h.stayAwake()
 		h.wake()
 	}
 }

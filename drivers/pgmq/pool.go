@@ -8,22 +8,18 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/lib/pq"
 )
 
 // ownSettings are the run-time settings of our own connections.
@@ -198,208 +194,4 @@ func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return d.DialContext(ctx, network, address)
-}
-
-// pqConfig takes from pgx's configuration what both have, so that the pool and
-// the LISTEN connection meet at the same server.
-func pqConfig(set map[string]string, cfg *pgx.ConnConfig) (pq.Config, error) {
-	set = maps.Clone(set)
-	set["user"], set["password"], set["dbname"] = cfg.User, cfg.Password, cfg.Database
-	hosts, unix := pqHosts(set, cfg)
-	c, err := pq.NewConfig(connString(set, "pq"))
-	switch {
-	case err != nil:
-		return c, refused("pq", err)
-	case c.Service != "":
-		// There, unlike in libpq, the file wins over the DSN, sslmode included.
-		return c, errors.New("a service file is not supported by driver=pq (unset PGSERVICE)")
-	case 0 < unix && unix < hosts:
-		// A socket in the first place would end TLS for all.
-		return c, errors.New("sockets and hosts together are not supported by driver=pq")
-	}
-	c.Hostaddr = netip.Addr{} // of the environment: pgx does not know it
-	for i := range c.Multi {
-		c.Multi[i].Hostaddr = netip.Addr{}
-	}
-	if c.SSLMode == "" && c.SSLNegotiation != pq.SSLNegotiationDirect {
-		c.SSLMode = pq.SSLModePrefer // libpq's default
-	}
-	c.Options, c.ApplicationName = cfg.RuntimeParams["options"], cfg.RuntimeParams["application_name"]
-	c.ConnectTimeout = cfg.ConnectTimeout
-	if zone := cfg.RuntimeParams["timezone"]; zone != "" {
-		c.Runtime["timezone"] = zone
-	}
-	return c, nil
-}
-
-// pqHosts sets host and port to what pgx made of them, and counts them and the
-// Unix sockets among them.
-func pqHosts(set map[string]string, cfg *pgx.ConnConfig) (hosts, unix int) {
-	var names, ports []string
-	for _, as := range byHost(attempts(cfg)) {
-		names, ports = append(names, as[0].Host), append(ports, strconv.Itoa(int(as[0].Port)))
-		if filepath.IsAbs(as[0].Host) {
-			unix++
-		}
-	}
-	set["host"], set["port"] = strings.Join(names, ","), strings.Join(ports, ",")
-	return len(names), unix
-}
-
-func (o options) pqConnector() (sqldriver.Connector, error) {
-	cfg := o.pq.Clone()
-	if o.prepare {
-		maps.Copy(cfg.Runtime, ownSettings)
-	}
-	cfg.BinaryParameters = !o.prepare
-	c, err := pq.NewConnectorConfig(cfg)
-	if err != nil {
-		return nil, refused("pq", err)
-	}
-	c.Dialer(o.dialer)
-	return pqConnector{c}, nil
-}
-
-// pqConnector mends what lib/pq says of a connection that is lost while a
-// statement runs: driver.ErrBadConn, upon which database/sql runs the
-// statement again, though it may have been applied.
-type pqConnector struct{ sqldriver.Connector }
-
-func (c pqConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	cn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, &connectError{err}
-	}
-	return &pqConn{pqConner: cn.(pqConner), used: time.Now()}, nil
-}
-
-// pqConner is what a connection of lib/pq can do.
-type pqConner interface {
-	sqldriver.Conn
-	sqldriver.ConnBeginTx
-	sqldriver.ConnPrepareContext
-	sqldriver.ExecerContext
-	sqldriver.NamedValueChecker
-	sqldriver.Pinger
-	sqldriver.QueryerContext
-	sqldriver.SessionResetter
-	sqldriver.Validator
-}
-
-type pqConn struct {
-	pqConner
-	used time.Time
-}
-
-// ResetSession pings a connection that has been idle for a second, as that of
-// pgx does: one that is dead is found before a statement is lost with it.
-func (c *pqConn) ResetSession(ctx context.Context) error {
-	idle := time.Since(c.used)
-	c.used = time.Now()
-	if idle > time.Second {
-		if err := c.Ping(ctx); err != nil {
-			return sqldriver.ErrBadConn
-		}
-	}
-	return c.pqConner.ResetSession(ctx)
-}
-
-func (c *pqConn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	return pqRun(ctx, c, func() (sqldriver.Result, error) { return c.pqConner.ExecContext(ctx, query, args) })
-}
-
-func (c *pqConn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	return pqQuery(ctx, c, func() (sqldriver.Rows, error) { return c.pqConner.QueryContext(ctx, query, args) })
-}
-
-func (c *pqConn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
-	st, err := c.pqConner.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return pqStmt{st.(pqStmter), c}, nil
-}
-
-func (c *pqConn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
-	tx, err := c.pqConner.BeginTx(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	return pqTx{tx, ctx, c}, nil
-}
-
-type pqStmter interface {
-	sqldriver.Stmt
-	sqldriver.StmtExecContext
-	sqldriver.StmtQueryContext
-}
-
-type pqStmt struct {
-	pqStmter
-	c *pqConn
-}
-
-func (s pqStmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	return pqRun(ctx, s.c, func() (sqldriver.Result, error) { return s.pqStmter.ExecContext(ctx, args) })
-}
-
-func (s pqStmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	return pqQuery(ctx, s.c, func() (sqldriver.Rows, error) { return s.pqStmter.QueryContext(ctx, args) })
-}
-
-type pqTx struct {
-	sqldriver.Tx
-	ctx context.Context
-	c   *pqConn
-}
-
-func (t pqTx) Commit() error {
-	_, err := pqRun(t.ctx, t.c, func() (any, error) { return nil, t.Tx.Commit() })
-	return err
-}
-
-type pqRows struct {
-	sqldriver.Rows
-	ctx context.Context
-	c   *pqConn
-}
-
-func (r pqRows) Next(dest []sqldriver.Value) error {
-	err := r.Rows.Next(dest)
-	if err == nil || err == io.EOF {
-		return err
-	}
-	return interrupted(r.ctx, true, err)
-}
-
-func pqQuery(ctx context.Context, c *pqConn, query func() (sqldriver.Rows, error)) (sqldriver.Rows, error) {
-	rows, err := pqRun(ctx, c, query)
-	if err != nil {
-		return nil, err
-	}
-	return pqRows{rows, ctx, c}, nil
-}
-
-// pqRun runs a statement.
-func pqRun[T any](ctx context.Context, c *pqConn, statement func() (T, error)) (T, error) {
-	valid := c.IsValid()
-	v, err := statement()
-	if err != nil {
-		err = interrupted(ctx, valid, err)
-	}
-	return v, err
-}
-
-var errLost = errors.New("lib/pq lost the connection while a statement ran")
-
-// interrupted returns err as it is if the connection was not valid before, and
-// else with what lib/pq does not say.
-func interrupted(ctx context.Context, valid bool, err error) error {
-	if valid && err == sqldriver.ErrBadConn {
-		err = errLost
-	}
-	if valid && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	return err
 }

@@ -225,17 +225,17 @@ func TestOpenRefused(t *testing.T) {
 		is            error
 		text          string
 	}{
-		{"28P01", "password authentication failed", nil, "pgmq: password authentication failed (SQLSTATE 28P01)"},
-		{"3D000", "no such database", nil, "pgmq: no such database (SQLSTATE 3D000)"},
-		{"53300", "too many clients", driver.ErrBadConn, "pgmq: too many clients (lower pool_max_conns"},
-		{"57P03", "starting up", driver.ErrBadConn, "pgmq: starting up (SQLSTATE 57P03)"},
-		{"57P01", "shutting down", driver.ErrBadConn, "pgmq: shutting down (SQLSTATE 57P01)"},
-		{"22023", "hunter2", nil, "pgmq: the server refuses a setting of the connection (SQLSTATE 22023)"},
-		{"XX000", "hunter2", nil, "pgmq: the database refused the statement (SQLSTATE XX000)"},
-		{"08006", "server is gone", driver.ErrBadConn, "pgmq: server is gone (SQLSTATE 08006)"},
-		{"08P01", "no such thing", driver.ErrBadConn, "pgmq: no such thing (SQLSTATE 08P01)"},
-		{"08P01", "unsupported startup parameter: jit", nil, "pgmq: unsupported startup parameter: jit (behind a pooler set prepare=false, and poll_only=true"},
-		{"", "", driver.ErrBadConn, "pgmq: cannot connect: "},
+		{"28P01", "password authentication failed", nil, "password authentication failed (SQLSTATE 28P01)"},
+		{"3D000", "no such database", nil, "no such database (SQLSTATE 3D000)"},
+		{"53300", "too many clients", driver.ErrBadConn, "too many clients (lower pool_max_conns"},
+		{"57P03", "starting up", driver.ErrBadConn, "starting up (SQLSTATE 57P03)"},
+		{"57P01", "shutting down", driver.ErrBadConn, "shutting down (SQLSTATE 57P01)"},
+		{"22023", "hunter2", nil, "the server refuses a setting of the connection (SQLSTATE 22023)"},
+		{"XX000", "hunter2", nil, "the database refused the statement (SQLSTATE XX000)"},
+		{"08006", "server is gone", driver.ErrBadConn, "server is gone (SQLSTATE 08006)"},
+		{"08P01", "no such thing", driver.ErrBadConn, "no such thing (SQLSTATE 08P01)"},
+		{"08P01", "unsupported startup parameter: jit", nil, "unsupported startup parameter: jit (behind a pooler set prepare=false, and poll_only=true"},
+		{"", "", driver.ErrBadConn, "cannot connect: "},
 	} {
 		addr := serve(t, func(_ map[string]string, b *pgproto3.Backend) {
 			if tt.code != "" {

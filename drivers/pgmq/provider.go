@@ -103,7 +103,9 @@ type Provider struct {
 // the pool open.
 //
 // The pool's driver may be pgx or lib/pq, or wrap one of them. Waiting
-// receivers hold none of its connections.
+// receivers hold none of its connections. With lib/pq a send may happen twice
+// if its connection breaks: it lets database/sql repeat statements that it has
+// sent already, which pools that this package opens do not.
 func FromDB(db *sql.DB) *Provider { return newProvider(db, Config{}) }
 
 // FromDBConfig is [FromDB] with a Config. It fails if ListenDSN is not valid.
@@ -180,8 +182,8 @@ func (p *Provider) order() string {
 	return "vt"
 }
 
-// maxName is the length of an identifier in PostgreSQL, less that of "q_".
-const maxName = 63 - 2
+// maxName leaves room for "q_".
+const maxName = maxIdent - 2
 
 // QueueName folds the name to lower case, as PGMQ does.
 func (p *Provider) QueueName(name string) (string, error) {

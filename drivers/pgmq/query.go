@@ -110,7 +110,23 @@ func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (
 	case stmt == nil:
 		return s.db.QueryContext(ctx, text, args...)
 	}
-	return stmt.QueryContext(ctx, args...)
+	rows, err := stmt.QueryContext(ctx, args...)
+	s.forget(text, err)
+	return rows, err
+}
+
+// forget drops a statement that the server no longer has, or that returns
+// other columns by now.
+func (s *stmtPool) forget(text string, err error) {
+	if code := sqlState(err); code != "0A000" && code != "26000" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt := s.stmts[text]; stmt != nil {
+		_ = stmt.Close()
+		delete(s.stmts, text)
+	}
 }
 
 // prepared returns the statement for a text, or nil if there are too many.
@@ -181,5 +197,7 @@ func (t stmtTx) QueryContext(ctx context.Context, text string, args ...any) (*sq
 	if stmt == nil {
 		return t.tx.QueryContext(ctx, text, args...)
 	}
-	return t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	t.pool.forget(text, err)
+	return rows, err
 }

@@ -1,6 +1,9 @@
 package pgmq
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // schema is where PGMQ keeps its tables.
 const schema = "pgmq"
@@ -20,10 +23,19 @@ func table(prefix, queue string) string {
 }
 
 // channel returns the name, not quoted, of the channel that PGMQ's trigger
-// notifies of inserts.
+// notifies of inserts. It is as long as an identifier may be: queues that share
+// a channel only wake each other.
 func channel(queue string) string {
-	return schema + ".q_" + queue + ".INSERT"
+	name := schema + ".q_" + queue + ".INSERT"
+	for len(name) > maxIdent {
+		_, n := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-n]
+	}
+	return name
 }
+
+// maxIdent is PostgreSQL's NAMEDATALEN, less the final NUL.
+const maxIdent = 63
 
 // literal quotes a constant that cannot be bound, since an index is made for
 // it or it stands in a command that takes no values. It holds whatever

@@ -210,20 +210,19 @@ func (b *batch) reasons(p *part) string {
 	return a.String()
 }
 
-// failures reads which messages of a part failed, and whether they are gone.
+// failures reads which items of a part failed, counted from 1, and whether
+// their messages are gone.
 func (b *batch) failures(p *part) func(*sql.Rows) error {
-	var id int64
+	var i int
 	var gone bool
 	return func(rows *sql.Rows) error {
-		if err := rows.Scan(&id, &gone); err != nil {
+		if err := rows.Scan(&i, &gone); err != nil {
 			return err
 		}
-		for _, i := range p.items {
-			if b.receipts[i].id == id && gone {
-				b.fail(i, driver.ErrMessageNotFound)
-			} else if b.receipts[i].id == id {
-				b.fail(i, driver.ErrStaleReceipt)
-			}
+		if gone {
+			b.fail(p.items[i-1], driver.ErrMessageNotFound)
+		} else {
+			b.fail(p.items[i-1], driver.ErrStaleReceipt)
 		}
 		return nil
 	}

@@ -68,7 +68,8 @@ SELECT EXISTS (SELECT FROM {{.Q}} WHERE vt <= statement_timestamp()),
 
 {{- /* The fence is compared with the row as it was locked, not as the statement
 saw it at first: an extension that commits meanwhile changes nothing, a new
-lease does. What failed is returned, and whether the message is gone. */ -}}
+lease does. What failed is returned, by its place, and whether the message is
+gone. */ -}}
 {{define "fence"}}
 l AS MATERIALIZED (SELECT msg_id, read_ct, enqueued_at, vt FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id FOR UPDATE),
 m AS MATERIALIZED (SELECT s.*, l.msg_id IS NULL AS gone,
@@ -85,16 +86,16 @@ DELETE FROM {{.Q}} WHERE msg_id = $1::bigint AND read_ct = $2::int AND enqueued_
 {{define "exists"}}SELECT msg_id FROM {{.Q}} WHERE msg_id = $1::bigint{{end}}
 
 {{define "ack"}}
-WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS t(id, reads, sent)),
+WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[]) WITH ORDINALITY AS t(id, reads, sent, i)),
 {{template "fence" .}},
 d AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok)))
-SELECT id, gone FROM m WHERE NOT ok
+SELECT i, gone FROM m WHERE NOT ok
 {{end}}
 
 {{- /* The numbers are those of driver.Op. A nack forgets last_read_at, so that
 what waits for its delay can be told from what is leased. */ -}}
 {{define "settle"}}
-WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::text[]) AS t(id, reads, sent, op, delay, reason)),
+WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::text[]) WITH ORDINALITY AS t(id, reads, sent, op, delay, reason, i)),
 {{template "fence" .}},
 d AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 1))),
 n AS (UPDATE {{.Q}} q SET vt = clock_timestamp() + m.delay * interval '1 microsecond'{{if .LastReadAt}}, last_read_at = NULL{{end}} FROM m
@@ -102,7 +103,7 @@ n AS (UPDATE {{.Q}} q SET vt = clock_timestamp() + m.delay * interval '1 microse
 x AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 3)) RETURNING *),
 a AS (INSERT INTO {{.A}} ({{range $i, $c := .Kept}}{{if $i}}, {{end}}{{$c}}{{end}})
  SELECT {{range $i, $c := .Kept}}{{if $i}}, {{end}}{{if eq $c "headers"}}{{template "reasoned" $}}{{else}}x.{{$c}}{{end}}{{end}} FROM x JOIN m ON m.id = x.msg_id){{end}}
-SELECT id, gone FROM m WHERE NOT ok
+SELECT i, gone FROM m WHERE NOT ok
 {{end}}
 
 {{define "object"}}coalesce(CASE jsonb_typeof(x.headers) WHEN 'object' THEN x.headers END, '{}'){{end}}
@@ -110,21 +111,21 @@ SELECT id, gone FROM m WHERE NOT ok
 {{define "in order"}}statement_timestamp() - (count(*) OVER () - row_number() OVER (ORDER BY x.msg_id)) * interval '1 microsecond'{{end}}
 
 {{define "move"}}
-WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[]) AS t(id, reads, sent, reason)),
+WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[]) WITH ORDINALITY AS t(id, reads, sent, reason, i)),
 {{template "fence" .}},
 x AS (DELETE FROM {{.Q}} q WHERE q.msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok)) RETURNING q.msg_id, q.message, {{template "headers" .}} AS headers),
 i AS (INSERT INTO {{.To}} (vt, message, headers)
  SELECT {{template "in order"}}, x.message,
  {{template "object"}} - 'mq-reason' || jsonb_strip_nulls(jsonb_build_object('mq-origin', $5::text || x.msg_id, 'mq-reason', m.reason))
  FROM x JOIN m ON m.id = x.msg_id ORDER BY x.msg_id)
-SELECT id, gone FROM m WHERE NOT ok
+SELECT i, gone FROM m WHERE NOT ok
 {{end}}
 
 {{define "extend"}}
-WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS t(id, reads, sent)),
+WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[]) WITH ORDINALITY AS t(id, reads, sent, i)),
 {{template "fence" .}},
 n AS (UPDATE {{.Q}} SET vt = clock_timestamp() + $4::bigint * interval '1 microsecond' WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND alive)))
-SELECT id, gone FROM m WHERE NOT (ok AND alive)
+SELECT i, gone FROM m WHERE NOT (ok AND alive)
 {{end}}
 
 {{- /* Makes a transaction unable to commit. */ -}}
@@ -315,6 +316,10 @@ DECLARE
  queue text := TG_ARGV[0];
  every integer := TG_ARGV[1];
 BEGIN
+ IF current_setting('transaction_isolation') <> 'read committed' THEN -- a row lock could fail the transaction
+  PERFORM pg_notify('pgmq.' || TG_TABLE_NAME || '.INSERT', '');
+  RETURN NULL;
+ END IF;
  PERFORM FROM pgmq.notify_insert_throttle WHERE queue_name = queue
   AND last_notified_at > clock_timestamp() - throttle_interval_ms * interval '1 millisecond';
  IF FOUND THEN

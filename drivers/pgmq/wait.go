@@ -90,7 +90,6 @@ type pacing struct {
 	live   bool
 	poll   time.Duration // the last pause without news
 	locked time.Duration // the last pause for messages that could not be claimed
-	until  time.Time     // until then a wake-up may have been throttled away
 }
 
 // next returns the pause, and whether to claim at its end or only to look.
@@ -116,15 +115,14 @@ func (c *pacing) idle() time.Duration {
 		c.poll = min(max(2*c.poll, minPoll), maxPoll)
 		return c.poll
 	}
-	if time.Now().Before(c.until) {
+	if time.Now().Before(c.q.hub.awakeUntil()) {
 		return max(c.q.throttle, minPoll)
 	}
 	return backstop
 }
 
-// woken is told of a wake-up: the trigger does not tell of what comes within
-// its throttle after one.
+// woken is told of a wake-up.
 func (c *pacing) woken() {
 	c.poll, c.locked = 0, 0
-	c.until = time.Now().Add(2*c.q.throttle + minPoll)
+	c.q.hub.stayAwake()
 }
