@@ -224,6 +224,7 @@ var verdicts = map[string]verdict{
 	"54001": {driver.ErrInvalid, "invalid argument: JSON is nested too deeply"},
 	"54000": {driver.ErrTooLarge, "message is too large"},
 
+	"0A000": {nil, "%s"},
 	"23505": {nil, "a row with that key exists"},
 	"25006": {nil, "%s (a standby? set target_session_attrs=read-write)"},
 	"25P02": {nil, "the transaction was aborted by an earlier error"},
