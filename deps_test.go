@@ -26,13 +26,19 @@ var links = map[string][]string{
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
 	"cmd/mq":           append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...),
 	"mqotel":           otel,
+
+	// Programs that let the user choose the provider.
+	"examples/orders":             postgres,
+	"examples/outbox":             postgres,
+	"examples/workflow/wordcount": postgres,
 }
 
 // testLinks says which more its tests may: they land in the go.sum of
 // whoever imports the package.
 var testLinks = map[string][]string{
-	"drivers/pgmq": {"github.com/DATA-DOG/go-sqlmock"},
-	"mqotel":       {"go.opentelemetry.io/otel/sdk", "github.com/google/uuid", "golang.org/x/sys"},
+	"drivers/pgmq":      {"github.com/DATA-DOG/go-sqlmock"},
+	"examples/workflow": postgres,
+	"mqotel":            {"go.opentelemetry.io/otel/sdk", "github.com/google/uuid", "golang.org/x/sys"},
 }
 
 var postgres = []string{

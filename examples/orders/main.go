@@ -129,7 +129,8 @@ func (o options) logger(w io.Writer) *slog.Logger {
 func freshQueue(ctx context.Context, c *mq.Client) (*mq.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	return c.EnsureQueue(ctx, fmt.Sprintf("orders_%d_%d", time.Now().UnixMilli(), os.Getpid()), mq.QueueOptions{})
+	name := fmt.Sprintf("orders_%d_%d", time.Now().UnixMilli(), os.Getpid())
+	return c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}) // by Message.Group
 }
 
 // drop removes the queue. It may be that ctx has ended, so it has its own.

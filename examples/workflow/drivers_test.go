@@ -3,4 +3,5 @@ package workflow_test
 // The providers that MQ_TEST_DSN may name.
 import (
 	_ "github.com/portmq/mq/drivers/mem"
+	_ "github.com/portmq/mq/drivers/pgmq"
 )
