@@ -22,8 +22,9 @@ type hub struct {
 
 	plan int // see Provider.replan
 
-	notified time.Time // when the last notification left
-	armed    bool      // another one will follow
+	notified   time.Time // when the last notification left
+	armed      bool      // another one will follow
+	txNotified time.Time // when a transaction of a caller last took one along
 }
 
 // waiter is one receiver that waits.
@@ -163,6 +164,19 @@ func (h *hub) carry() bool {
 		return false
 	}
 	h.notified = now
+	return true
+}
+
+// carryTx is carry for a caller's transaction. It looks at other transactions
+// only: if they come so thick that one goes without, another follows.
+func (h *hub) carryTx() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if now.Sub(h.txNotified) < notifyEvery {
+		return false
+	}
+	h.txNotified = now
 	return true
 }
 

@@ -34,10 +34,12 @@ func (p *Provider) listen(ctx context.Context, q *queue) bool {
 }
 
 // readTrigger reads the interval of a queue's trigger and the channels that it
-// may notify, once. PGMQ's own trigger is silent if its row is missing, as
+// may notify, once; who comes meanwhile does without. PGMQ's own trigger is silent if its row is missing, as
 // after a crash.
 func (p *Provider) readTrigger(ctx context.Context, q *queue) (known bool) {
-	q.trigger.Lock()
+	if !q.trigger.TryLock() {
+		return false
+	}
 	defer q.trigger.Unlock()
 	if q.known {
 		return true

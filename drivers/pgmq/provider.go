@@ -46,8 +46,8 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
 	p.owned = true
-	if o.driver == "pq" && o.prepare {
-		p.pool = newStmtPool(db)
+	if !o.prepare {
+		p.pool = db
 	}
 	if !o.pollOnly {
 		p.listenConfig = o.listenConfig

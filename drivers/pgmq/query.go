@@ -3,6 +3,8 @@ package pgmq
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -112,13 +114,22 @@ func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
 	s.forget(text, err)
-	return rows, err
+	return rows, closedMeanwhile(err)
+}
+
+// closedMeanwhile mends the error of a statement that another call has just
+// forgotten.
+func closedMeanwhile(err error) error {
+	if err != nil && err.Error() == "sql: statement is closed" {
+		return fmt.Errorf("%w: %w", sqldriver.ErrBadConn, err)
+	}
+	return err
 }
 
 // forget drops a statement that the server no longer has, or that returns
 // other columns by now.
 func (s *stmtPool) forget(text string, err error) {
-	if code := sqlState(err); code != "0A000" && code != "26000" {
+	if code := sqlState(err); code != "0A000" && code != "26000" && closedMeanwhile(err) == err {
 		return
 	}
 	s.mu.Lock()
@@ -199,5 +210,5 @@ func (t stmtTx) QueryContext(ctx context.Context, text string, args ...any) (*sq
 	}
 	rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 	t.pool.forget(text, err)
-	return rows, err
+	return rows, closedMeanwhile(err)
 }

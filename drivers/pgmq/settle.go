@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -37,7 +38,9 @@ func (p *Provider) settle(ctx context.Context, b *batch, part *part) error {
 	if err != nil {
 		return err
 	}
-	return p.run(ctx, b.q, text, args, b.failures(part))
+	err = p.run(ctx, b.q, text, args, b.failures(part))
+	p.detach(part.to, err)
+	return err
 }
 
 // ackOne deletes one message, and asks why only if it was not there.
@@ -129,24 +132,28 @@ type part struct {
 	items []int // indexes of settlements
 }
 
-// newBatch fails what needs no statement to fail.
+// newBatch fails what needs no statement to fail. Of two receipts of a message
+// that could both take effect, which are equal or not fenced, the first wins.
 func newBatch(q *queue, s []driver.Settlement) *batch {
 	b := &batch{q: q, settlements: s, receipts: make([]receipt, len(s))}
-	seen := make(map[int64]receipt, len(s))
+	seen, unfenced := make(map[receipt]bool, len(s)), make(map[int64]bool)
 	for i := range s {
 		r, err := parseReceipt(q.name, s[i].Receipt)
-		first, again := seen[r.id]
 		switch {
 		case err != nil:
 			b.fail(i, err)
 			continue
 		case s[i].Op == driver.OpNack && s[i].Delay == driver.AtTimeout:
 			continue
-		case again && (first == r || first.fence == byNone || r.fence == byNone):
+		case seen[r] || unfenced[r.id]:
 			b.fail(i, driver.ErrMessageNotFound)
 			continue
+		case r.fence == byNone && slices.ContainsFunc(b.receipts[:i], func(o receipt) bool { return o.id == r.id }):
+			b.fail(i, driver.ErrStaleReceipt)
+			continue
 		}
-		b.receipts[i], seen[r.id] = r, r
+		unfenced[r.id] = r.fence == byNone
+		b.receipts[i], seen[r] = r, true
 		b.add(i)
 	}
 	return b

@@ -85,13 +85,13 @@ type queue struct {
 // attach returns the queue of that name, which it looks up by way of at if
 // that was not done lately.
 func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue, error) {
+	if err := p.check(ctx); err != nil {
+		return nil, err
+	}
 	if v, ok := p.queues.Load(name); ok {
 		if q := v.(*queue); time.Since(q.readAt) < shapeAge {
 			return q, nil
 		}
-	}
-	if err := p.check(ctx); err != nil {
-		return nil, err
 	}
 	s, _, err := readShape(ctx, at, name)
 	if err != nil {

@@ -97,12 +97,13 @@ what waits for its delay can be told from what is leased. */ -}}
 {{define "settle"}}
 WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::text[]) WITH ORDINALITY AS t(id, reads, sent, op, delay, reason, i)),
 {{template "fence" .}},
+j AS MATERIALIZED (SELECT jsonb_object_agg(id, delay) AS delays FROM m WHERE ok AND op = 2),
 d AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 1))),
-n AS (UPDATE {{.Q}} q SET vt = clock_timestamp() + m.delay * interval '1 microsecond'{{if .LastReadAt}}, last_read_at = NULL{{end}} FROM m
- WHERE q.msg_id = ANY($1::bigint[]) AND q.msg_id = m.id AND m.ok AND m.op = 2){{if .Kept}},
+n AS (UPDATE {{.Q}} SET vt = clock_timestamp() + ((SELECT delays FROM j) ->> msg_id::text)::bigint * interval '1 microsecond'{{if .LastReadAt}}, last_read_at = NULL{{end}}
+ WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 2))){{if .Kept}},
 x AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 3)) RETURNING *),
 a AS (INSERT INTO {{.A}} ({{range $i, $c := .Kept}}{{if $i}}, {{end}}{{$c}}{{end}})
- SELECT {{range $i, $c := .Kept}}{{if $i}}, {{end}}{{if eq $c "headers"}}{{template "reasoned" $}}{{else}}x.{{$c}}{{end}}{{end}} FROM x JOIN m ON m.id = x.msg_id){{end}}
+ SELECT {{range $i, $c := .Kept}}{{if $i}}, {{end}}{{if eq $c "headers"}}{{template "reasoned" $}}{{else}}x.{{$c}}{{end}}{{end}} FROM x JOIN m ON m.id = x.msg_id AND m.ok){{end}}
 SELECT i, gone FROM m WHERE NOT ok
 {{end}}
 
@@ -117,7 +118,7 @@ x AS (DELETE FROM {{.Q}} q WHERE q.msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok)
 i AS (INSERT INTO {{.To}} (vt, message, headers)
  SELECT {{template "in order"}}, x.message,
  {{template "object"}} - 'mq-reason' || jsonb_strip_nulls(jsonb_build_object('mq-origin', $5::text || x.msg_id, 'mq-reason', m.reason))
- FROM x JOIN m ON m.id = x.msg_id ORDER BY x.msg_id)
+ FROM x JOIN m ON m.id = x.msg_id AND m.ok ORDER BY x.msg_id)
 SELECT i, gone FROM m WHERE NOT ok
 {{end}}
 

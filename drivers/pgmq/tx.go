@@ -23,8 +23,7 @@ type txProvider struct {
 	tx driver.SQLTx
 }
 
-// Send inserts msgs. The notification leaves with the commit, unless there was
-// one just now: then receivers are awake, and look again for a while.
+// Send inserts msgs. The notification leaves with the commit.
 func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message) ([]string, error) {
 	q, err := t.attach(ctx, name)
 	if err != nil {
@@ -35,7 +34,7 @@ func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message
 		return nil, t.abort(ctx, err)
 	}
 	ids := make([]string, 0, len(msgs))
-	text, args := i.statement(q, q.hub.carry())
+	text, args := i.statement(q, q.hub.carryTx())
 	if err := query(ctx, t.tx, text, args, scanIDs(&ids)); err != nil {
 		return nil, t.fail(ctx, name, err)
 	}
@@ -103,10 +102,11 @@ func (t txProvider) fail(ctx context.Context, queue string, err error) error {
 	return t.abort(ctx, mapError(err))
 }
 
-// abort keeps the transaction from being committed as if nothing had failed.
+// abort keeps the transaction from being committed as if nothing had failed,
+// which is all the more needed if ctx has ended.
 func (t txProvider) abort(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		_ = query(ctx, t.tx, sqlAbort, nil, ignore)
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimGrace)
+	defer cancel()
+	_ = query(ctx, t.tx, sqlAbort, nil, ignore)
 	return fmt.Errorf("%w (roll the transaction back)", err)
 }

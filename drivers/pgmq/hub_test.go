@@ -1,0 +1,258 @@
+package pgmq
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/portmq/mq/driver"
+)
+
+func woke(w *waiter) bool {
+	select {
+	case <-w.ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// TestHubWakes: one plain receiver at a time, the one that waits longest, and
+// all that receive groups.
+func TestHubWakes(t *testing.T) {
+	h := &hub{}
+	a, b, c := h.join(false), h.join(false), h.join(false)
+	g1, g2 := h.join(true), h.join(true)
+	for i, want := range []*waiter{a, b, c, a, b} {
+		h.wake()
+		for name, w := range map[string]*waiter{"a": a, "b": b, "c": c} {
+			if got := woke(w); got != (w == want) {
+				t.Errorf("wake-up %d: %s is woken: %v", i, name, got)
+			}
+		}
+		if !woke(g1) || !woke(g2) {
+			t.Errorf("wake-up %d: not all groups are woken", i)
+		}
+	}
+	for range 10 { // nobody listens, and nobody blocks
+		h.wake()
+	}
+	if !woke(a) || woke(a) || !woke(g1) || woke(g1) {
+		t.Error("more or less than one wake-up is held")
+	}
+}
+
+// TestHubLeaves: who leaves hands on what it knew or was told, unless it took
+// groups.
+func TestHubLeaves(t *testing.T) {
+	h := &hub{}
+	a, b, g, g2 := h.join(false), h.join(false), h.join(true), h.join(true)
+	if h.leave(g); woke(a) || woke(b) || woke(g2) {
+		t.Error("a receiver of groups hands something on")
+	}
+	if h.leave(a); !woke(b) || woke(g2) {
+		t.Error("the next receiver is not woken, or those of groups are")
+	}
+	h.leave(b)
+	h.leave(b)
+	h.leave(g2)
+	if h.wake(); woke(a) || woke(b) || woke(g) || len(h.plain)+len(h.groups) > 0 {
+		t.Error("who has left is woken")
+	}
+}
+
+// TestHubLive: everybody learns that inserts are heard of, and that they are
+// not any more.
+func TestHubLive(t *testing.T) {
+	h := &hub{}
+	ws := []*waiter{h.join(false), h.join(false), h.join(true), h.join(true)}
+	for _, live := range []bool{true, false} {
+		h.setLive(live)
+		for _, w := range ws {
+			if !woke(w) || h.isLive() != live {
+				t.Errorf("live is %v: a receiver is not woken, or it is %v", live, h.isLive())
+			}
+		}
+	}
+}
+
+// TestHubOfQueue: each queue has one.
+func TestHubOfQueue(t *testing.T) {
+	p := (&fake{}).open(t)
+	if p.hub("a") != p.hub("a") || p.hub("a") == p.hub("b") || p.hub("a").queue != "a" {
+		t.Error("the hubs are mixed up")
+	}
+}
+
+// TestHubClose: the notification that is due leaves with Close, and none after.
+func TestHubClose(t *testing.T) {
+	mocked(t, func(t *testing.T, m *mock) {
+		h := m.hub("jobs")
+		h.landed(m.Provider, false)
+		h.landed(m.Provider, false)
+		m.notifies("jobs")
+		m.must(m.Close())
+		h.landed(m.Provider, false)
+		if h.armed {
+			t.Error("a notification is to follow after Close")
+		}
+		m.timeline("0s notify")
+	})
+}
+
+// TestHubHangs: a notification does not take longer than a second, or Close
+// would.
+func TestHubHangs(t *testing.T) {
+	mocked(t, func(t *testing.T, m *mock) {
+		m.answers(sqlNotify, values{jobsChannel}).WillDelayFor(time.Hour)
+		m.hub("jobs").landed(m.Provider, false)
+		m.must(m.Close())
+		if took := time.Since(m.start); took != time.Second || !strings.Contains(m.log.take(), "notifying receivers failed") {
+			t.Errorf("Close takes %v", took)
+		}
+	})
+}
+
+// TestHubThrottle: whatever lands, and however often, is notified of within 5
+// ms, and not more often than that.
+func TestHubThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var at []time.Time
+		f := &fake{answer: func(context.Context, string, values) ([]values, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Now())
+			return nil, nil
+		}}
+		p := f.open(t)
+		h := p.hub("jobs")
+		var landed []time.Time
+		for range 1000 {
+			carries := h.carry()
+			mu.Lock()
+			if landed = append(landed, time.Now()); carries {
+				at = append(at, time.Now())
+			}
+			mu.Unlock()
+			h.landed(p, carries)
+			time.Sleep(time.Duration(rand.Int64N(int64(3 * time.Millisecond))))
+		}
+		time.Sleep(notifyEvery)
+		synctest.Wait()
+		checkThrottle(t, landed, at)
+	})
+}
+
+func checkThrottle(t *testing.T, landed, notified []time.Time) {
+	t.Helper()
+	for i := 1; i < len(notified); i++ {
+		if pause := notified[i].Sub(notified[i-1]); pause < notifyEvery {
+			t.Fatalf("two notifications within %v", pause)
+		}
+	}
+	for _, l := range landed {
+		for len(notified) > 0 && notified[0].Before(l) {
+			notified = notified[1:]
+		}
+		if len(notified) == 0 || notified[0].Sub(l) > notifyEvery {
+			t.Fatalf("nobody is told within %v of what landed at %v", notifyEvery, l)
+		}
+	}
+}
+
+// stock is a queue of messages without bodies, on a fake whose answers take
+// their time.
+type stock struct {
+	mu   sync.Mutex
+	at   []time.Time // when those that are left were sent
+	late time.Duration
+	left int
+}
+
+func (s *stock) answer(_ context.Context, text string, _ values) ([]values, error) {
+	pause := func() { time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Millisecond)))) }
+	pause()
+	defer pause()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch text {
+	case sqlShape:
+		return []values{layout113.row()}, nil
+	case sqlThrottle:
+		return []values{{"jobs", int64(250)}}, nil
+	case jobs.probe:
+		return []values{{len(s.at) > 0, nil}}, nil
+	case jobs.claim:
+		if len(s.at) > 0 {
+			s.late = max(s.late, time.Since(s.at[0]))
+			s.at, s.left = s.at[1:], s.left-1
+			return []values{leased(1)}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *stock) add() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = append(s.at, time.Now())
+}
+
+func (s *stock) done() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left == 0
+}
+
+// TestHubLosesNothing: many receivers that hear of inserts, one at a time, and
+// give up now and then. Each message is taken at once: without a wake-up it
+// would be after 50 milliseconds at the earliest.
+func TestHubLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 500
+		s := &stock{left: messages}
+		p := (&fake{answer: s.answer}).open(t)
+		hears(p)
+		q, err := p.attach(t.Context(), p.db, "jobs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.listen(t.Context(), q)
+		var receivers sync.WaitGroup
+		for range 20 {
+			receivers.Go(func() {
+				for !s.done() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.Int64N(int64(time.Second))))
+					_, _ = p.Receive(ctx, "jobs", driver.ReceiveRequest{Max: 1, Visibility: time.Minute, Wait: time.Duration(1 + rand.Int64N(int64(time.Second)))})
+					cancel()
+				}
+			})
+		}
+		for range messages {
+			s.add()
+			p.hub("jobs").wake()
+			time.Sleep(time.Duration(rand.Int64N(int64(10 * time.Millisecond))))
+		}
+		receivers.Wait()
+		if s.late >= minPoll {
+			t.Errorf("a message waits for %v", s.late)
+		}
+		if h := p.hub("jobs"); len(h.plain) > 0 {
+			t.Errorf("%d receivers have not left", len(h.plain))
+		}
+	})
+}
+
+// hears makes a provider believe that it hears of inserts into queue jobs.
+func hears(p *Provider) {
+	p.listenConfig = func() *pgx.ConnConfig { panic("it connects") }
+	p.listener = newListener(p)
+	p.hub("jobs").setLive(true)
+}
