@@ -85,7 +85,8 @@ func TestHubLive(t *testing.T) {
 // TestHubOfQueue: each queue has one.
 func TestHubOfQueue(t *testing.T) {
 	p := (&fake{}).open(t)
-	if p.hub("a") != p.hub("a") || p.hub("a") == p.hub("b") || p.hub("a").queue != "a" {
+	a, b := p.hub("a"), p.hub("b")
+	if p.hub("a") != a || a == b || a.queue != "a" || b.queue != "b" {
 		t.Error("the hubs are mixed up")
 	}
 }

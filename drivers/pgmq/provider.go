@@ -223,7 +223,7 @@ func (p *Provider) Close() error {
 		s.close()
 	}
 	if p.owned {
-		return p.db.Close()
+		_ = p.db.Close() // lib/pq complains of connections that were lost before
 	}
 	return nil
 }

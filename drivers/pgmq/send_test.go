@@ -44,6 +44,15 @@ func TestSend(t *testing.T) {
 		{"mixed", layout113, Config{}, []driver.Message{body("0"), delayed, grouped}, jobs.insertNotifying, values{
 			"{0,2,0}", `{"0","1","2"}`, `{NULL,NULL,"{\"k\":\"v\",\"x-pgmq-group\":\"g\\\"\\\\\"}"}`,
 		}},
+		{"a header first", layout113, Config{}, []driver.Message{{Body: []byte("1"), Headers: driver.Headers{"k": "v"}}, body("2")}, jobs.insertNotifying, values{
+			nil, `{"1","2"}`, `{"{\"k\":\"v\"}",NULL}`,
+		}},
+		{"a group last", layout113, Config{}, []driver.Message{body("1"), {Body: []byte("2"), Group: "g"}}, jobs.insertNotifying, values{
+			nil, `{"1","2"}`, `{NULL,"{\"x-pgmq-group\":\"g\"}"}`,
+		}},
+		{"a delay first", layout113, Config{}, []driver.Message{{Body: []byte("1"), Delay: time.Second}, body("2")}, jobs.insertNotifying, values{
+			"{1000000,0}", `{"1","2"}`, nil,
+		}},
 		{"exact batch", layout113, Config{ExactBodies: true}, []driver.Message{body("1"), body("\xff")}, jobs.insertNotifying, values{
 			nil, `{"{\"mq:text\":\"1\"}","{\"mq:base64\":\"/w==\"}"}`, nil,
 		}},

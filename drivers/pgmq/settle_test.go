@@ -83,6 +83,9 @@ func TestSettle(t *testing.T) {
 		{"the same message without a fence", []driver.Settlement{ack(bare), ack(receipt{id: 6, reads: 2, sentAt: 1}.encode("jobs")), ack(bare)}, func(m *mock) {
 			m.answers(jobs.ack, values{"{6}", "{NULL}", "{NULL}"})
 		}, []error{ok, gone, gone}},
+		{"a lease, and then without a fence", []driver.Settlement{ack(lease(6)), ack(bare), ack(lease(6))}, func(m *mock) {
+			m.answers(jobs.ackOne, values{6, 2, sentMicros}, values{int64(6)})
+		}, []error{ok, stale, gone}},
 		{"two leases of a message", []driver.Settlement{ack(lease(7)), ack(again)}, func(m *mock) {
 			m.answers(jobs.ack, values{"{7,7}", "{2,3}", fences(2)}, failed(1, false))
 		}, []error{stale, ok}},

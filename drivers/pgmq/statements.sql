@@ -184,11 +184,12 @@ FROM (SELECT count(*) AS n, count(*) FILTER (WHERE leased) AS leased
 
 {{- /* A group is free if its oldest message is visible and none of it is
 leased. What was leased a moment ago and is not the oldest still counts, since
-an extension of it may be about to commit. */ -}}
+an extension of it may be about to commit. The ORDER BY leaves no other index
+than that of leases to be used. */ -}}
 {{define "free"}}
 CROSS JOIN LATERAL (SELECT h.msg_id, h.vt FROM {{.Q}} h WHERE {{.Key}} = w.k ORDER BY {{.Key}}, h.msg_id LIMIT 1) f
 WHERE f.vt <= statement_timestamp() AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = w.k AND x.read_ct > 0
- AND x.vt > statement_timestamp() - interval '100 milliseconds' AND (x.vt > statement_timestamp() OR x.msg_id <> f.msg_id) OFFSET 0)
+ AND x.vt > statement_timestamp() - interval '100 milliseconds' AND (x.vt > statement_timestamp() OR x.msg_id <> f.msg_id) ORDER BY {{.Key}}, x.vt OFFSET 0)
 {{end}}
 {{define "lock of k"}}{{.QName}}::regclass::oid::int, hashtext(k){{end}}
 
@@ -202,33 +203,34 @@ WITH RECURSIVE due AS MATERIALIZED (SELECT {{.Key}} AS k, vt AS v FROM {{.Q}} q 
 near AS MATERIALIZED (SELECT k, min(v) AS v FROM due WHERE k IS NOT NULL GROUP BY k ORDER BY 2),
 walk(k, n) AS ((SELECT {{.Key}}, 1 FROM {{.Q}} p WHERE {{.Key}} > $4::text ORDER BY {{.Key}} LIMIT 1) UNION ALL
  SELECT (SELECT {{.Key}} FROM {{.Q}} p WHERE {{.Key}} > u.k ORDER BY {{.Key}} LIMIT 1), u.n + 1 FROM walk u WHERE u.k IS NOT NULL AND u.n < $3::int),
-c AS MATERIALIZED (SELECT w.k, false AS far FROM near w {{template "free" .}} UNION ALL SELECT w.k, true FROM walk w {{template "free" .}} AND w.k IS NOT NULL),
-t AS MATERIALIZED (SELECT k, far FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
-SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(k)::text FROM t), '[]'), true),
+c AS MATERIALIZED (SELECT w.k, w.v, false AS far FROM near w {{template "free" .}} UNION ALL SELECT w.k, f.vt, true FROM walk w {{template "free" .}} AND w.k IS NOT NULL),
+t AS MATERIALIZED (SELECT k, v, far FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
+SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true),
 coalesce(CASE WHEN (SELECT count(*) FROM t) < $1::int THEN (SELECT k FROM walk WHERE n = $3::int) ELSE (SELECT max(k) FROM t WHERE far) END, '')
 {{end}}
 
 {{define "choose groups without an index"}}
 WITH heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt FROM {{.Q}} WHERE {{.Key}} IS NOT NULL ORDER BY {{.Key}}, msg_id),
-c AS MATERIALIZED (SELECT k FROM heads f WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}} ORDER BY vt, msg_id),
-t AS MATERIALIZED (SELECT k FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
-SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(k)::text FROM t), '[]'), true), ''
+c AS MATERIALIZED (SELECT k, vt AS v FROM heads f WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}} ORDER BY vt, msg_id),
+t AS MATERIALIZED (SELECT k, v FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
+SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true), ''
 {{end}}
 {{define "leased groups"}}(SELECT {{.Key}} FROM {{.Q}} x WHERE {{.Key}} IS NOT NULL AND x.read_ct > 0 AND x.vt > statement_timestamp() - interval '100 milliseconds'
  AND (x.vt > statement_timestamp() OR x.msg_id NOT IN (SELECT msg_id FROM heads))){{end}}
 
 {{- /* The same check again, under a snapshot taken after the locks, and the
-claim. A row without a key is a group of its own. */ -}}
+claim. A row without a key is a group of its own. A group's turn comes by what
+it was chosen for, its message that is due longest. */ -}}
 {{define "claim groups"}}
-WITH w AS MATERIALIZED (SELECT DISTINCT k COLLATE "C" AS k FROM jsonb_array_elements_text(current_setting('mq.groups')::jsonb) AS j(k)),
+WITH w AS MATERIALIZED (SELECT (j ->> 0) COLLATE "C" AS k, min((j ->> 1)::timestamptz) AS v FROM jsonb_array_elements(current_setting('mq.groups')::jsonb) AS j GROUP BY 1),
 {{if .Indexed -}}
-f AS MATERIALIZED (SELECT f.msg_id, f.vt FROM w {{template "free" .}}
+f AS MATERIALIZED (SELECT f.msg_id, w.v FROM w {{template "free" .}}
 {{- else -}}
 heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt FROM {{.Q}} WHERE {{.Key}} IN (SELECT k FROM w) ORDER BY {{.Key}}, msg_id),
-f AS MATERIALIZED (SELECT msg_id, vt FROM heads WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}}
+f AS MATERIALIZED (SELECT msg_id, vt AS v FROM heads WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}}
 {{- end}} UNION ALL (SELECT msg_id, vt FROM {{.Q}} q WHERE {{.Key}} IS NULL AND vt <= statement_timestamp() ORDER BY {{.Key}}, vt LIMIT $1::int)),
-p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY vt, msg_id LIMIT $1::int),
-c AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND vt <= statement_timestamp() ORDER BY msg_id FOR UPDATE SKIP LOCKED)
+p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY v, msg_id LIMIT $1::int),
+c AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED)
 {{template "lease" .}} RETURNING {{template "delivery" .}}, {{.Key}}
 {{end}}
 
@@ -244,7 +246,7 @@ held AS MATERIALIZED (SELECT x.msg_id FROM {{.Q}} x JOIN s ON s.id = x.msg_id WH
 r AS MATERIALIZED (SELECT x.msg_id, x.vt > statement_timestamp() AND NOT $7::boolean AS delayed FROM {{.Q}} x
  WHERE {{.Key}} = $3::text AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.msg_id LIMIT $1::int),
 p AS MATERIALIZED (SELECT msg_id FROM r WHERE NOT delayed AND msg_id < coalesce((SELECT min(msg_id) FROM r WHERE delayed), 9223372036854775807)
- AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = $3::text AND x.read_ct > 0 AND x.vt > statement_timestamp() AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) OFFSET 0)),
+ AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = $3::text AND x.read_ct > 0 AND x.vt > statement_timestamp() AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.vt OFFSET 0)),
 o AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp() OR $7::boolean) ORDER BY msg_id FOR UPDATE SKIP LOCKED),
 c AS MATERIALIZED (SELECT msg_id FROM o WHERE msg_id < coalesce((SELECT min(msg_id) FROM p WHERE msg_id NOT IN (SELECT msg_id FROM o)), 9223372036854775807))
 {{template "lease" .}} RETURNING {{template "delivery" .}}, {{.Key}}
