@@ -70,6 +70,9 @@ func TestSettle(t *testing.T) {
 			m.answers(jobs.settle, values{"{2}", "{2}", fences(1), "{2}", "{0}", "{NULL}"})
 			m.notifies("jobs")
 		}, nil},
+		{"a target without a move", []driver.Settlement{ack(lease(1)), {Receipt: lease(2), Op: driver.OpAck, To: "other"}}, func(m *mock) {
+			m.answers(jobs.ack, values{"{1,2}", "{2,2}", fences(2)})
+		}, nil},
 		{"nothing to do", []driver.Settlement{nack(lease(2), driver.AtTimeout), nack("x", driver.AtTimeout)}, func(*mock) {}, []error{ok, invalid}},
 
 		{"invalid", []driver.Settlement{ack("x"), ack(receipt{id: 1}.encode("other")), ack(lease(7)), ack("")}, func(m *mock) {

@@ -211,7 +211,8 @@ coalesce(CASE WHEN (SELECT count(*) FROM t) < $1::int THEN (SELECT k FROM walk W
 
 {{define "choose groups without an index"}}
 WITH heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt FROM {{.Q}} WHERE {{.Key}} IS NOT NULL ORDER BY {{.Key}}, msg_id),
-c AS MATERIALIZED (SELECT k, vt AS v FROM heads f WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}} ORDER BY vt, msg_id),
+due AS MATERIALIZED (SELECT {{.Key}} AS k, min(vt) AS v FROM {{.Q}} WHERE {{.Key}} IS NOT NULL GROUP BY 1),
+c AS MATERIALIZED (SELECT k, v FROM heads JOIN due USING (k) WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}} ORDER BY v, msg_id),
 t AS MATERIALIZED (SELECT k, v FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
 SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true), ''
 {{end}}
@@ -227,7 +228,7 @@ WITH w AS MATERIALIZED (SELECT (j ->> 0) COLLATE "C" AS k, min((j ->> 1)::timest
 f AS MATERIALIZED (SELECT f.msg_id, w.v FROM w {{template "free" .}}
 {{- else -}}
 heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt FROM {{.Q}} WHERE {{.Key}} IN (SELECT k FROM w) ORDER BY {{.Key}}, msg_id),
-f AS MATERIALIZED (SELECT msg_id, vt AS v FROM heads WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}}
+f AS MATERIALIZED (SELECT msg_id, v FROM heads JOIN w USING (k) WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}}
 {{- end}} UNION ALL (SELECT msg_id, vt FROM {{.Q}} q WHERE {{.Key}} IS NULL AND vt <= statement_timestamp() ORDER BY {{.Key}}, vt LIMIT $1::int)),
 p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY v, msg_id LIMIT $1::int),
 c AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED)

@@ -204,6 +204,27 @@ func TestTxAborts(t *testing.T) {
 	}
 }
 
+// TestTxMoveForgets: the queue that is not as it was may be the one that
+// messages are moved to.
+func TestTxMoveForgets(t *testing.T) {
+	mocked(t, func(t *testing.T, m *mock) {
+		m.known("jobs", layout113)
+		m.known("other", layout113)
+		c := m.begin()
+		m.fails(move, values{"{2}", "{2}", fences(1), "{NULL}", "jobs/"}, pgxError("42703", "ERROR", ""))
+		m.aborts()
+		if err := c.Settle(t.Context(), "jobs", []driver.Settlement{moved(lease(2), "other", "")}); err == nil {
+			t.Error("it succeeds")
+		}
+		c.rollsBack()
+		for _, name := range []string{"jobs", "other"} {
+			if _, ok := m.queues.Load(name); ok {
+				t.Errorf("queue %q is not looked up again", name)
+			}
+		}
+	})
+}
+
 func acks(rs ...driver.Receipt) func(context.Context, caller) error {
 	return func(ctx context.Context, c caller) error {
 		var s []driver.Settlement
