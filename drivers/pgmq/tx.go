@@ -54,6 +54,7 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 			return t.abort(ctx, err)
 		}
 		if err := query(ctx, t.tx, text, args, b.failures(part)); err != nil {
+			t.p.detach(part.to, err)
 			return t.fail(ctx, name, err)
 		}
 	}
