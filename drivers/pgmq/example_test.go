@@ -29,7 +29,7 @@ func ExampleFromDB() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 
 	c := mq.New(pgmq.FromDB(db), mq.Config{})
 	defer c.Close()

@@ -15,13 +15,11 @@ import (
 
 // grouping is one queue seen by one GroupBy.
 type grouping struct {
-	q            *queue
-	indexed      bool
-	choose       string
-	claim        string
-	lock, drain  string
-	cursor       *cursor // outlives this
-	warnUnsorted sync.Once
+	q             *queue
+	indexed       bool
+	choose, claim string
+	lock, drain   string
+	cursor        *cursor // outlives this
 }
 
 // cursor is where the walk over all groups goes on, so that each has its turn.
@@ -87,6 +85,9 @@ func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy)
 		g.cursor = known.(*grouping).cursor
 	}
 	g.prepare(key)
+	if !ok && !g.indexed {
+		p.log.Info("pgmq: no indexes for this grouping: each group receive reads the whole queue (see QueueOptions.GroupIndexes)", "queue", name)
+	}
 	p.groups.Store(id, g)
 	return g, nil
 }
