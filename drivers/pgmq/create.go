@@ -46,6 +46,13 @@ func (p *Provider) create(ctx context.Context, name string, o driver.QueueOption
 	}
 	defer p.queues.Delete(name)
 	return p.inTx(ctx, func(tx *sql.Tx) error {
+		if err := exec(ctx, tx, statement("lock queue", nil), name); err != nil {
+			return err
+		}
+		_, complete, err := readShape(ctx, tx, name) // another program may have been faster
+		if complete || err != nil && !errors.Is(err, driver.ErrQueueNotFound) {
+			return err
+		}
 		has, err := readInstalled(ctx, tx)
 		if err != nil {
 			return err
@@ -92,7 +99,6 @@ func (c *creation) own(every time.Duration) error {
 	if err := install(c.ctx, c.tx); err != nil {
 		return err
 	}
-	c.run("lock queue", nil, c.queue)
 	c.run("make queue", c.n)
 	c.run("make index", struct{ VTIndex, Q string }{ident("q_" + c.queue + "_vt_idx"), c.n.Q})
 	c.run("make archive", c.n)

@@ -1,9 +1,13 @@
 package pgmq
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/DATA-DOG/go-sqlmock"
@@ -43,6 +47,8 @@ func TestEnsureQueueUpstream(t *testing.T) {
 			mocked(t, func(t *testing.T, m *mock) {
 				m.noQueue("jobs")
 				m.ExpectBegin()
+				m.answers(statement("lock queue", nil), values{"jobs"}, values{""})
+				m.noQueue("jobs")
 				m.answers(statement("has pgmq", nil), nil, tt.has)
 				m.answers(statement("pgmq create", nil), values{"jobs"}, values{})
 				if tt.ms != nil {
@@ -56,14 +62,20 @@ func TestEnsureQueueUpstream(t *testing.T) {
 	}
 }
 
-// own is what EnsureQueue runs where there is no PGMQ, up to the trigger.
-func own(m *mock, queue string, there values) {
+// own is what EnsureQueue runs where there is no PGMQ, up to the trigger: it
+// looks again under the lock, and finds what there was, or nothing.
+func own(m *mock, queue string, found *layout, there values) {
 	m.ExpectBegin()
+	m.answers(statement("lock queue", nil), values{queue}, values{""})
+	if found == nil {
+		m.noQueue(queue)
+	} else {
+		m.shape(queue, *found)
+	}
 	m.answers(statement("has pgmq", nil), nil, pgmqMissing)
 	installs(m, there)
 	n := layout113.names(queue)
 	index := struct{ VTIndex, Q, ArchivedAtIndex, A string }{ident("q_" + queue + "_vt_idx"), n.Q, ident("archived_at_idx_" + queue), n.A}
-	m.answers(statement("lock queue", nil), values{queue}, values{""})
 	m.answers(statement("make queue", n), nil)
 	m.answers(statement("make index", index), nil)
 	m.answers(statement("make archive", n), nil)
@@ -98,7 +110,7 @@ func TestEnsureQueueOwn(t *testing.T) {
 				} else {
 					m.shape(tt.queue, *tt.found)
 				}
-				own(m, tt.queue, tt.there)
+				own(m, tt.queue, tt.found, tt.there)
 				if tt.every >= 0 {
 					m.shape(tt.queue, tt.made)
 				}
@@ -121,6 +133,18 @@ func cmpOr(a, b time.Duration) time.Duration {
 	return b
 }
 
+// TestEnsureQueueSecond: another program has made the queue in between.
+func TestEnsureQueueSecond(t *testing.T) {
+	mocked(t, func(t *testing.T, m *mock) {
+		m.noQueue("jobs")
+		m.ExpectBegin()
+		m.answers(statement("lock queue", nil), values{"jobs"}, values{""})
+		m.shape("jobs", layout113)
+		m.ExpectCommit()
+		m.must(m.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{}))
+	})
+}
+
 // TestEnsureQueueNames: a name that PGMQ does not take for a new queue may be
 // that of an old one.
 func TestEnsureQueueNames(t *testing.T) {
@@ -140,7 +164,7 @@ func TestEnsureQueueForgets(t *testing.T) {
 	mocked(t, func(t *testing.T, m *mock) {
 		m.known("jobs", layoutAlone)
 		m.shape("jobs", layoutAlone)
-		own(m, "jobs", values{true, true, true, true})
+		own(m, "jobs", &layoutAlone, values{true, true, true, true})
 		m.shape("jobs", layout113)
 		m.ExpectCommit()
 		m.must(m.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{}))
@@ -191,6 +215,9 @@ func TestEnsureQueueGroupIndexes(t *testing.T) {
 				}
 				m.shape("jobs", l)
 				m.shape("jobs", l)
+				if !tt.group || !tt.lease {
+					m.shape("jobs", l) // the other program's turn may have just ended
+				}
 				if !tt.group {
 					makesIndex(m, l, tt.by, false)
 				}
@@ -243,6 +270,7 @@ func TestEnsureQueueGroupIndexErrors(t *testing.T) {
 				l.indexes += "," + group
 				m.shape("jobs", l)
 				m.shape("jobs", l)
+				m.shape("jobs", l)
 				fail(m, l)
 				err := ensure(t, m, driver.GroupBy{})
 				requireErr(t, err, driver.ErrBadConn)
@@ -253,4 +281,70 @@ func TestEnsureQueueGroupIndexErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// catalog is a queue whose indexes take a while to make.
+type catalog struct {
+	mu      sync.Mutex
+	locked  bool
+	indexes []string
+	made    int
+}
+
+func (c *catalog) answer(_ context.Context, text string, _ values) ([]values, error) {
+	if strings.HasPrefix(text, "CREATE INDEX") {
+		time.Sleep(time.Second)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := ""
+	if parts := strings.Split(text, `"`); len(parts) > 1 {
+		name = parts[1]
+	}
+	switch {
+	case text == sqlShape:
+		l := layout113
+		l.indexes = strings.Join(append(c.indexes, l.indexes), ",")
+		return []values{l.row()}, nil
+	case strings.Contains(text, "pg_try_advisory_xact_lock"):
+		was := c.locked
+		c.locked = true
+		return []values{{!was}}, nil
+	case strings.HasPrefix(text, "DROP INDEX"):
+		c.indexes = slices.DeleteFunc(c.indexes, func(s string) bool { return s == name })
+	case strings.HasPrefix(text, "CREATE INDEX"):
+		c.indexes, c.made = append(c.indexes, name), c.made+1
+	}
+	return nil, nil
+}
+
+// unlock ends the transaction that has got the lock, which is the only one that
+// commits while it is held.
+func (c *catalog) unlock() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made == 2 {
+		c.locked = false
+	}
+}
+
+// TestEnsureQueueAtOnce: programs that start at the same time make the indexes
+// once. PostgreSQL ends those that wait for each other's with a deadlock, and
+// one that came later would drop what has just been made.
+func TestEnsureQueueAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := new(catalog)
+		var programs sync.WaitGroup
+		for range 4 {
+			p := (&fake{answer: c.answer, ended: c.unlock}).open(t)
+			programs.Go(func() {
+				if err := p.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if programs.Wait(); c.made != 2 || len(c.indexes) != 2 || c.locked {
+			t.Errorf("%d indexes are made, and %d are there, want 2", c.made, len(c.indexes))
+		}
+	})
 }

@@ -2,9 +2,7 @@ package pgmq
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,14 +50,6 @@ func groupKey(by driver.GroupBy) string {
 		path.text(step)
 	}
 	return `(message #>> ` + literal(path.String()) + `) COLLATE "C"`
-}
-
-// groupIndexes returns the names of the two indexes of a grouping: there is no
-// room in 63 bytes for the queue and a path.
-func groupIndexes(queue, key string) (group, lease string) {
-	sum := sha256.Sum256([]byte(queue + "\x00" + key))
-	name := hex.EncodeToString(sum[:8])
-	return "mq_group_" + name, "mq_lease_" + name
 }
 
 // grouping returns the queue seen by by.
@@ -114,42 +104,6 @@ func (g *grouping) prepare(key string) {
 	}
 	g.claim = statement("claim groups", n)
 	g.lock, g.drain = statement("lock group", n), statement("claim group", n)
-}
-
-// indexGroups makes the two indexes of a grouping without locking anybody out.
-// An index that an earlier attempt left invalid is made again.
-func (p *Provider) indexGroups(ctx context.Context, name string, by driver.GroupBy) error {
-	if err := p.checkGroupBy(by); err != nil {
-		return err
-	}
-	q, err := p.attach(ctx, p.pool, name)
-	switch {
-	case err != nil:
-		return err
-	case by.Path == nil && !q.names.Headers:
-		return noHeaders(q)
-	}
-	n := q.names
-	n.Key = groupKey(by)
-	group, lease := groupIndexes(name, n.Key)
-	defer p.queues.Delete(name)
-	for what, index := range map[string]string{"make group index": group, "make lease index": lease} {
-		if slices.Contains(q.names.indexes, index) {
-			continue
-		}
-		data := struct {
-			tableNames
-			GroupIndex, LeaseIndex string
-		}{n, ident(group), ident(lease)}
-		err := exec(ctx, p.db, statement("drop index", ident(index)))
-		if err == nil {
-			err = exec(ctx, p.db, statement(what, data))
-		}
-		if err != nil {
-			return ddlError(err)
-		}
-	}
-	return nil
 }
 
 // The bounds of a search for free groups: the rows that are due longest, a few

@@ -95,6 +95,7 @@ func TestHubOfQueue(t *testing.T) {
 func TestHubClose(t *testing.T) {
 	mocked(t, func(t *testing.T, m *mock) {
 		h := m.hub("jobs")
+		h.carry() // so that the next one is not sent before Close
 		h.landed(m.Provider, false)
 		h.landed(m.Provider, false)
 		m.notifies("jobs")

@@ -290,6 +290,12 @@ to_regclass('pgmq.meta') IS NOT NULL
 {{define "lock queue"}}SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || $1::text)){{end}}
 {{define "lock install"}}SELECT pg_advisory_xact_lock(hashtext('pgmq.mq_install')){{end}}
 
+{{define "try lock indexes"}}SELECT pg_try_advisory_xact_lock(hashtext('pgmq.mq_indexes_' || $1::text)){{end}}
+
+{{- /* A transaction keeps the snapshot of its last statement until there is
+another one, and whoever makes an index concurrently waits for it. */ -}}
+{{define "drop snapshot"}}SET LOCAL mq.turn = 'indexes'{{end}}
+
 {{define "make schema"}}CREATE SCHEMA IF NOT EXISTS pgmq{{end}}
 {{define "has schema"}}SELECT to_regnamespace('pgmq') IS NOT NULL, to_regclass('pgmq.meta') IS NOT NULL,
 to_regclass('pgmq.notify_insert_throttle') IS NOT NULL, to_regprocedure('pgmq.mq_notify_insert()') IS NOT NULL{{end}}

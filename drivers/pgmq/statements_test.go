@@ -143,7 +143,7 @@ func ofAll() func(func(string, string) bool) {
 // constants are the statements that are the same for every queue.
 var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "has pgmq", "pgmq create", "pgmq enable notify", "pgmq drop", "spellings",
-	"lock queue", "lock install", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
+	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "drop meta rows",
 }
 

@@ -38,6 +38,8 @@ func TestStats(t *testing.T) {
 		{"many visible", row(over, 10, 4, 0, int64(50_010), nil, nil), ages(driver.Stats{Total: 50_010, Visible: 50_000, Leased: 4, Delayed: 6, TotalSent: 99, Approximate: true})},
 		{"many visible, never analysed", row(over, 10, 4, 0, nil, nil, nil), ages(driver.Stats{Total: over + 10, Visible: over, Leased: 4, Delayed: 6, TotalSent: 99, Approximate: true})},
 		{"many invisible", row(10, over, over, 0, int64(50_010), nil, nil), ages(driver.Stats{Total: 50_010, Visible: 10, Leased: 50_000, TotalSent: 99, Approximate: true})},
+		{"all that is counted visible", row(exactUpTo, over, 0, 0, int64(50_010), nil, 0.9), ages(driver.Stats{Total: 50_010, Visible: exactUpTo, Delayed: 50_010 - exactUpTo, TotalSent: 99, Approximate: true})},
+		{"all that is counted invisible", row(over, exactUpTo, 0, 0, int64(50_010), nil, 0.1), ages(driver.Stats{Total: 50_010, Visible: 50_010 - exactUpTo, Delayed: exactUpTo, TotalSent: 99, Approximate: true})},
 		{"many of both", row(over, over, 0, 0, int64(100_000), nil, 0.75), ages(driver.Stats{Total: 100_000, Visible: 75_000, Delayed: 25_000, TotalSent: 99, Approximate: true})},
 		{"many of both, all visible by the histogram", row(over, over, 0, 0, int64(100_000), nil, 1.0), ages(driver.Stats{Total: 100_000, Visible: 100_000 - over, Delayed: over, TotalSent: 99, Approximate: true})},
 		{"many of both, no histogram", row(over, over, 0, 0, int64(100_000), nil, nil), ages(driver.Stats{Total: 100_000, Visible: over, Delayed: 100_000 - over, TotalSent: 99, Approximate: true})},
