@@ -77,6 +77,12 @@ func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.Gr
 // makes such indexes outside of transactions, and a lock of the session would
 // outlast a pooler's.
 func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy) (done bool, err error) {
+	select {
+	case p.indexing <- struct{}{}: // or those who hold a lock could use up the pool
+		defer func() { <-p.indexing }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	if p.db.Stats().MaxOpenConnections == 1 { // no second connection for the lock
 		return true, p.buildMissing(ctx, name, by)
 	}

@@ -86,6 +86,8 @@ type Provider struct {
 	listenConfig func() *pgx.ConnConfig // nil: poll
 	listener     *listener              // guarded by mu, nil until somebody waits
 
+	indexing chan struct{} // holds one: indexes are made one at a time
+
 	queues sync.Map // of *queue, by name
 	groups sync.Map // of *grouping, by queue and path
 
@@ -129,7 +131,7 @@ func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
 func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
 		db: db, pool: db, cfg: cfg, log: cfg.Logger,
-		hubs: make(map[string]*hub), done: make(chan struct{}),
+		hubs: make(map[string]*hub), done: make(chan struct{}), indexing: make(chan struct{}, 1),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
