@@ -12,6 +12,12 @@ MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*
 COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
 COVERMIN = 90
 
+# The module whose tests use live servers. It waits more than it works, and
+# under the race detector its times are too short: test-docker runs it so.
+LIVE = ./internal/integration
+export MQ_TEST_REQUIRE ?= pgmq,pgbouncer,rabbitmq
+TESTSUM = bin/testsum -skips tools/skips.txt -args
+
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -22,7 +28,7 @@ each = for m in $(MODULES); do (cd $$m && $(1)); done
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
-		while IFS=$$'\t' read -r target what; do printf '  %-8s %s\n' "$$target" "$$what"; done
+		while IFS=$$'\t' read -r target what; do printf '  %-11s %s\n' "$$target" "$$what"; done
 
 .PHONY: demo
 demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
@@ -30,9 +36,23 @@ demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
 	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
 
 .PHONY: test
-test: bin/testsum ## Run all tests of all modules under the race detector, and count them
-	@export MQ_TEST_REQUIRE="$${MQ_TEST_REQUIRE-pgmq,rabbitmq}"; \
-		bin/testsum -skips tools/skips.txt -args '-race -shuffle=on' $(MODULES)
+test: bin/testsum servers ## Run all tests of all modules, those without a server under the race detector, and count them
+	@$(TESTSUM) '-race -shuffle=on' $(filter-out $(LIVE),$(MODULES))
+	@$(TESTSUM) '-shuffle=on -timeout=20m -parallel=4' $(LIVE)
+
+.PHONY: test-pgmq
+test-pgmq: bin/testsum servers ## Run the tests on PostgreSQL: make test-pgmq [MQ_TEST_POSTGRES=postgres://...] [TESTFLAGS=-run=TestPGX]
+	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)
+
+.PHONY: test-docker
+test-docker: bin/testsum ## Run the main tests on PostgreSQL in a container, under the race detector
+	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
+		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq
+
+# Where they cannot be installed the tests say what they miss.
+.PHONY: servers
+servers:
+	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer || true
 
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what

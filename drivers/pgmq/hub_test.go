@@ -204,22 +204,15 @@ func (s *stock) answer(_ context.Context, text string, _ values) ([]values, erro
 func (s *stock) add() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at = append(s.at, time.Now())
+	s.at, s.left = append(s.at, time.Now()), s.left+1
 }
 
-func (s *stock) done() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.left == 0
-}
-
-// TestHubLosesNothing: many receivers that hear of inserts, one at a time, and
-// give up now and then. Each message is taken at once: without a wake-up it
-// would be after 50 milliseconds at the earliest.
+// TestHubLosesNothing: many receivers that hear of inserts, some of which give
+// up as messages come, be there one wake-up for each or one for all. Without
+// its wake-up a message would be found after 50 milliseconds at the earliest.
 func TestHubLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const messages = 500
-		s := &stock{left: messages}
+		s := new(stock)
 		p := (&fake{answer: s.answer}).open(t)
 		hears(p)
 		q, err := p.attach(t.Context(), p.db, "jobs")
@@ -227,29 +220,47 @@ func TestHubLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.listen(t.Context(), q)
-		var receivers sync.WaitGroup
-		for range 20 {
-			receivers.Go(func() {
-				for !s.done() {
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.Int64N(int64(time.Second))))
-					_, _ = p.Receive(ctx, "jobs", driver.ReceiveRequest{Max: 1, Visibility: time.Minute, Wait: time.Duration(1 + rand.Int64N(int64(time.Second)))})
-					cancel()
-				}
-			})
+		for range 100 {
+			s.round(t, p, 20)
 		}
-		for range messages {
-			s.add()
-			p.hub("jobs").wake()
-			time.Sleep(time.Duration(rand.Int64N(int64(10 * time.Millisecond))))
-		}
-		receivers.Wait()
-		if s.late >= minPoll {
-			t.Errorf("a message waits for %v", s.late)
+		if s.late >= 40*time.Millisecond || s.left != 0 {
+			t.Errorf("a message waits for %v, %d are left", s.late, s.left)
 		}
 		if h := p.hub("jobs"); len(h.plain) > 0 {
 			t.Errorf("%d receivers have not left", len(h.plain))
 		}
 	})
+}
+
+// round lets n receivers wait for fewer messages.
+func (s *stock) round(t *testing.T, p *Provider, n int) {
+	var receivers sync.WaitGroup
+	var cancels []context.CancelFunc
+	for range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels = append(cancels, cancel)
+		receivers.Go(func() {
+			_, _ = p.Receive(ctx, "jobs", driver.ReceiveRequest{Max: 1, Visibility: time.Minute, Wait: time.Minute})
+		})
+	}
+	time.Sleep(time.Second) // and nobody looks by himself any more
+	messages := 1 + rand.IntN(n/2)
+	for _, cancel := range cancels[:rand.IntN(n-messages)] {
+		time.AfterFunc(time.Duration(rand.Int64N(int64(3*time.Millisecond))), cancel)
+	}
+	once := rand.IntN(2) == 0
+	for i := range messages {
+		s.add()
+		if !once || i == messages-1 {
+			p.hub("jobs").wake()
+		}
+		time.Sleep(time.Duration(rand.Int64N(int64(time.Millisecond))))
+	}
+	time.Sleep(time.Second)
+	for _, cancel := range cancels {
+		cancel()
+	}
+	receivers.Wait()
 }
 
 // hears makes a provider believe that it hears of inserts into queue jobs.

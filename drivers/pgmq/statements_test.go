@@ -302,8 +302,10 @@ var nasty = []string{
 // the statement that other queues have.
 func TestStatementsNasty(t *testing.T) {
 	mark := func(queue string) *strings.Replacer {
-		n := layout113.names(queue)
-		return strings.NewReplacer(n.QName, "<Q literal>", n.AName, "<A literal>", n.Q, "<Q>", n.A, "<A>")
+		quoted := strings.ReplaceAll(queue, `"`, `""`)
+		q, a := `"pgmq"."q_`+quoted+`"`, `"pgmq"."a_`+quoted+`"`
+		literal := func(s string) string { return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s) + "'" }
+		return strings.NewReplacer(literal(q), "<Q literal>", literal(a), "<A literal>", q, "<Q>", a, "<A>")
 	}
 	plain, usual := reflect.ValueOf(jobs), mark("jobs")
 	for _, queue := range nasty {

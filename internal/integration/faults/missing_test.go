@@ -1,0 +1,133 @@
+package faults
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// TestMissing: whatever is called, a queue that is not there is
+// ErrQueueNotFound, whether or not it was there before.
+func TestMissing(t *testing.T) {
+	b := newBase(t)
+	ops := slices.Concat(operations, inTransactions)
+	eachLibrary(t, func(t *testing.T, library string) {
+		b := b.of(t)
+		c := b.client(append(b.foreignLanguage(), "driver="+library)...)
+		for _, op := range ops {
+			t.Run(op.name, func(t *testing.T) {
+				b.of(t).is(op.run(t.Context(), b.of(t), c.Queue("never")), mq.ErrQueueNotFound, "never made")
+				q := b.of(t).queue(c, "dropped")
+				b.of(t).ok(stale(op.run(t.Context(), b.of(t), q)))
+				b.exec("DROP TABLE pgmq.q_dropped, pgmq.a_dropped")
+				b.of(t).is(op.run(t.Context(), b.of(t), q), mq.ErrQueueNotFound, "dropped")
+				b.of(t).is(op.run(t.Context(), b.of(t), q), mq.ErrQueueNotFound, "dropped and looked up")
+			})
+		}
+	})
+}
+
+// foreignLanguage returns parameters that make the server speak another
+// language, if it can: errors must not be told by their texts.
+func (b *base) foreignLanguage() []string {
+	b.Helper()
+	for _, locale := range []string{"de_DE.UTF-8", "fr_FR.UTF-8", "es_ES.UTF-8", "ja_JP.UTF-8"} {
+		if _, err := b.db.Exec("SET lc_messages = '" + locale + "'; RESET lc_messages"); err == nil {
+			return []string{"options=-c%20lc_messages=" + locale}
+		}
+	}
+	b.Log("the server speaks English only")
+	return nil
+}
+
+// TestDroppedWhileWaiting: those who wait for a queue that goes away are told.
+func TestDroppedWhileWaiting(t *testing.T) {
+	t.Parallel()
+	b := newBase(t)
+	eachLibrary(t, func(t *testing.T, library string) {
+		t.Parallel()
+		b := b.of(t)
+		c := b.client("driver=" + library)
+		ended := make(map[string]chan error)
+		waits := map[string]func(q *mq.Queue) error{
+			"consumer": func(q *mq.Queue) error {
+				return q.Consume(t.Context(), mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return nil }), mq.ConsumerConfig{})
+			},
+			"receiver": func(q *mq.Queue) error {
+				_, err := q.Receive(t.Context(), mq.ReceiveOptions{Wait: mq.Forever})
+				return err
+			},
+			"group_receiver": func(q *mq.Queue) error {
+				_, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Wait: mq.Forever})
+				return err
+			},
+		}
+		for name, wait := range waits {
+			q := b.queue(c, library+"_"+name)
+			ended[name] = make(chan error, 1)
+			go func() { ended[name] <- wait(q) }()
+		}
+		b.eventually("LISTEN", func() bool { return value[int](b, listening) > 0 })
+		time.Sleep(calm)
+		for name := range waits {
+			b.exec("DROP TABLE pgmq.q_" + library + "_" + name)
+		}
+		start := time.Now()
+		for name := range waits {
+			b.is(<-ended[name], mq.ErrQueueNotFound, name)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("they were told after %v", took)
+		}
+	})
+}
+
+// shapes are ways to make a queue again, other than it was.
+var shapes = []struct{ name, sql string }{
+	{"columns in another order", `CREATE TABLE pgmq.q_%s (headers jsonb, message jsonb, vt timestamptz NOT NULL, last_read_at timestamptz,
+		enqueued_at timestamptz NOT NULL DEFAULT now(), read_ct int NOT NULL DEFAULT 0, msg_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)`},
+	{"no headers", `CREATE TABLE pgmq.q_%s (msg_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, read_ct int NOT NULL DEFAULT 0,
+		enqueued_at timestamptz NOT NULL DEFAULT now(), vt timestamptz NOT NULL, message jsonb)`},
+	{"other types", `CREATE TABLE pgmq.q_%s (msg_id serial PRIMARY KEY, read_ct bigint NOT NULL DEFAULT 0,
+		enqueued_at timestamptz NOT NULL DEFAULT now(), vt timestamptz NOT NULL, message json, headers json, last_read_at timestamptz)`},
+}
+
+// TestReshaped: another program makes the queue again in another shape. The
+// prepared statements of every session are out of date then.
+func TestReshaped(t *testing.T) {
+	b := newBase(t)
+	eachLibrary(t, func(t *testing.T, library string) {
+		for i, shape := range shapes {
+			t.Run(shape.name, func(t *testing.T) {
+				b := b.of(t)
+				c := b.client("driver="+library, "pool_max_conns=2")
+				q := b.queue(c, library+string(rune('a'+i)))
+				for range 3 { // the sessions learn their statements
+					b.cycle(q)
+				}
+				b.exec("DROP TABLE pgmq.q_" + q.Name())
+				b.execf(shape.sql, q.Name())
+				for range 3 {
+					b.cycle(q)
+				}
+			})
+		}
+	})
+}
+
+// cycle lets a message go its way.
+func (b *base) cycle(q *mq.Queue) {
+	b.Helper()
+	_, err := q.Send(b.Context(), &mq.Message{Body: []byte("1")})
+	b.ok(err)
+	_, err = q.Peek(b.Context(), mq.BrowseOptions{})
+	b.ok(err)
+	_, err = q.Stats(b.Context())
+	b.ok(err)
+	d := b.one(q)
+	b.ok(d.Extend(b.Context(), time.Hour))
+	b.ok(d.Ack(b.Context()))
+}

@@ -1,0 +1,10 @@
+package groups
+
+import (
+	"os"
+	"testing"
+
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }

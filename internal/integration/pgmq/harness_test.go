@@ -1,0 +1,130 @@
+package pgmq_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/internal/integration/server"
+	"github.com/portmq/mq/mqtest"
+)
+
+// maxConns is how many connections the pool of a client has: there are many
+// clients at once.
+const maxConns = 5
+
+// opener opens a client on the database of a postgres:// DSN.
+type opener func(t testing.TB, dsn string) *mq.Client
+
+// with returns the opener that goes by a pgmq:// DSN with more parameters.
+func with(params string) opener {
+	return func(t testing.TB, dsn string) *mq.Client {
+		t.Helper()
+		dsn = "pgmq" + strings.TrimPrefix(and(dsn, fmt.Sprintf("pool_max_conns=%d&%s", maxConns, params)), "postgres")
+		return must(mq.OpenConfig(dsn, quiet))(t)
+	}
+}
+
+// and adds parameters to a DSN.
+func and(dsn, params string) string {
+	if strings.Contains(dsn, "?") {
+		return dsn + "&" + params
+	}
+	return dsn + "?" + params
+}
+
+// pool returns a pool of a test's own.
+func pool(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	db := must(sql.Open("pgx", dsn))(t)
+	db.SetMaxOpenConns(maxConns)
+	t.Cleanup(func() { ok(t, db.Close()) })
+	return db
+}
+
+// databases gives each client a database, or that of another client, and a
+// name by which the server knows its sessions.
+type databases struct {
+	*server.Cluster
+	open    opener
+	clients sync.Map // *mq.Client to session
+	names   atomic.Int64
+}
+
+type session struct{ dsn, name string }
+
+// harness is that of the suite on clients that open opens.
+func harness(t *testing.T, open opener) mqtest.Harness {
+	t.Helper()
+	d := &databases{Cluster: server.Postgres(t), open: open}
+	h := mqtest.Harness{
+		Open:    func(t testing.TB) *mq.Client { return d.client(t, d.Database(t)) },
+		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, d.of(c).dsn) },
+		Break:   d.cut,
+		Begin:   d.begin,
+		BadDSN:  badDSN,
+		DownDSN: "pgmq://postgres:down-s3cret@127.0.0.1:1/postgres",
+		Want: driver.Caps{
+			Delay: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true,
+			ExactReadCount: true, ExactStats: true, AtomicSend: true, AtomicArchive: true, AtomicMove: true,
+			Order: driver.OrderDue,
+		},
+	}
+	if d.Ours() {
+		h.Restart = d.restart
+	}
+	return h
+}
+
+var badDSN = []string{
+	"pgmq://postgres:s3cret@127.0.0.1/postgres?unknown=1",
+	"pgmq://postgres:s3cret@127.0.0.1/postgres?driver=other",
+	"pgmq://postgres:s3cret@127.0.0.1/postgres?pool_max_conns=0",
+	"pgmq://postgres:s3cret@127.0.0.1/postgres?sslmode=maybe",
+	"pgmq://postgres:s3cret@127.0.0.1:port/postgres",
+	"pgmq://postgres:s3cr/et@127.0.0.1/postgres",
+}
+
+func (d *databases) client(t testing.TB, dsn string) *mq.Client {
+	t.Helper()
+	s := session{dsn, fmt.Sprintf("client-%d", d.names.Add(1))}
+	c := d.open(t, and(dsn, "application_name="+s.name))
+	d.clients.Store(c, s)
+	return c
+}
+
+func (d *databases) of(c *mq.Client) session {
+	s, _ := d.clients.Load(c)
+	return s.(session)
+}
+
+// cut ends the sessions of a client.
+func (d *databases) cut(t testing.TB, c *mq.Client) {
+	t.Helper()
+	d.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", d.of(c).name)
+}
+
+// restart ends the server in either way by turns.
+func (d *databases) restart(t testing.TB) {
+	t.Helper()
+	how := server.Fast
+	if restarts.Add(1)%2 == 0 {
+		how = server.Immediate
+	}
+	d.Restart(t, how)
+}
+
+var restarts atomic.Int64
+
+func (d *databases) begin(t testing.TB, c *mq.Client) mqtest.Tx {
+	t.Helper()
+	return must(pool(t, d.of(c).dsn).BeginTx(context.Background(), nil))(t)
+}

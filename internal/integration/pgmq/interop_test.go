@@ -1,0 +1,177 @@
+package pgmq_test
+
+import (
+	"database/sql"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
+	"github.com/portmq/mq/internal/integration/layouts"
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+// TestFunctions shares a queue with a client of PGMQ's own functions.
+func TestFunctions(t *testing.T) {
+	tests := map[string]func(*rig){
+		"make": func(r *rig) {
+			r.wants("made by pgmq.create", "SELECT obj_description('pgmq.q_jobs'::regclass)")
+			r.wants("250", "SELECT throttle_interval_ms FROM pgmq.notify_insert_throttle")
+			ok(r, r.Client().DropQueue(r.Context(), r.Name()))
+			r.wants("", "SELECT to_regclass('pgmq.q_jobs')")
+			r.wants("0", "SELECT count(*) FROM pgmq.meta")
+		},
+		"theirs to us": func(r *rig) {
+			id := r.ask(`SELECT pgmq.send('jobs', '{"a": 1}', '{"k": "v", "n": 1}', 0)`)
+			d := r.take(`{"a": 1}`, 1)
+			if d.ID != id || d.Headers["k"] != "v" {
+				r.Errorf("received %+v", d)
+			}
+			r.wants("", "SELECT msg_id FROM pgmq.read('jobs', 30, 1)")
+			ok(r, d.Ack(r.Context()))
+			r.wants("0", "SELECT (m).queue_length FROM pgmq.metrics('jobs') m")
+		},
+		"ours to them": func(r *rig) {
+			must(r.Send(r.Context(), &mq.Message{Body: []byte(`{"a": 1}`), Headers: mq.Headers{"k": "v"}, Group: "g"}))(r)
+			r.wants(`1 {"a": 1} v g 1`, `SELECT msg_id || ' ' || message || ' ' || (headers->>'k') || ' ' || (headers->>'x-pgmq-group') || ' ' || read_ct
+				FROM pgmq.read('jobs', 30, 1)`)
+			r.none()
+			r.wants("1", "SELECT count(*) FROM pgmq.set_vt('jobs', 1, 0)")
+			ok(r, r.take(`{"a": 1}`, 2).Nack(r.Context(), 0))
+			r.wants("2", "SELECT read_ct FROM pgmq.pop('jobs')")
+			r.none()
+		},
+		"archives": func(r *rig) {
+			r.send("1")
+			r.send("2")
+			r.wants("true", "SELECT pgmq.archive('jobs', 1)")
+			ok(r, r.take("2", 1).Archive(r.Context(), "why"))
+			r.wants("why", "SELECT headers->>'mq-reason' FROM pgmq.a_jobs WHERE msg_id = 2")
+			if n := must(r.Redrive(r.Context(), mq.RedriveOptions{}))(r); n != 2 {
+				r.Errorf("redrove %d", n)
+			}
+			r.wants("2", "SELECT count(*) FROM pgmq.read('jobs', 30, 10)")
+		},
+		"they settle what we lease": func(r *rig) {
+			r.send("1")
+			d := r.take("1", 1)
+			r.wants("true", "SELECT pgmq.delete('jobs', 1)")
+			wantError(r, d.Ack(r.Context()), mq.ErrMessageNotFound)
+			r.send("2")
+			d = r.take("2", 1)
+			r.wants("1", "SELECT count(*) FROM pgmq.set_vt('jobs', 2, 0)")
+			r.wants("2", "SELECT read_ct FROM pgmq.read('jobs', 30, 1)")
+			wantError(r, d.Ack(r.Context()), mq.ErrStaleReceipt)
+			r.wants("true", "SELECT pgmq.delete('jobs', 2)")
+		},
+		"they drop": func(r *rig) {
+			r.wants("true", "SELECT pgmq.drop_queue('jobs')")
+			_, err := r.Receive(r.Context(), mq.ReceiveOptions{})
+			wantError(r, err, mq.ErrQueueNotFound)
+			r.Queue = must(r.Client().EnsureQueue(r.Context(), "jobs", mq.QueueOptions{}))(r)
+			r.send("1")
+			r.take("1", 1)
+		},
+		"they wake us": func(r *rig) {
+			r.wakes()
+			r.wakes() // though the trigger is throttled
+		},
+		"a crash has made the trigger silent": func(r *rig) {
+			must(r.db.Exec("TRUNCATE pgmq.notify_insert_throttle"))(r)
+			r.wakes()
+		},
+	}
+	for name, test := range tests {
+		for _, params := range []string{"driver=pgx", "driver=pq", "poll_only=true"} {
+			t.Run(name+"/"+params, func(t *testing.T) { test(newRig(t, layouts.Functions, params)) })
+		}
+	}
+}
+
+// wakes checks that a receiver that waits has what another client sends
+// before it would look anyway.
+func (r *rig) wakes() {
+	r.Helper()
+	sent := make(chan time.Time)
+	time.AfterFunc(300*time.Millisecond, func() { // the receiver waits by then
+		at := time.Now()
+		r.ask("SELECT pgmq.send('jobs', '1')")
+		sent <- at
+	})
+	d := r.take("1", 1)
+	at := time.Now()
+	if took := at.Sub(<-sent); took > 4*time.Second {
+		r.Errorf("received after %v", took)
+	}
+	ok(r, d.Ack(r.Context()))
+}
+
+// TestBareID settles as clients do that know a message by its id alone.
+func TestBareID(t *testing.T) {
+	r := newRig(t, nil, "driver=pgx")
+	id := r.send("1")
+	r.take("1", 1)
+	receipt := pgmq.Unfenced(r.Name(), id)
+	ok(r, r.Settle(r.Context(), mq.Settlement{Receipt: receipt, Op: mq.OpNack}))
+	r.take("1", 2)
+	ok(r, r.Extend(r.Context(), time.Hour, receipt))
+	ok(r, r.Settle(r.Context(), mq.Settlement{Receipt: receipt, Op: mq.OpAck}))
+	wantError(r, r.Settle(r.Context(), mq.Settlement{Receipt: receipt, Op: mq.OpAck}), mq.ErrMessageNotFound)
+}
+
+// TestLeastPrivilege uses a queue as a role that may do no more than that.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	cluster := server.Postgres(t)
+	role := cluster.Role(t)
+	dsn := cluster.Database(t)
+	db := pool(t, dsn)
+	ok(t, pgmq.Install(t.Context(), db))
+	owner := with("driver=pgx")(t, dsn)
+	must(owner.EnsureQueue(t.Context(), layouts.Queue, mq.QueueOptions{}))(t)
+	ok(t, owner.Close())
+	must(db.Exec("GRANT USAGE ON SCHEMA pgmq TO " + role.Username() + `;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_jobs, pgmq.a_jobs, pgmq.notify_insert_throttle TO ` + role.Username()))(t)
+
+	u := must(url.Parse(dsn))(t)
+	u.User = role
+	for _, params := range []string{"driver=pgx", "driver=pq"} {
+		r := newRigAt(t, u.String(), params)
+		r.settles()
+		r.archives(true)
+		r.looks()
+		r.attributes(true)
+	}
+}
+
+// TestInstall runs at the same time in many programs.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	dsn := server.Postgres(t).Database(t)
+	errs := make(chan error)
+	for range 8 {
+		db := pool(t, dsn)
+		go func() { errs <- pgmq.Install(t.Context(), db) }()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestUpgrade brings what others have made up to date.
+func TestUpgrade(t *testing.T) {
+	for _, l := range layouts.All {
+		t.Run(l.Name, func(t *testing.T) {
+			r := newRig(t, func(tb testing.TB, db *sql.DB) {
+				l.Make(tb, db)
+				ok(tb, pgmq.Install(t.Context(), db))
+			}, "driver=pgx")
+			r.settles()
+			r.archives(true)
+			r.attributes(true)
+		})
+	}
+}

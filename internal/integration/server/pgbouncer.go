@@ -1,0 +1,120 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Bouncer is a PgBouncer in front of all databases of a cluster.
+type Bouncer struct {
+	at url.URL // without a database
+	*folder
+}
+
+// PgBouncer starts a PgBouncer that pools by mode, such as "transaction".
+func PgBouncer(tb testing.TB, c *Cluster, mode string) *Bouncer {
+	tb.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	if err != nil {
+		missing(tb, "pgbouncer", fmt.Errorf("no PgBouncer: %w: install pgbouncer", err))
+	}
+	folder, err := newFolder("pgbouncer")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b := &Bouncer{folder: folder}
+	tb.Cleanup(func() {
+		if err := b.remove(); err != nil {
+			tb.Error(err)
+		}
+	})
+	if err := b.start(program, c, mode); err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// bouncerConfig is all that differs from the defaults.
+const bouncerConfig = `[databases]
+* = host=%s port=%d
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %s
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = users
+pool_mode = %s
+max_client_conn = 1000
+server_tls_sslmode = prefer
+server_login_retry = 1
+ignore_startup_parameters = extra_float_digits
+`
+
+func (b *Bouncer) start(program string, c *Cluster, mode string) error {
+	to, err := pgx.ParseConfig(c.dsn.String())
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	// Clients and PgBouncer itself log in with the same password. A server
+	// that asks for none does not mind.
+	password := cmp.Or(to.Password, rand.Text())
+	b.at = url.URL{Scheme: "postgres", User: url.UserPassword(to.User, password), Host: "127.0.0.1:" + port}
+	err = errors.Join(
+		b.write("pgbouncer.ini", fmt.Sprintf(bouncerConfig, to.Host, to.Port, port, mode)),
+		b.write("users", quoted(to.User)+" "+quoted(password)+"\n"),
+	)
+	if err != nil {
+		return err
+	}
+	if err := b.serve(program, "pgbouncer.ini"); err != nil {
+		return err
+	}
+	return b.await(c.dsn.String())
+}
+
+func quoted(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+// await returns when a session gets through to a database.
+func (b *Bouncer) await(dsn string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, b.DSN(dsn))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		if dead := b.dead(); dead != nil || ctx.Err() != nil {
+			return errors.Join(err, dead)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// DSN returns the way to the database of a DSN of the cluster.
+func (b *Bouncer) DSN(dsn string) string {
+	to, err := url.Parse(dsn)
+	if err != nil {
+		panic(err)
+	}
+	u, query := b.at, to.Query()
+	query.Set("sslmode", "disable")
+	u.Path, u.RawQuery = to.Path, query.Encode()
+	return u.String()
+}

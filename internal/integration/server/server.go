@@ -1,0 +1,76 @@
+// Package server finds or starts the servers that tests need.
+//
+// A server of the caller's comes first, then a container, then a private one
+// made with the programs of this machine. What is started listens on loopback
+// only and ends with the tests, however those end.
+//
+//	MQ_TEST_POSTGRES       postgres:// DSN of a role that may create databases and roles
+//	MQ_TEST_PGMQ_IMAGE     the image of PostgreSQL to run in a container
+//	MQ_TEST_POSTGRES_FROM  the only way to look for PostgreSQL: env, docker or local
+//	MQ_TEST_REQUIRE        what must be there, with commas: pgmq, pgbouncer. A test
+//	                       that lacks it fails; without this it is skipped.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Run runs the tests, says which servers they have used, and stops those that
+// it has started. It is for TestMain.
+func Run(m *testing.M) (code int) {
+	code = m.Run()
+	for _, line := range used.lines {
+		fmt.Println(line)
+	}
+	if err := Stop(); err != nil {
+		fmt.Println(err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// Stop stops every server that was started.
+func Stop() error {
+	used.Lock()
+	defer used.Unlock()
+	var errs []error
+	for _, stop := range slices.Backward(used.stops) {
+		errs = append(errs, stop())
+	}
+	used.stops = nil
+	return errors.Join(errs...)
+}
+
+// used is what the tests have asked for so far.
+var used struct {
+	sync.Mutex
+	lines []string
+	stops []func() error
+}
+
+// use notes a server for Run and Stop.
+func use(line string, stop func() error) {
+	used.Lock()
+	defer used.Unlock()
+	used.lines = append(used.lines, line)
+	used.stops = append(used.stops, stop)
+}
+
+// missing ends a test that cannot have its server.
+func missing(tb testing.TB, what string, err error) {
+	tb.Helper()
+	if required(what) {
+		tb.Fatal(err)
+	}
+	tb.Skip(err)
+}
+
+func required(what string) bool {
+	return slices.Contains(strings.Split(os.Getenv("MQ_TEST_REQUIRE"), ","), what)
+}
