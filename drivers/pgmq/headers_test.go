@@ -111,10 +111,10 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("x", "null", "x-pgmq-groups", "7", "null")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, group string) {
 		if !utf8.ValidString(k1+"|"+v1+"|"+k2+"|"+v2+"|"+group) || k1 == headerGroup || k2 == headerGroup {
-			t.Skip()
+			return
 		}
 		if strings.Contains(k1+v1+k2+v2+group, "\x00") {
-			t.Skip()
+			return
 		}
 		want := driver.Headers{k1: v1, k2: v2}
 		text, ok := encodeHeaders(want, group)

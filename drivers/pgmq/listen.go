@@ -34,8 +34,8 @@ func (p *Provider) listen(ctx context.Context, q *queue) bool {
 }
 
 // readTrigger reads the interval of a queue's trigger and the channels that it
-// may notify, once; who comes meanwhile does without. PGMQ's own trigger is silent if its row is missing, as
-// after a crash.
+// may notify, once; who comes meanwhile does without. PGMQ's own trigger is
+// silent if its row is missing, as after a crash.
 func (p *Provider) readTrigger(ctx context.Context, q *queue) (known bool) {
 	if !q.trigger.TryLock() {
 		return false
@@ -224,6 +224,10 @@ func (l *listener) notify(ch string) {
 // rows of the triggers with it, so that the queues are looked up again.
 func (l *listener) deaf() {
 	l.mu.Lock()
+	if l.heard == nil { // it did not hear anything before either
+		l.mu.Unlock()
+		return
+	}
 	l.heard = nil
 	hubs := make([]*hub, 0, len(l.wanted))
 	for _, h := range l.wanted {

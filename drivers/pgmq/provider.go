@@ -217,8 +217,8 @@ func (p *Provider) Close() error {
 		p.mu.Unlock()
 		return nil
 	}
+	p.cancel() // first: the listener does not dial again
 	close(p.done)
-	p.cancel()
 	p.mu.Unlock()
 	p.tasks.Wait()
 	if s, ok := p.pool.(*stmtPool); ok {

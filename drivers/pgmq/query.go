@@ -117,10 +117,12 @@ func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (
 	return rows, closedMeanwhile(err)
 }
 
+func isClosed(err error) bool { return err != nil && err.Error() == "sql: statement is closed" }
+
 // closedMeanwhile mends the error of a statement that another call has just
 // forgotten.
 func closedMeanwhile(err error) error {
-	if err != nil && err.Error() == "sql: statement is closed" {
+	if isClosed(err) {
 		return fmt.Errorf("%w: %w", sqldriver.ErrBadConn, err)
 	}
 	return err
@@ -129,7 +131,7 @@ func closedMeanwhile(err error) error {
 // forget drops a statement that the server no longer has, or that returns
 // other columns by now.
 func (s *stmtPool) forget(text string, err error) {
-	if code := sqlState(err); code != "0A000" && code != "26000" && closedMeanwhile(err) == err {
+	if code := sqlState(err); code != "0A000" && code != "26000" && !isClosed(err) {
 		return
 	}
 	s.mu.Lock()

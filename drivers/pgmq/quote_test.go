@@ -69,7 +69,7 @@ func FuzzIdent(f *testing.F) {
 	f.Add(`"`, ` OR "x"`)
 	f.Fuzz(func(t *testing.T, name, rest string) {
 		if strings.Contains(name, "\x00") || strings.HasPrefix(rest, `"`) {
-			t.Skip()
+			return
 		}
 		got, left, ok := scanIdent(ident(name) + rest)
 		if !ok || got != name || left != rest {

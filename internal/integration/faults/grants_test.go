@@ -165,3 +165,39 @@ func TestGrantsToListen(t *testing.T) {
 	b.exec(insertPlain)
 	arrives(b, got)
 }
+
+// TestGrantsToMake finds what a role needs that makes queues and drops them.
+func TestGrantsToMake(t *testing.T) {
+	b, role := newBaseWithRole(t)
+	b.queue(b.client(), "jobs")
+	c := b.open(as(b.dsn, role))
+	making := []string{usage, "CREATE ON SCHEMA pgmq", "INSERT ON pgmq.meta", "SELECT ON pgmq.meta", insertRate}
+	dropping := []string{usage, "SELECT ON pgmq.meta", "DELETE ON pgmq.meta"}
+	ensure := func() error {
+		_, err := c.EnsureQueue(t.Context(), "mine", mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+		return err
+	}
+	drop := func() error { return c.DropQueue(t.Context(), "mine") }
+	for i := range making {
+		b.grant(role, slices.Delete(slices.Clone(making), i, i+1)...)
+		b.denied(ensure(), "without "+making[i])
+	}
+	b.grant(role, making...)
+	b.ok(ensure())
+	for i := range dropping {
+		b.regrant(role, slices.Delete(slices.Clone(dropping), i, i+1)...)
+		b.denied(drop(), "without "+dropping[i])
+	}
+	b.regrant(role, dropping...)
+	b.ok(drop())
+}
+
+// regrant is grant for a role that owns a queue, and keeps it.
+func (b *base) regrant(role *url.Userinfo, rights ...string) {
+	b.Helper()
+	who := role.Username()
+	b.exec("REVOKE ALL ON SCHEMA pgmq FROM " + who + "; REVOKE ALL ON pgmq.meta, pgmq.notify_insert_throttle FROM " + who)
+	for _, right := range rights {
+		b.exec("GRANT " + right + " TO " + who)
+	}
+}

@@ -1,6 +1,7 @@
 package plans
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -10,7 +11,12 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil { // the floods wait most of the time
+		panic(err)
+	}
+	os.Exit(server.Run(m))
+}
 
 // most is what a statement may touch, however long the queue is: stats counts
 // 10,000 messages of each kind, the others are about a hundred messages.
@@ -70,6 +76,7 @@ var states = []state{
 // touches no more than it is about, whatever the queue was like when it was
 // prepared. It tells what happens on those of a borrowed pool.
 func TestPlans(t *testing.T) {
+	t.Parallel()
 	dsn := server.Postgres(t).Database(t)
 	for i, state := range states {
 		t.Run(state.name, func(t *testing.T) {
@@ -121,6 +128,7 @@ const analysedEmpty = "emptied and analysed, then a flood"
 
 // TestGroupPlans is TestPlans for group receivers, whose queue has indexes.
 func TestGroupPlans(t *testing.T) {
+	t.Parallel()
 	dsn := server.Postgres(t).Database(t)
 	for i, state := range groupStates {
 		t.Run(state.name, func(t *testing.T) {

@@ -69,22 +69,16 @@ func (f *folder) serve(program string, args ...string) (err error) {
 func (f *folder) stop(how syscall.Signal) error {
 	p := f.process
 	f.process = nil
-	if dead := p.dead(); dead != nil {
-		return errors.Join(dead, p.wait())
-	}
-	if err := p.cmd.Process.Signal(how); err != nil {
-		return err
-	}
-	return p.wait()
+	return errors.Join(p.end(how), p.release())
 }
 
-// remove ends what runs in the folder.
+// remove ends what runs in the folder, and lets go of it last.
 func (f *folder) remove() error {
-	var err error
-	if f.process != nil {
-		err = f.stop(syscall.SIGQUIT)
+	p := f.process
+	if p == nil {
+		return os.RemoveAll(f.path)
 	}
-	return errors.Join(err, os.RemoveAll(f.path))
+	return errors.Join(p.end(syscall.SIGQUIT), os.RemoveAll(f.path), p.release())
 }
 
 // run runs a program that ends by itself.
@@ -93,7 +87,7 @@ func (f *folder) run(program string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.wait(); err != nil {
+	if err := errors.Join(p.wait(), p.release()); err != nil {
 		return err
 	}
 	if !p.cmd.ProcessState.Success() {
@@ -163,18 +157,33 @@ func (p *process) dead() error {
 	}
 }
 
+// end ends the process, unless it has ended by itself.
+func (p *process) end(how syscall.Signal) error {
+	if dead := p.dead(); dead != nil {
+		return dead
+	}
+	if err := p.cmd.Process.Signal(how); err != nil {
+		return err
+	}
+	return p.wait()
+}
+
 // wait returns when the process has ended.
 func (p *process) wait() error {
-	var late error
 	select {
 	case <-p.over:
+		return nil
 	case <-time.After(patience):
-		late = fmt.Errorf("%s: it did not end, and was killed", p.log)
 		_ = p.cmd.Process.Kill()
 		<-p.over
+		return fmt.Errorf("%s: it did not end, and was killed", p.log)
 	}
+}
+
+// release says that there is nothing left to take along.
+func (p *process) release() error {
 	_, err := p.tie.WriteString("ended\n")
-	return errors.Join(late, err, p.tie.Close())
+	return errors.Join(err, p.tie.Close())
 }
 
 // freePort returns a port of loopback on which nobody listens.
