@@ -224,10 +224,6 @@ func (l *listener) notify(ch string) {
 // rows of the triggers with it, so that the queues are looked up again.
 func (l *listener) deaf() {
 	l.mu.Lock()
-	if l.heard == nil { // it did not hear anything before either
-		l.mu.Unlock()
-		return
-	}
 	l.heard = nil
 	hubs := make([]*hub, 0, len(l.wanted))
 	for _, h := range l.wanted {
