@@ -89,6 +89,9 @@ func run(ctx context.Context, p plan, only string) (err error) {
 		if err := c.run(ctx, p, f); err != nil {
 			failed = append(failed, fmt.Errorf("figure %s: %w", f.letter, err))
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		fmt.Fprintf(os.Stderr, "figure %s took %v\n", f.letter, time.Since(start).Round(time.Second))
 	}
 	return errors.Join(failed...)

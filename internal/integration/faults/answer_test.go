@@ -98,7 +98,7 @@ func TestAnswerLost(t *testing.T) {
 				return // it changes nothing that could be seen, or needs more than one answer
 			}
 			p, dsn := b.newProxy()
-			far := b.open(with(dsn, "driver="+library, "poll_only=true")).Queue(q.Name())
+			far := b.open(with(dsn, "driver="+library, "poll_only=true", "pool_max_conns=1")).Queue(q.Name())
 			b.rehearse(op, far)
 			_, err := far.Peek(t.Context(), mq.BrowseOptions{}) // a session that was idle would be pinged
 			b.ok(err)

@@ -264,7 +264,7 @@ func TestListenNowhere(t *testing.T) {
 	b := newBase(t)
 	q := b.queue(b.borrowed(b.db, pgmq.Config{ListenDSN: "pgmq://postgres:" + canary + "@127.0.0.1:1/x"}), "jobs")
 	got := b.waiting(q)
-	for _, later := range []time.Duration{0, 3500 * time.Millisecond} { // between two attempts to connect
+	for _, later := range []time.Duration{0, 4 * time.Second} { // between two attempts to connect
 		time.Sleep(later)
 		b.exec(insertPlain)
 		arrives(b, got)
