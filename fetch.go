@@ -92,11 +92,15 @@ func (c *Consumer) room() int {
 // little enough for another process to get its share.
 const prefetchAhead = 100 * time.Millisecond
 
+// groupsAhead bounds the prefetch of heads, in concurrencies: what is buffered
+// keeps a group from going on elsewhere.
+const groupsAhead = 4
+
 // wantPrefetch adapts the prefetch to the handlers' pace, doubling it at most.
 // c.mu is held.
 func (c *Consumer) wantPrefetch(limit int) int {
 	switch {
-	case c.cfg.Prefetch < 0 || c.cfg.Groups != nil:
+	case c.cfg.Prefetch < 0:
 		return 0
 	case c.cfg.Prefetch > 0:
 		return c.cfg.Prefetch
@@ -105,6 +109,9 @@ func (c *Consumer) wantPrefetch(limit int) int {
 	}
 	ahead := min(prefetchAhead, c.cfg.Visibility/4)
 	n := int(ahead * time.Duration(c.concurrency) / c.pace)
+	if c.cfg.Groups != nil {
+		n = min(n, groupsAhead*c.concurrency)
+	}
 	return min(n, limit, 2*max(c.prefetch, c.concurrency))
 }
 

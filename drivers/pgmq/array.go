@@ -1,6 +1,7 @@
 package pgmq
 
 import (
+	sqldriver "database/sql/driver"
 	"slices"
 	"strconv"
 )
@@ -47,4 +48,22 @@ func (a *array) String() string {
 		return "{}"
 	}
 	return string(append(a.b, '}'))
+}
+
+// stringArray is an array of strings. pgx takes them as they are, other libraries as
+// the text of an array.
+type stringArray []string
+
+// Value makes the text.
+func (t stringArray) Value() (sqldriver.Value, error) {
+	size := 2
+	for _, s := range t {
+		size += len(s) + len(s)/8 + 3
+	}
+	var a array
+	a.grow(size)
+	for _, s := range t {
+		a.text(s)
+	}
+	return a.String(), nil
 }

@@ -3,6 +3,7 @@ package pgmq
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -202,22 +203,39 @@ func (s *scanner) string() []byte {
 		return nil
 	}
 	b := s.text[s.at:]
-	for i := 1; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
+	for i := 1; ; {
+		i += plain(b[i:])
+		switch {
+		case i == len(b) || b[i] < ' ':
+			return nil
+		case b[i] == '"':
 			s.at += i + 1
 			return b[:i+1]
-		case c == '\\':
-			_, n := unescape(b[i:])
-			if n == 0 {
-				return nil
-			}
-			i += n - 1
-		case c < ' ':
+		}
+		_, n := unescape(b[i:])
+		if n == 0 {
 			return nil
 		}
+		i += n
 	}
-	return nil
+}
+
+// plain returns how many bytes there are in front of the first quote,
+// backslash or control character, and goes by eight as long as there is none.
+func plain(b []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		if ((quote-ones)&^quote|(backslash-ones)&^backslash|(x-ones*' ')&^x)&high != 0 {
+			break
+		}
+	}
+	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
+		i++
+	}
+	return i
 }
 
 func (s *scanner) number() bool {

@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 	"time"
@@ -27,7 +26,7 @@ func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseReque
 		text = q.texts.browseArchive
 	}
 	var records []driver.Record
-	err = p.read(ctx, q, text, []any{after, r.Limit}, func(rows *sql.Rows) error {
+	err = p.read(ctx, q, text, []any{after, r.Limit}, func(rows row) error {
 		record, err := scanRecord(rows)
 		records = append(records, record)
 		return err
@@ -46,16 +45,16 @@ func parseID(id string) (int64, error) {
 	return n, nil
 }
 
-func scanRecord(rows *sql.Rows) (r driver.Record, err error) {
+func scanRecord(rows row) (r driver.Record, err error) {
 	var id int64
 	var reads int32
-	var sent, due, archived sql.NullTime
+	var sent, due, archived *time.Time
 	var body, headers []byte
 	if err := rows.Scan(&id, &reads, &sent, &due, &body, &headers, &archived); err != nil {
 		return r, err
 	}
 	r.ID, r.ReadCount = strconv.FormatInt(id, 10), int(reads)
-	r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = sent.Time, due.Time, archived.Time
+	r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = timeOf(sent), timeOf(due), timeOf(archived)
 	r.Body = decodeBody(body)
 	r.Headers, r.Group = decodeHeaders(headers)
 	return r, nil

@@ -47,8 +47,7 @@ func (e *dbError) Unwrap() []error {
 //
 // The bare errors of a context say nothing: database/sql returns them when
 // nothing was sent, but also pgx when a statement was cut off, and sql.Rows
-// when one has run. Nor does pgconn.ErrConnClosed, whatever its SafeToRetry:
-// it is also what a Commit returns whose connection broke.
+// when one has run.
 func mapError(err error) error {
 	var mapped *dbError
 	switch {
@@ -65,7 +64,7 @@ func mapError(err error) error {
 	switch {
 	case connecting:
 		e.is, e.text = driver.ErrBadConn, "cannot connect: "+reason
-	case errors.Is(err, sqldriver.ErrBadConn) || pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed):
+	case unsent(err):
 		e.is, e.text = driver.ErrBadConn, "the connection was lost before the call"
 	case ended(err) != nil:
 		e.is, e.text = driver.ErrUnavailable, "the call was cut off: "+ended(err).Error()
@@ -75,6 +74,13 @@ func mapError(err error) error {
 		e.text = "the client library refused the call or its answer (its text may hold data: see the error's chain)"
 	}
 	return e
+}
+
+// unsent reports whether err says that a statement never left.
+// pgconn.ErrConnClosed does not, whatever its SafeToRetry: it is also what a
+// Commit returns whose connection broke.
+func unsent(err error) bool {
+	return errors.Is(err, sqldriver.ErrBadConn) || pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // readError is mapError for statements that change nothing: with the

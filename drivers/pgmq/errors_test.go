@@ -130,9 +130,9 @@ type timeout struct{ error }
 func (t timeout) Unwrap() error     { return t.error }
 func (t timeout) SafeToRetry() bool { return false }
 
-type unsent struct{ error }
+type safeToRetry struct{ error }
 
-func (unsent) SafeToRetry() bool { return true }
+func (safeToRetry) SafeToRetry() bool { return true }
 
 func TestMapError(t *testing.T) {
 	read := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
@@ -158,12 +158,12 @@ func TestMapError(t *testing.T) {
 		{net.ErrClosed, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{errLost, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{timeout{errors.New(secret)}, driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
-		{fmt.Errorf("%w: %w", unsent{io.EOF}, pgconn.ErrConnClosed), driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
+		{fmt.Errorf("%w: %w", safeToRetry{io.EOF}, pgconn.ErrConnClosed), driver.ErrUnavailable, driver.ErrBadConn, "the connection was lost"},
 		{pgxError("57P01", "FATAL", ""), driver.ErrUnavailable, driver.ErrBadConn, "57P01"},
 		{pgxError("XX000", "FATAL", ""), driver.ErrUnavailable, driver.ErrBadConn, "XX000"},
 
 		{sqldriver.ErrBadConn, driver.ErrBadConn, driver.ErrBadConn, "before the call"},
-		{fmt.Errorf("x: %w", unsent{errors.New("conn busy")}), driver.ErrBadConn, driver.ErrBadConn, "before the call"},
+		{fmt.Errorf("x: %w", safeToRetry{errors.New("conn busy")}), driver.ErrBadConn, driver.ErrBadConn, "before the call"},
 		{dial, driver.ErrBadConn, driver.ErrBadConn, "cannot connect: dial tcp: connection refused"},
 		{&net.DNSError{Err: "no such host", Name: "db"}, driver.ErrBadConn, driver.ErrBadConn, "cannot connect: lookup db: no such host"},
 		{&connectError{io.EOF}, driver.ErrBadConn, driver.ErrBadConn, "cannot connect: EOF"},

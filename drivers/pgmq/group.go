@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -133,8 +134,8 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.Receiv
 		chooseArgs = append(chooseArgs, max(minWindow, windowTimes*r.Max), walkSteps, g.cursor.get())
 	}
 	var cursor string
-	ds, err := p.groupTx(ctx, g, step{g.choose, chooseArgs, func(rows *sql.Rows) error {
-		var groups sql.RawBytes
+	ds, err := p.groupTx(ctx, g, step{g.choose, chooseArgs, func(rows row) error {
+		var groups []byte
 		return rows.Scan(&groups, &cursor)
 	}}, g.claim, []any{r.Max, micros(r.Visibility)})
 	if err == nil {
@@ -147,39 +148,53 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.Receiv
 type step struct {
 	text string
 	args []any
-	scan func(*sql.Rows) error
+	scan func(row) error
 }
 
-// groupTx runs the two statements of a claim.
+// groupTx runs the two statements of a claim. That takes longer than it should
+// if the plan is a bad one, on our own sessions too.
 func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any) ([]driver.Delivery, error) {
 	if err := p.check(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := lingering(ctx)
 	defer cancel()
-	if err := p.prepare(ctx, first.text, text); err != nil {
-		p.detach(g.q.name, err)
-		return nil, err
-	}
+	start := time.Now()
 	var s leases
-	err := inTx(ctx, p.db, func(tx *sql.Tx) error {
-		at := p.inside(tx)
-		if err := query(ctx, at, first.text, first.args, first.scan); err != nil {
+	err := p.transact(ctx, first, step{text, args, func(rows row) error {
+		if err := s.scan(rows, g.q.name, &s.key); err != nil {
 			return err
 		}
-		return query(ctx, at, text, args, func(rows *sql.Rows) error {
-			if err := s.scan(rows, g.q.name, &s.key); err != nil {
-				return err
-			}
-			s.found[len(s.found)-1].GroupKey = s.key.String
-			return nil
-		})
-	})
+		s.found[len(s.found)-1].GroupKey = s.key.String
+		return nil
+	}})
 	if err != nil {
 		p.detach(g.q.name, err)
 		return nil, err
 	}
+	p.replan(g.q, time.Since(start))
 	return s.sorted(), nil
+}
+
+// transact runs steps in a transaction of their own, and maps its errors.
+func (p *Provider) transact(ctx context.Context, steps ...step) error {
+	if direct, ok := p.pool.(pgxPool); ok {
+		return mapError(direct.transact(ctx, steps...))
+	}
+	for _, s := range steps {
+		if err := p.prepare(ctx, s.text); err != nil {
+			return err
+		}
+	}
+	return inTx(ctx, p.db, func(tx *sql.Tx) error {
+		at := p.inside(tx)
+		for _, s := range steps {
+			if err := query(ctx, at, s.text, s.args, s.scan); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ReceiveGroup claims under the lock of the group.

@@ -87,7 +87,7 @@ func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.Group
 		return true, p.buildMissing(ctx, name, by)
 	}
 	err = p.inTx(ctx, func(tx *sql.Tx) error {
-		err := query(ctx, tx, statement("try lock indexes", nil), []any{name}, func(rows *sql.Rows) error { return rows.Scan(&done) })
+		err := query(ctx, tx, statement("try lock indexes", nil), []any{name}, func(rows row) error { return rows.Scan(&done) })
 		if err == nil && done {
 			err = exec(ctx, tx, statement("drop snapshot", nil))
 		}

@@ -22,9 +22,10 @@ type hub struct {
 
 	plan int // see Provider.replan
 
-	notified   time.Time // when the last notification left
-	armed      bool      // another one will follow
-	txNotified time.Time // when a transaction of a caller last took one along
+	notified  time.Time // when the last notification left
+	armed     bool      // another one is due, unless a send carries it
+	following bool      // and somebody sees to that
+	tx        trail
 }
 
 // waiter is one receiver that waits.
@@ -153,30 +154,20 @@ func (h *hub) planNow() int {
 
 // notifyEvery bounds the notifications of one process for one queue: NOTIFY
 // takes a lock of the whole database at commit.
-const notifyEvery = 5 * time.Millisecond
+const (
+	notifyEvery = 5 * time.Millisecond
+	followAfter = time.Millisecond // gives the next send the chance to carry it
+)
 
 // carry reports whether the next insert is to carry a notification.
 func (h *hub) carry() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if h.armed || now.Sub(h.notified) < notifyEvery {
+	if now.Sub(h.notified) < notifyEvery {
 		return false
 	}
 	h.notified = now
-	return true
-}
-
-// carryTx is carry for a caller's transaction. It looks at other transactions
-// only: if they come so thick that one goes without, another follows.
-func (h *hub) carryTx() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := time.Now()
-	if now.Sub(h.txNotified) < notifyEvery {
-		return false
-	}
-	h.txNotified = now
 	return true
 }
 
@@ -184,34 +175,68 @@ func (h *hub) carryTx() bool {
 // available, and unless that was carried along the others as well, soon.
 func (h *hub) landed(p *Provider, carried bool) {
 	h.wake()
-	if carried {
-		return
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.armed || !p.enter() {
+	if carried { // for those that landed before it, too
+		h.armed = false
 		return
 	}
-	h.armed = true
-	go h.follow(p, max(0, notifyEvery-time.Since(h.notified)))
+	if h.armed = true; h.following || !p.enter() {
+		return
+	}
+	h.following = true
+	go h.follow(p)
 }
 
-// follow notifies after a while, on behalf of all that landed until then.
-func (h *hub) follow(p *Provider, after time.Duration) {
+// follow notifies after a while, on behalf of all that landed until then,
+// unless a send carries that.
+func (h *hub) follow(p *Provider) {
 	defer p.tasks.Done()
-	t := time.NewTimer(after)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-p.done: // Close waits for this last one
+	wait, notify := h.due(p.closed())
+	for wait > 0 {
+		wait, notify = h.due(!p.pause(wait))
 	}
-	h.mu.Lock()
-	h.armed, h.notified = false, time.Now()
-	h.mu.Unlock()
+	if !notify {
+		return
+	}
+	h.notify(p)
+}
+
+func (h *hub) notify(p *Provider) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := query(ctx, p.pool, sqlNotify, []any{channel(h.queue)}, ignore)
 	if err != nil {
 		p.log.Debug("pgmq: notifying receivers failed", "queue", h.queue, "error", mapError(err))
+	}
+}
+
+// due returns how long follow is to wait. If that is 0 it ends, and may have to
+// notify before.
+func (h *hub) due(closing bool) (wait time.Duration, notify bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.armed && !closing {
+		wait = max(0, notifyEvery+followAfter-time.Since(h.notified))
+	}
+	if wait > 0 {
+		return wait, false
+	}
+	if notify = h.armed; notify {
+		h.notified = time.Now()
+	}
+	h.armed, h.following = false, false
+	return 0, notify
+}
+
+// pause reports whether the provider is still open after d.
+func (p *Provider) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.done: // Close waits for a last notification
+		return false
 	}
 }

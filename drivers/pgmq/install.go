@@ -48,7 +48,7 @@ func install(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	var there [4]bool
-	err := query(ctx, tx, statement("has schema", nil), nil, func(rows *sql.Rows) error {
+	err := query(ctx, tx, statement("has schema", nil), nil, func(rows row) error {
 		return rows.Scan(&there[0], &there[1], &there[2], &there[3])
 	})
 	for i, what := range []string{"make schema", "make meta", "make throttle", "make notify function"} {
@@ -62,7 +62,7 @@ func install(ctx context.Context, tx *sql.Tx) error {
 // upgrade brings the tables of all queues up to date.
 func upgrade(ctx context.Context, tx *sql.Tx) error {
 	var queues []string
-	err := query(ctx, tx, sqlList, nil, func(rows *sql.Rows) error {
+	err := query(ctx, tx, sqlList, nil, func(rows row) error {
 		var name string
 		err := rows.Scan(&name)
 		queues = append(queues, name)

@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func (p *Provider) readTrigger(ctx context.Context, q *queue) (known bool) {
 	}
 	every, channels := time.Duration(0), []string{channel(q.name)}
 	if q.names.notifies {
-		err := query(ctx, p.pool, sqlThrottle, []any{q.name}, func(rows *sql.Rows) error {
+		err := query(ctx, p.pool, sqlThrottle, []any{q.name}, func(rows row) error {
 			var spelling string
 			var ms int64
 			err := rows.Scan(&spelling, &ms)

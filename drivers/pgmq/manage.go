@@ -12,7 +12,7 @@ func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	names := []string{}
-	err := query(ctx, p.db, sqlList, nil, func(rows *sql.Rows) error {
+	err := query(ctx, p.db, sqlList, nil, func(rows row) error {
 		var name string
 		err := rows.Scan(&name)
 		if name == strings.ToLower(name) {
@@ -75,7 +75,7 @@ func (p *Provider) drop(ctx context.Context, name string) error {
 
 func dropSpellings(ctx context.Context, tx *sql.Tx, name string) error {
 	var spellings []string
-	err := query(ctx, tx, statement("spellings", nil), []any{name}, func(rows *sql.Rows) error {
+	err := query(ctx, tx, statement("spellings", nil), []any{name}, func(rows row) error {
 		var s string
 		err := rows.Scan(&s)
 		spellings = append(spellings, s)
@@ -93,7 +93,7 @@ func dropSpellings(ctx context.Context, tx *sql.Tx, name string) error {
 type installed struct{ create, notify, drop, meta bool }
 
 func readInstalled(ctx context.Context, at querier) (i installed, err error) {
-	err = query(ctx, at, statement("has pgmq", nil), nil, func(rows *sql.Rows) error {
+	err = query(ctx, at, statement("has pgmq", nil), nil, func(rows row) error {
 		return rows.Scan(&i.create, &i.notify, &i.drop, &i.meta)
 	})
 	return i, err

@@ -24,9 +24,10 @@ import (
 
 // ownSettings are the run-time settings of our own connections.
 var ownSettings = map[string]string{
-	"enable_seqscan": "off", // else a queue vacuumed while empty is scanned for ever
-	"jit":            "off",
-	"mq.notify":      "own", // the insert trigger need not wake receivers: we do
+	"enable_seqscan":  "off", // else a queue vacuumed while empty is scanned for ever
+	"jit":             "off",
+	"plan_cache_mode": "force_generic_plan", // the values never make another plan better
+	"mq.notify":       "own",                // the insert trigger need not wake receivers: we do
 }
 
 // open returns a pool. It does no I/O.
@@ -54,7 +55,15 @@ func (o options) connector() (sqldriver.Connector, error) {
 	} else {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
-	return stdlib.GetConnector(*cfg, stdlib.OptionBeforeConnect(o.balance)), nil
+	return stdlib.GetConnector(*cfg, stdlib.OptionBeforeConnect(o.balance), stdlib.OptionShouldPing(mustPing)), nil
+}
+
+// unpinged marks the ctx of a statement that may find its connection broken:
+// asking the server first is half of what an idle receiver costs.
+type unpinged struct{}
+
+func mustPing(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	return p.IdleDuration > time.Second && ctx.Value(unpinged{}) == nil
 }
 
 // listenConfig returns what a LISTEN connection is opened with. It is the

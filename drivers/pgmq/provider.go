@@ -46,7 +46,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
 	p.owned = true
-	if !o.prepare {
+	if _, ok := p.pool.(*stmtPool); ok && !o.prepare {
 		p.pool = db
 	}
 	if !o.pollOnly {
@@ -136,8 +136,11 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 	if p.log == nil {
 		p.log = slog.Default()
 	}
-	if _, ok := db.Driver().(*pq.Driver); ok {
+	switch _, ok := db.Driver().(*pq.Driver); {
+	case ok:
 		p.pool = newStmtPool(db)
+	case isPGX(db):
+		p.pool = pgxPool{db}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -206,7 +209,7 @@ func (p *Provider) Ping(ctx context.Context) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	return readError(query(ctx, p.db, sqlPing, nil, func(*sql.Rows) error { return nil }))
+	return readError(query(ctx, p.db, sqlPing, nil, func(row) error { return nil }))
 }
 
 // Close ends waiting calls, the LISTEN connection, and the pool if it is the

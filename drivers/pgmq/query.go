@@ -9,11 +9,17 @@ import (
 	"time"
 )
 
+// row is a row of *sql.Rows or pgx.Rows.
+type row interface{ Scan(dest ...any) error }
+
 // ignore scans nothing.
-func ignore(*sql.Rows) error { return nil }
+func ignore(row) error { return nil }
 
 // query runs a statement and scans its rows.
-func query(ctx context.Context, at querier, text string, args []any, scan func(*sql.Rows) error) error {
+func query(ctx context.Context, at querier, text string, args []any, scan func(row) error) error {
+	if direct, ok := at.(pgxPool); ok {
+		return direct.query(ctx, text, args, scan)
+	}
 	rows, err := at.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
@@ -29,15 +35,17 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(*
 
 // run is query on the pool, for a statement that is a transaction of its own.
 // Its errors are those of package driver.
-func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(*sql.Rows) error) error {
+func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(row) error) error {
 	answered := false
 	start := time.Now()
-	err := query(ctx, p.pool, text, args, func(rows *sql.Rows) error {
+	err := query(ctx, p.pool, text, args, func(rows row) error {
 		answered = true
 		return scan(rows)
 	})
 	if err == nil {
-		p.replan(q, time.Since(start))
+		if !p.owned {
+			p.replan(q, time.Since(start))
+		}
 		return nil
 	}
 	p.detach(q.name, err)
@@ -58,7 +66,7 @@ const (
 
 // replan gives the queue's statements another text if one took long.
 func (p *Provider) replan(q *queue, took time.Duration) {
-	if p.owned || took < slow || time.Since(q.readAt) < replanEvery {
+	if took < slow || time.Since(q.readAt) < replanEvery {
 		return
 	}
 	q.hub.mu.Lock()
@@ -68,7 +76,7 @@ func (p *Provider) replan(q *queue, took time.Duration) {
 }
 
 // read is run for a statement that changes nothing.
-func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, scan func(*sql.Rows) error) error {
+func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, scan func(row) error) error {
 	err := query(ctx, p.pool, text, args, scan)
 	p.detach(q.name, err)
 	return readError(err)
@@ -76,7 +84,7 @@ func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, 
 
 // count runs a statement whose answer is one number.
 func (p *Provider) count(ctx context.Context, q *queue, text string, args ...any) (n int64, err error) {
-	err = p.run(ctx, q, text, args, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	err = p.run(ctx, q, text, args, func(rows row) error { return rows.Scan(&n) })
 	return n, err
 }
 

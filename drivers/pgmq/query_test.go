@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"math"
 	"strconv"
@@ -285,11 +284,11 @@ func TestQueryRows(t *testing.T) {
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
 		rows *sqlmock.Rows
-		scan func(*sql.Rows) error
+		scan func(row) error
 		want error
 	}{
 		"all":          {rowsOf(values{1}, values{2}), ignore, nil},
-		"a bad row":    {rowsOf(values{1}, values{2}), func(*sql.Rows) error { return broken }, broken},
+		"a bad row":    {rowsOf(values{1}, values{2}), func(row) error { return broken }, broken},
 		"error inside": {rowsOf(values{1}, values{2}).RowError(1, broken), ignore, broken},
 		"closing":      {rowsOf().CloseError(broken), ignore, broken},
 	} {

@@ -48,7 +48,7 @@ func (p *Provider) deliveries(ctx context.Context, q *queue, text string, args [
 	ctx, cancel := lingering(ctx)
 	defer cancel()
 	var s leases
-	err := p.run(ctx, q, text, args, func(rows *sql.Rows) error { return s.scan(rows, q.name) })
+	err := p.run(ctx, q, text, args, func(rows row) error { return s.scan(rows, q.name) })
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (p *Provider) deliveries(ctx context.Context, q *queue, text string, args [
 type leases struct {
 	id            int64
 	reads         int32
-	sent, due     sql.NullTime
+	sent, due     *time.Time // NULL where infinite
 	body, headers []byte
 	key           sql.NullString
 	found         []found
@@ -70,8 +70,8 @@ type found struct {
 	driver.Delivery
 }
 
-func (s *leases) scan(rows *sql.Rows, queue string, more ...any) error {
-	s.body, s.headers = nil, nil
+func (s *leases) scan(rows row, queue string, more ...any) error {
+	s.sent, s.due, s.body, s.headers = nil, nil, nil, nil
 	dest := [...]any{&s.id, &s.reads, &s.sent, &s.due, &s.body, &s.headers, nil}
 	n := 6 + copy(dest[6:], more)
 	if err := rows.Scan(dest[:n]...); err != nil {
@@ -81,8 +81,8 @@ func (s *leases) scan(rows *sql.Rows, queue string, more ...any) error {
 		ID:         strconv.FormatInt(s.id, 10),
 		Receipt:    receiptOf(s.id, s.reads, s.sent).encode(queue),
 		ReadCount:  int(s.reads),
-		EnqueuedAt: s.sent.Time,
-		VisibleAt:  s.due.Time,
+		EnqueuedAt: timeOf(s.sent),
+		VisibleAt:  timeOf(s.due),
 	}
 	d.Body = decodeBody(s.body)
 	d.Headers, d.Group = decodeHeaders(s.headers)
@@ -90,11 +90,18 @@ func (s *leases) scan(rows *sql.Rows, queue string, more ...any) error {
 	return nil
 }
 
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
 // receiptOf returns the receipt of a lease. Other programs may write times
 // that are infinite, or too far away for the arithmetic of the fence.
-func receiptOf(id int64, reads int32, sent sql.NullTime) receipt {
-	us := sent.Time.UnixMicro()
-	if !sent.Valid || us != int64(float64(us)) {
+func receiptOf(id int64, reads int32, sent *time.Time) receipt {
+	us := timeOf(sent).UnixMicro()
+	if sent == nil || us != int64(float64(us)) {
 		return receipt{id: id, fence: byReads, reads: reads}
 	}
 	return receipt{id: id, reads: reads, sentAt: us}

@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"math"
 	"reflect"
@@ -66,7 +65,7 @@ func TestReceiveFarTimes(t *testing.T) {
 		{time.UnixMicro(1<<53 + 1), byReads},
 		{time.UnixMicro(math.MaxInt64), byReads},
 	} {
-		r := receiptOf(1, 2, sql.NullTime{Time: tt.sent, Valid: true})
+		r := receiptOf(1, 2, &tt.sent)
 		if r.fence != tt.want || r.fence == byLease && r.sentAt != tt.sent.UnixMicro() {
 			t.Errorf("sent %v: the receipt is %+v, want fence %d", tt.sent, r, tt.want)
 		}

@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 
@@ -29,9 +28,9 @@ func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message)
 	return ids, nil
 }
 
-func scanIDs(ids *[]string) func(*sql.Rows) error {
+func scanIDs(ids *[]string) func(row) error {
 	var id int64
-	return func(rows *sql.Rows) error {
+	return func(rows row) error {
 		err := rows.Scan(&id)
 		*ids = append(*ids, strconv.FormatInt(id, 10))
 		return err
@@ -40,9 +39,9 @@ func scanIDs(ids *[]string) func(*sql.Rows) error {
 
 // insertion is what an insert is given: one value each, or arrays.
 type insertion struct {
-	one                   bool
-	delay, body, headers  any
-	delays, bodies, attrs array
+	one                  bool
+	delay, body, headers any
+	delays, attrs        array
 }
 
 // maxInsert keeps a statement within PostgreSQL's protocol.
@@ -65,7 +64,7 @@ func (p *Provider) insertion(q *queue, msgs []driver.Message) (i insertion, err 
 		i.single(msgs[0], p.cfg.ExactBodies)
 		return i, nil
 	}
-	i.batch(msgs, size, p.cfg.ExactBodies)
+	i.batch(msgs, p.cfg.ExactBodies)
 	return i, nil
 }
 
@@ -81,15 +80,15 @@ func (i *insertion) single(m driver.Message, exact bool) {
 }
 
 // batch leaves an array out if it would hold nothing.
-func (i *insertion) batch(msgs []driver.Message, size int, exact bool) {
-	i.bodies.grow(size + size/8 + 8*len(msgs))
+func (i *insertion) batch(msgs []driver.Message, exact bool) {
+	bodies := make(stringArray, len(msgs))
 	delayed, attributed := false, false
-	for _, m := range msgs {
-		i.bodies.text(encodeBody(m.Body, exact))
+	for n, m := range msgs {
+		bodies[n] = encodeBody(m.Body, exact)
 		delayed = delayed || m.Delay > 0
 		attributed = attributed || len(m.Headers) > 0 || m.Group != ""
 	}
-	i.body = i.bodies.String()
+	i.body = bodies
 	if delayed {
 		for _, m := range msgs {
 			i.delays.int(micros(m.Delay))

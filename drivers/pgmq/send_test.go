@@ -129,14 +129,14 @@ func TestSendNotifies(t *testing.T) {
 		send(false)
 		time.Sleep(time.Millisecond)
 		send(false)
-		m.notified("jobs") // what follows is within 5 ms of this one, at 5 ms
+		m.notified("jobs") // what follows is within 5 ms of this one, at 6 ms
 		send(false)
 		m.notified("jobs")
 		time.Sleep(notifyEvery)
 		send(true)
 		m.timeline(
-			"0s shape", "0s insert notifying", "1ms insert", "1ms insert", "2ms insert", "5ms notify",
-			"7ms insert", "10ms notify", "17ms insert notifying",
+			"0s shape", "0s insert notifying", "1ms insert", "1ms insert", "2ms insert", "6ms notify",
+			"7ms insert", "12ms notify", "17ms insert notifying",
 		)
 	})
 }

@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -47,12 +46,12 @@ func (p *Provider) settle(ctx context.Context, b *batch, part *part) error {
 func (p *Provider) ackOne(ctx context.Context, b *batch, i int, r receipt) error {
 	done := false
 	args := []any{r.id, r.reads, r.sentAt}
-	err := p.run(ctx, b.q, b.q.texts.ackOne, args, func(*sql.Rows) error { done = true; return nil })
+	err := p.run(ctx, b.q, b.q.texts.ackOne, args, func(row) error { done = true; return nil })
 	if err != nil || done {
 		return err
 	}
 	b.fail(i, driver.ErrMessageNotFound)
-	return p.read(ctx, b.q, b.q.texts.exists, []any{r.id}, func(*sql.Rows) error {
+	return p.read(ctx, b.q, b.q.texts.exists, []any{r.id}, func(row) error {
 		b.fail(i, driver.ErrStaleReceipt)
 		return nil
 	})
@@ -219,10 +218,10 @@ func (b *batch) reasons(p *part) string {
 
 // failures reads which items of a part failed, counted from 1, and whether
 // their messages are gone.
-func (b *batch) failures(p *part) func(*sql.Rows) error {
+func (b *batch) failures(p *part) func(row) error {
 	var i int
 	var gone bool
-	return func(rows *sql.Rows) error {
+	return func(rows row) error {
 		if err := rows.Scan(&i, &gone); err != nil {
 			return err
 		}

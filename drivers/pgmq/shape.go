@@ -45,7 +45,7 @@ type querier interface {
 // readShape looks a queue up. A queue without an archive is not complete.
 func readShape(ctx context.Context, q querier, queue string) (s shape, complete bool, err error) {
 	found := false
-	err = query(ctx, q, sqlShape, []any{"q_" + queue, "a_" + queue}, func(rows *sql.Rows) error {
+	err = query(ctx, q, sqlShape, []any{"q_" + queue, "a_" + queue}, func(rows row) error {
 		var columns, archived, indexes sql.NullString
 		if err := rows.Scan(&columns, &archived, &indexes, &s.notifies); err != nil {
 			return err

@@ -36,7 +36,7 @@ type counted struct {
 	at                                   time.Time
 }
 
-func (c *counted) scan(rows *sql.Rows) error {
+func (c *counted) scan(rows row) error {
 	return rows.Scan(&c.visible, &c.invisible, &c.leased, &c.archived, &c.rows, &c.archivedRows,
 		&c.share, &c.oldest, &c.newest, &c.sent, &c.at)
 }

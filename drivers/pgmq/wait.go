@@ -66,7 +66,7 @@ func (p *Provider) sleep(ctx context.Context, pace *pacing, w *waiter, left time
 // is negative if there is none.
 func (p *Provider) probe(ctx context.Context, q *queue) (visible bool, due time.Duration, err error) {
 	var us sql.NullInt64
-	err = p.read(ctx, q, q.texts.probe, nil, func(rows *sql.Rows) error { return rows.Scan(&visible, &us) })
+	err = p.read(context.WithValue(ctx, unpinged{}, true), q, q.texts.probe, nil, func(rows row) error { return rows.Scan(&visible, &us) })
 	if due = -1; us.Valid {
 		due = time.Duration(min(us.Int64, int64(maxDue/time.Microsecond))) * time.Microsecond
 	}

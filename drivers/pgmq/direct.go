@@ -1,0 +1,102 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// pgxPool is a pool whose connections are pgx's. It takes them from
+// database/sql and then talks to pgx itself, which saves a goroutine and the
+// conversion of each value, and can send the statements of a transaction
+// together.
+type pgxPool struct{ *sql.DB }
+
+// isPGX reports whether a pool's connections are pgx's own, and not wrapped:
+// a wrapper wants to see what is run.
+func isPGX(db *sql.DB) bool {
+	_, ok := db.Driver().(*stdlib.Driver)
+	return ok
+}
+
+// use runs f on a connection. Like database/sql it tries again with another
+// one if a connection turns out to be closed before anything was sent.
+func (p pgxPool) use(ctx context.Context, f func(*pgx.Conn) error) (err error) {
+	for range 3 {
+		if err = p.once(ctx, f); err == nil || !unsent(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (p pgxPool) once(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := p.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	rawErr := conn.Raw(func(c any) error {
+		pc := c.(*stdlib.Conn).Conn()
+		if pc.IsClosed() {
+			err = sqldriver.ErrBadConn
+			return err
+		}
+		if err = f(pc); pc.IsClosed() || pc.PgConn().TxStatus() != 'I' {
+			return sqldriver.ErrBadConn // not to be used again
+		}
+		return nil
+	})
+	if err == nil && rawErr != nil && rawErr != sqldriver.ErrBadConn {
+		return rawErr
+	}
+	return err
+}
+
+func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(row) error) error {
+	return p.use(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, text, native(args)...)
+		if err != nil {
+			return err
+		}
+		return readRows(rows, scan)
+	})
+}
+
+// native unpacks what pgx takes as it is.
+func native(args []any) []any {
+	for i, arg := range args {
+		if t, ok := arg.(stringArray); ok {
+			args = slices.Clone(args)
+			args[i] = []string(t)
+		}
+	}
+	return args
+}
+
+func readRows(rows pgx.Rows, scan func(row) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// transact runs steps in a transaction of their own, in one round trip.
+func (p pgxPool) transact(ctx context.Context, steps ...step) error {
+	return p.use(ctx, func(c *pgx.Conn) error {
+		var b pgx.Batch
+		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+		for _, s := range steps {
+			b.Queue(s.text, s.args...).Query(func(rows pgx.Rows) error { return readRows(rows, s.scan) })
+		}
+		b.Queue("COMMIT")
+		return c.SendBatch(ctx, &b).Close()
+	})
+}
