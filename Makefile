@@ -15,9 +15,6 @@ COVERMIN = 90
 # The module whose tests use live servers. It waits more than it works, and
 # under the race detector its times are too short: test-docker runs it so.
 LIVE = ./internal/integration
-# Of these make test runs all but faults, groups and plans, which take a quiet
-# machine as yet: make test-pgmq runs them all.
-STEADY = $(addprefix $(LIVE)/,layouts outbox pgmq server workflow)
 export MQ_TEST_REQUIRE ?= pgmq,pgbouncer,rabbitmq
 TESTSUM = bin/testsum -skips tools/skips.txt -args
 
@@ -41,7 +38,7 @@ demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
 .PHONY: test
 test: bin/testsum servers ## Run all tests of all modules, those without a server under the race detector, and count them
 	@$(TESTSUM) '-race -shuffle=on' $(filter-out $(LIVE),$(MODULES))
-	@$(TESTSUM) '-shuffle=on -timeout=20m -parallel=4' $(STEADY)
+	@$(TESTSUM) '-shuffle=on -timeout=20m -parallel=4' $(LIVE)
 
 .PHONY: test-pgmq
 test-pgmq: bin/testsum servers ## Run the tests on PostgreSQL: make test-pgmq [MQ_TEST_POSTGRES=postgres://...] [TESTFLAGS=-run=TestPGX]

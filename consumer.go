@@ -53,7 +53,8 @@ type ConsumerConfig struct {
 	Prefetch int
 
 	// Groups, if set, hands out the messages of a group one at a time and in
-	// order: &GroupBy{} goes by Message.Group. There is no prefetch then.
+	// order: &GroupBy{} goes by Message.Group. What is prefetched then is the
+	// next message of other groups, four for each worker at most.
 	Groups *GroupBy
 
 	// Middleware wraps the handler, the first one outermost.

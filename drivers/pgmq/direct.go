@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
+	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -14,13 +16,25 @@ import (
 // database/sql and then talks to pgx itself, which saves a goroutine and the
 // conversion of each value, and can send the statements of a transaction
 // together.
-type pgxPool struct{ *sql.DB }
+type pgxPool struct {
+	*sql.DB
+	wrapped *atomic.Bool // the connections turned out not to be pgx's own
+}
 
-// isPGX reports whether a pool's connections are pgx's own, and not wrapped:
-// a wrapper wants to see what is run.
+// errWrapped says that a connection is wrapped, by somebody who wants to see
+// what is run on it. Nothing was.
+var errWrapped = errors.New("the connection is wrapped")
+
+// isPGX reports whether a pool's connections seem to be pgx's.
 func isPGX(db *sql.DB) bool {
 	_, ok := db.Driver().(*stdlib.Driver)
 	return ok
+}
+
+// directly returns pool if its connections are pgx's own.
+func directly(pool querier) (pgxPool, bool) {
+	p, ok := pool.(pgxPool)
+	return p, ok && !p.wrapped.Load()
 }
 
 // use runs f on a connection. Like database/sql it tries again with another
@@ -41,7 +55,13 @@ func (p pgxPool) once(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 	defer func() { _ = conn.Close() }()
 	rawErr := conn.Raw(func(c any) error {
-		pc := c.(*stdlib.Conn).Conn()
+		own, ok := c.(*stdlib.Conn)
+		if !ok {
+			p.wrapped.Store(true)
+			err = errWrapped
+			return nil
+		}
+		pc := own.Conn()
 		if pc.IsClosed() {
 			err = sqldriver.ErrBadConn
 			return err

@@ -170,6 +170,9 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 	}})
 	if err != nil {
 		p.detach(g.q.name, err)
+		if cutOff(err) && len(s.found) == 0 {
+			return nil, notApplied(err)
+		}
 		return nil, err
 	}
 	p.replan(g.q, time.Since(start))
@@ -178,8 +181,10 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 
 // transact runs steps in a transaction of their own, and maps its errors.
 func (p *Provider) transact(ctx context.Context, steps ...step) error {
-	if direct, ok := p.pool.(pgxPool); ok {
-		return mapError(direct.transact(ctx, steps...))
+	if direct, ok := directly(p.pool); ok {
+		if err := direct.transact(ctx, steps...); err != errWrapped {
+			return mapError(err)
+		}
 	}
 	for _, s := range steps {
 		if err := p.prepare(ctx, s.text); err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -140,7 +141,7 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 	case ok:
 		p.pool = newStmtPool(db)
 	case isPGX(db):
-		p.pool = pgxPool{db}
+		p.pool = pgxPool{db, new(atomic.Bool)}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p

@@ -17,8 +17,10 @@ func ignore(row) error { return nil }
 
 // query runs a statement and scans its rows.
 func query(ctx context.Context, at querier, text string, args []any, scan func(row) error) error {
-	if direct, ok := at.(pgxPool); ok {
-		return direct.query(ctx, text, args, scan)
+	if direct, ok := directly(at); ok {
+		if err := direct.query(ctx, text, args, scan); err != errWrapped {
+			return err
+		}
 	}
 	rows, err := at.QueryContext(ctx, text, args...)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-var deliveries = flag.Int("deliveries", 4_000, "how many messages the stress test delivers")
+var deliveries = flag.Int("deliveries", 12_000, "how many messages the stress test delivers")
 
 // This is the setting in which protocols that look right fail: few groups,
-// little backlog, ids that are committed out of order, and claims that take a
-// while. With more groups, or more messages waiting, late ids have no effect.
+// little backlog, ids that are committed long after higher ones, and claims that
+// take a while. With more groups, or more messages waiting, late ids have no effect.
 const (
 	groupCount = 8
 	backlog    = 24
@@ -33,9 +33,9 @@ const (
 // slowly makes claims take a while, in front of the locks and after the update.
 var slowly = []string{
 	`CREATE FUNCTION slow_lock(int, int) RETURNS boolean LANGUAGE plpgsql AS
-	 'BEGIN PERFORM pg_sleep(0.003 * random()); RETURN pg_try_advisory_xact_lock($1, $2); END'`,
+	 'BEGIN PERFORM pg_sleep(0.001 * random()); RETURN pg_try_advisory_xact_lock($1, $2); END'`,
 	`CREATE FUNCTION no_lock(int, int) RETURNS boolean LANGUAGE plpgsql AS
-	 'BEGIN PERFORM pg_sleep(0.003 * random()); RETURN true; END'`,
+	 'BEGIN PERFORM pg_sleep(0.001 * random()); RETURN true; END'`,
 	`CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
 	 'BEGIN PERFORM pg_sleep(0.004 * random()); RETURN NULL; END'`,
 	`CREATE TRIGGER linger AFTER UPDATE ON pgmq.q_stress FOR EACH STATEMENT EXECUTE FUNCTION linger()`,
@@ -144,7 +144,9 @@ func (s *stress) sendOne(ctx context.Context, q *mq.Queue, key string) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(rand.N(8 * time.Millisecond))
+	if rand.N(2) == 0 {
+		time.Sleep(rand.N(40 * time.Millisecond))
+	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
@@ -177,6 +179,7 @@ const short, long = 40 * time.Millisecond, 10 * time.Minute
 
 func (s *stress) consume(ctx context.Context, n int) error {
 	c := consumer{s, ctx, n, s.queues[n%len(s.queues)]}
+	defer s.stop() // the senders
 	for !s.enough() && ctx.Err() == nil {
 		visibility := long
 		if rand.N(25) == 0 {
@@ -227,7 +230,7 @@ func (c *consumer) work(d *mq.Delivery, l *lease, visibility time.Duration) erro
 // overrun works for about as long as the lease, and sometimes extends it.
 func (c *consumer) overrun(d *mq.Delivery, l *lease) error {
 	time.Sleep(time.Until(l.until) - 5*time.Millisecond + rand.N(10*time.Millisecond))
-	if rand.N(2) == 0 {
+	if l.over || rand.N(2) == 0 {
 		return c.ack(d, l)
 	}
 	until := time.Now().Add(long)
@@ -318,7 +321,7 @@ func TestStress(t *testing.T) {
 			for _, fault := range s.faults() {
 				t.Error(fault)
 			}
-			if s.late == 0 {
+			if s.late < s.total/200 {
 				t.Errorf("%d of %d ids were late: too few to prove anything", s.late, s.total)
 			}
 			var left int
@@ -331,9 +334,6 @@ func TestStress(t *testing.T) {
 
 // Protocols that are not right fail the same test.
 func TestStressFindsFaults(t *testing.T) {
-	if *deliveries < 100_000 {
-		t.Skip("faults are too rare for a short run: go test ./groups -deliveries=100000 -timeout=1h")
-	}
 	c := server.Postgres(t)
 	for name, test := range map[string]struct {
 		rewrite func(string) string

@@ -17,7 +17,7 @@ type session struct {
 }
 
 // own are the settings of the driver's own sessions.
-var own = []string{"enable_seqscan=off", "jit=off"}
+var own = []string{"enable_seqscan=off", "jit=off", "plan_cache_mode=force_generic_plan"}
 
 func newSession(t testing.TB, dsn string, settings ...string) *session {
 	t.Helper()
@@ -67,6 +67,8 @@ func call(name string, st statement) string {
 		switch arg := arg.(type) {
 		case nil:
 			args = append(args, "NULL")
+		case []string:
+			args = append(args, "ARRAY['"+strings.Join(arg, "', '")+"']")
 		case string:
 			args = append(args, "'"+strings.ReplaceAll(arg, "'", "''")+"'")
 		default: // numbers and truth

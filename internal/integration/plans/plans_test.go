@@ -84,13 +84,13 @@ func TestPlans(t *testing.T) {
 			all := record(t, dsn, queue, hot, driver.QueueOptions{})
 			admin := newSession(t, dsn)
 			admin.run(state.before, queue)
-			auto, generic := sessions(t, dsn, all)
+			ours := newSession(t, dsn, own...)
+			ours.prepare(all)
 			borrowed := newSession(t, dsn)
 			borrowed.prepare(all)
 			admin.run(state.after, queue)
 			for _, op := range hot {
-				auto.judge(t.Errorf, "auto", op.name, all[op.name], queue)
-				generic.judge(t.Errorf, "generic", op.name, all[op.name], queue)
+				ours.judge(t.Errorf, "on our own pool", op.name, all[op.name], queue)
 				borrowed.judge(t.Logf, "on a borrowed pool", op.name, all[op.name], queue)
 			}
 			borrowed.exec("DEALLOCATE ALL")
@@ -100,16 +100,6 @@ func TestPlans(t *testing.T) {
 			}
 		})
 	}
-}
-
-// sessions returns two of the driver's own: one in which the server chooses
-// between plans, and one in which it has no choice.
-func sessions(t *testing.T, dsn string, all map[string]statement) (auto, generic *session) {
-	t.Helper()
-	auto, generic = newSession(t, dsn, own...), newSession(t, dsn, append(own, "plan_cache_mode=force_generic_plan")...)
-	auto.prepare(all)
-	generic.prepare(all)
-	return auto, generic
 }
 
 var groupStates = []state{
@@ -136,20 +126,20 @@ func TestGroupPlans(t *testing.T) {
 			all := record(t, dsn, queue, grouped, driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
 			admin := newSession(t, dsn)
 			admin.run(state.before, queue)
-			auto, generic := sessions(t, dsn, all)
+			ours := newSession(t, dsn, own...)
+			ours.prepare(all)
 			admin.run(state.after, queue)
 			say := t.Errorf
-			if strings.HasPrefix(state.name, "emptied") {
+			if state.name == analysedEmpty {
 				say = t.Logf
 			}
 			for _, op := range grouped {
-				auto.judge(say, "auto", op.name, all[op.name], queue)
-				generic.judge(say, "generic", op.name, all[op.name], queue)
+				ours.judge(say, "on our own pool", op.name, all[op.name], queue)
 			}
-			auto, generic = sessions(t, dsn, all)
+			ours.exec("DEALLOCATE ALL")
+			ours.prepare(all)
 			for _, op := range grouped {
-				auto.judge(t.Errorf, "auto, prepared anew", op.name, all[op.name], queue)
-				generic.judge(t.Errorf, "generic, prepared anew", op.name, all[op.name], queue)
+				ours.judge(t.Errorf, "on our own pool, prepared anew", op.name, all[op.name], queue)
 			}
 		})
 	}

@@ -31,12 +31,22 @@ type recorder struct {
 }
 
 func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	if strings.Contains(q.SQL, `"pgmq".`) {
+	r.keep(q.SQL, q.Args)
+	return ctx
+}
+
+// TraceBatchQuery is told of each statement of a transaction that is sent as
+// a whole.
+func (r *recorder) TraceBatchQuery(_ context.Context, _ *pgx.Conn, q pgx.TraceBatchQueryData) {
+	r.keep(q.SQL, q.Args)
+}
+
+func (r *recorder) keep(text string, args []any) {
+	if strings.Contains(text, `"pgmq".`) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.seen = append(r.seen, statement{q.SQL, values(q.Args)})
+		r.seen = append(r.seen, statement{text, values(args)})
 	}
-	return ctx
 }
 
 // values returns the arguments that are values, and not options of pgx.
@@ -47,6 +57,10 @@ func values(args []any) []any {
 	})
 }
 
+func (*recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+func (*recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 func (*recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // take returns what was seen since the last time.
