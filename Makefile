@@ -44,6 +44,10 @@ test: bin/testsum servers ## Run all tests of all modules, those without a serve
 test-pgmq: bin/testsum servers ## Run the tests on PostgreSQL: make test-pgmq [MQ_TEST_POSTGRES=postgres://...] [TESTFLAGS=-run=TestPGX]
 	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)
 
+.PHONY: test-rabbitmq
+test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbitmq [MQ_TEST_AMQP=amqp://...] [TESTFLAGS=-run=TestSuite]
+	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)/rabbitmq
+
 .PHONY: test-docker
 test-docker: bin/testsum ## Run the main tests on PostgreSQL in a container, under the race detector
 	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
@@ -52,7 +56,7 @@ test-docker: bin/testsum ## Run the main tests on PostgreSQL in a container, und
 # Where they cannot be installed the tests say what they miss.
 .PHONY: servers
 servers:
-	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer || true
+	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server || true
 
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what
@@ -105,6 +109,10 @@ bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 10000
 .PHONY: bench-pgmq
 bench-pgmq: ## Measure mq on PGMQ beside hand-written SQL and River: make bench-pgmq [BENCHFLAGS='-only a,c']
 	@cd bench && $(GO) run ./pgmq $(BENCHFLAGS)
+
+.PHONY: bench-rabbitmq
+bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermill: make bench-rabbitmq [BENCHFLAGS='-only a']
+	@cd bench && $(GO) run ./rabbitmq $(BENCHFLAGS)
 
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent

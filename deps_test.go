@@ -24,20 +24,20 @@ const module = "github.com/portmq/mq"
 var links = map[string][]string{
 	"drivers/pgmq":     postgres,
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
-	"cmd/mq":           append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...),
+	"cmd/mq":           slices.Concat(postgres, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
 	"mqotel":           otel,
 
 	// Programs that let the user choose the provider.
-	"examples/orders":             postgres,
+	"examples/orders":             servers,
 	"examples/outbox":             postgres,
-	"examples/workflow/wordcount": postgres,
+	"examples/workflow/wordcount": servers,
 }
 
 // testLinks says which more its tests may: they land in the go.sum of
 // whoever imports the package.
 var testLinks = map[string][]string{
 	"drivers/pgmq":      {"github.com/DATA-DOG/go-sqlmock"},
-	"examples/workflow": postgres,
+	"examples/workflow": servers,
 	"mqotel":            {"go.opentelemetry.io/otel/sdk", "github.com/google/uuid", "golang.org/x/sys"},
 }
 
@@ -50,6 +50,18 @@ var postgres = []string{
 	"golang.org/x/crypto",
 	"golang.org/x/sync",
 	"golang.org/x/text",
+}
+
+var servers = append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...)
+
+var commandLine = []string{
+	"github.com/mitchellh/colorstring",
+	"github.com/rivo/uniseg",
+	"github.com/schollz/progressbar/v3",
+	"github.com/spf13/cobra",
+	"github.com/spf13/pflag",
+	"golang.org/x/sys",
+	"golang.org/x/term",
 }
 
 var otel = []string{

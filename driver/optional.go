@@ -20,7 +20,9 @@ type QueueManager interface {
 	// ListQueues returns the names of all queues, sorted.
 	ListQueues(ctx context.Context) ([]string, error)
 	// PurgeQueue removes every message of the queue, leased and delayed ones
-	// included, and returns how many. The archive is left alone.
+	// included, and returns how many. The archive is left alone. A backend
+	// that cannot reach some of them says so in its documentation, and in
+	// Harness.Known of its conformance test.
 	PurgeQueue(ctx context.Context, queue string) (int64, error)
 }
 

@@ -2,6 +2,7 @@ package mqtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,8 +24,8 @@ var columns = []column{
 	{"delay", mark(delays)},
 	{"headers", mark(headers)},
 	{"groups", mark(grouped)},
-	{"tx", mark(transactions)},
-	{"archive", mark(canSeeArchive)},
+	{"tx", canTx},
+	{"show archive", mark(canSeeArchive)},
 	{"redrive", mark(canRedrive)},
 	{"move", mark(moves)},
 	{"peek", mark(canPeek)},
@@ -48,6 +49,16 @@ func mark(n need) func(Harness, driver.Provider, driver.Caps) string {
 		}
 		return "no"
 	}
+}
+
+// canTx shows whether there are transactions. A harness needs no Begin for it.
+func canTx(_ Harness, p driver.Provider, _ driver.Caps) string {
+	if t, ok := p.(driver.Transactor); ok {
+		if _, err := t.Tx(nil); !errors.Is(err, driver.ErrNotSupported) {
+			return "yes"
+		}
+	}
+	return "no"
 }
 
 // ReportHeader returns the header rows of a Markdown table of drivers.

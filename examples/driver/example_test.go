@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
 	_ "github.com/portmq/mq/examples/driver"
+	"github.com/portmq/mq/mqtest"
 )
 
 func Example() {
@@ -35,4 +37,32 @@ func Example() {
 	// Output:
 	// order 1, read 1 times
 	// <nil>
+}
+
+// What mq makes of a connection that is refused twice.
+func Example_faulty() {
+	ctx := context.Background()
+	inner, err := mq.Open("toy://")
+	if err != nil {
+		log.Fatal(err)
+	}
+	p := mqtest.Faulty(inner.Provider(), mqtest.Fault{Op: "send", When: mqtest.First(2), Err: driver.ErrBadConn})
+	c := mq.New(p, mq.Config{})
+	defer c.Close()
+	q, err := c.EnsureQueue(ctx, "orders", mq.QueueOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = q.Send(ctx, &mq.Message{Body: []byte("order 1")})
+	fmt.Println(err, p.Calls("send"), p.Applied("send"))
+	// Output: <nil> 3 1
+}
+
+func Example_report() {
+	fmt.Print(mqtest.ReportHeader())
+	fmt.Print(mqtest.Report(harness))
+	// Output:
+	// | driver | order | delay | headers | groups | tx | show archive | redrive | move | peek | pop | shared | durable | portable receipts | exact stats | max batch | max body | max delay | max hold | resolution |
+	// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+	// | toy | id | yes | yes | no | no | no | no | no | no | no | no | no | no | yes | 1000 | none | none | none | none |
 }

@@ -4,4 +4,6 @@ package main
 import (
 	_ "github.com/portmq/mq/drivers/mem"
 	_ "github.com/portmq/mq/drivers/pgmq"
+	_ "github.com/portmq/mq/drivers/rabbitmq"
+	_ "github.com/portmq/mq/drivers/rabbitstub"
 )

@@ -1,0 +1,98 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/portmq/mq/driver"
+)
+
+// outgoing is a message on its way to the broker.
+type outgoing struct {
+	exchange, key string
+	amqp.Publishing
+}
+
+// outgoing makes a new message for a queue. It holds nothing of m, which the
+// caller may reuse while the message is still on its way.
+func (p *Provider) outgoing(queue string, m *driver.Message) (outgoing, error) {
+	headers, err := encodeHeaders(m.Headers)
+	if err != nil {
+		return outgoing{}, err
+	}
+	id, at := p.ids.next()
+	headers[headerEnqueued] = at.UnixMicro()
+	out := outgoing{Publishing: amqp.Publishing{
+		MessageId: id, Timestamp: at, DeliveryMode: amqp.Persistent, Headers: headers, Body: bytes.Clone(m.Body),
+	}}
+	if ct := m.Headers[contentType]; len(ct) <= 255 {
+		out.ContentType = ct
+	}
+	return out, out.route(queue, m.Delay)
+}
+
+// route says where the message goes.
+func (o *outgoing) route(queue string, delay time.Duration) (err error) {
+	if delay <= 0 {
+		o.key = queue
+		return nil
+	}
+	o.exchange, o.key, err = delayRoute(queue, delay)
+	return err
+}
+
+// again makes a copy of a leased message, which keeps id, times and count. It
+// has no expiration of its own, since that would lose it in an archive, and no
+// user, since that must be the one who publishes.
+func (l *lease) again() outgoing {
+	d := l.native
+	headers := copyHeaders(d)
+	headers[headerReads] = int64(l.reads)
+	if !l.enqueued.IsZero() {
+		headers[headerEnqueued] = l.enqueued.UnixMicro()
+	}
+	return outgoing{Publishing: amqp.Publishing{
+		MessageId: l.id, Timestamp: d.Timestamp, DeliveryMode: amqp.Persistent, Headers: headers, Body: d.Body,
+		ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, Priority: d.Priority,
+		CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, Type: d.Type, AppId: d.AppId,
+	}}
+}
+
+// archived makes the copy that goes into the archive of a queue.
+func (l *lease) archived(queue, reason string) outgoing {
+	o := l.again()
+	o.key = archiveOf(queue)
+	o.Headers[headerArchived] = time.Now().UnixMicro()
+	if reason != "" {
+		o.Headers[driver.HeaderReason] = reason
+	}
+	return o
+}
+
+// enqueuedAt returns when a message was sent. Programs that know nothing of mq
+// may have said so in seconds, or not at all.
+func enqueuedAt(d *amqp.Delivery) time.Time {
+	if us, ok := integer(d.Headers[headerEnqueued]); ok {
+		return time.UnixMicro(us)
+	}
+	return d.Timestamp
+}
+
+// readsBefore returns the deliveries of the messages that d was copied from.
+func readsBefore(d *amqp.Delivery) int64 {
+	n, _ := integer(d.Headers[headerReads])
+	return max(n, 0)
+}
+
+// idOf returns the id of a message. One that another program has sent without
+// gets a new one with each delivery: one made of its content could be that of
+// another message with the same content.
+func (p *Provider) idOf(d *amqp.Delivery) string {
+	id := text(d.MessageId)
+	if id == "" {
+		id, _ = p.ids.next()
+	}
+	return id
+}

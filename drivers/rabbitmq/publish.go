@@ -1,0 +1,280 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Send publishes msgs, and waits until the broker has confirmed each.
+func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message) ([]string, error) {
+	if err := p.check(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]outgoing, len(msgs))
+	ids := make([]string, len(msgs))
+	for i := range msgs {
+		var err error
+		if out[i], err = p.outgoing(name, &msgs[i]); err != nil {
+			return nil, err
+		}
+		ids[i] = out[i].MessageId
+	}
+	errs, err := p.publish(ctx, name, out)
+	if err != nil {
+		return nil, err
+	}
+	for i := range errs {
+		if errs[i] != nil {
+			ids[i] = ""
+		}
+	}
+	return ids, whole(errs)
+}
+
+// whole returns the error of a batch: one for all where they have the same
+// fate, so that mq can tell that nothing was applied.
+func whole(errs []error) error {
+	for _, is := range []error{driver.ErrQueueNotFound, driver.ErrBadConn, driver.ErrUnavailable, driver.ErrTooLarge} {
+		all := true
+		for _, err := range errs {
+			all = all && errors.Is(err, is)
+		}
+		if all {
+			return errs[0]
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return driver.Batch(errs)
+}
+
+// publish sends messages, of which the delayed ones are for the queue name. If
+// err is nil errs says of each what became of it.
+func (p *Provider) publish(ctx context.Context, name string, out []outgoing) (errs []error, err error) {
+	if err := p.prepareDelays(ctx, name, out); err != nil {
+		return nil, err
+	}
+	s, err := p.publisher.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.awaitUnblocked(ctx, s); err != nil {
+		return nil, err
+	}
+	f := &flight{p: p, s: s, out: out, landed: make(chan []error, 1)}
+	if !p.start(func() { f.landed <- f.fly() }) {
+		return nil, driver.ErrClosed
+	}
+	select {
+	case errs := <-f.landed:
+		return errs, nil
+	case <-ctx.Done():
+		f.abandoned.Store(true)
+		return nil, cutOff(ctx)
+	}
+}
+
+// prepareDelays makes what the delayed ones among out need.
+func (p *Provider) prepareDelays(ctx context.Context, name string, out []outgoing) error {
+	top := -1
+	for i := range out {
+		if out[i].exchange != "" {
+			top = max(top, topLevel(out[i].exchange))
+		}
+	}
+	if top < 0 {
+		return nil
+	}
+	declare := func() error {
+		return p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error { return p.declareDelays(ch, name, top) })
+	}
+	if p.ladders.reached() > top { // there is only a binding to make
+		return declare()
+	}
+	return p.locked(ctx, delayOut, declare)
+}
+
+// awaitUnblocked waits while the broker is known to block publishers: what is
+// published now would arrive some time after the caller was told that it has
+// failed.
+func (p *Provider) awaitUnblocked(ctx context.Context, s *session) error {
+	for {
+		cleared, reason := s.blockade()
+		if cleared == nil {
+			return nil
+		}
+		select {
+		case <-cleared:
+		case <-p.done:
+			return driver.ErrClosed
+		case <-ctx.Done():
+			return errors.Join(blockedError(reason, driver.ErrUnavailable), ctx.Err())
+		}
+	}
+}
+
+// confirmer is a channel for one flight at a time, so that what comes back on
+// it belongs to that.
+type confirmer struct {
+	*amqp.Channel
+	returns chan amqp.Return
+	closed  chan *amqp.Error
+}
+
+func (s *session) confirmer() (*confirmer, error) {
+	s.mu.Lock()
+	for n := len(s.idle); n > 0; n = len(s.idle) {
+		c := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		if !c.IsClosed() {
+			s.mu.Unlock()
+			return c, nil
+		}
+	}
+	s.mu.Unlock()
+	ch, err := s.Channel()
+	if err != nil {
+		return nil, err
+	}
+	c := &confirmer{
+		Channel: ch,
+		returns: ch.NotifyReturn(make(chan amqp.Return, maxBatch)),
+		closed:  ch.NotifyClose(make(chan *amqp.Error, 1)),
+	}
+	return c, ch.Confirm(false)
+}
+
+func (s *session) release(c *confirmer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, c)
+}
+
+// flight is a batch that is published together.
+type flight struct {
+	p         *Provider
+	s         *session
+	out       []outgoing
+	abandoned atomic.Bool // nobody waits for it any more
+	landed    chan []error
+}
+
+// fly publishes, and waits for the confirms. It may be held up for long where
+// the broker does not read, and does not end with a ctx.
+func (f *flight) fly() []error {
+	c, err := f.s.confirmer()
+	if err != nil {
+		return f.all(mapError(err, driver.ErrBadConn))
+	}
+	errs := make([]error, len(f.out))
+	confirms := make([]*amqp.DeferredConfirmation, 0, len(f.out))
+	for i := range f.out {
+		o := &f.out[i]
+		if f.abandoned.Load() {
+			break
+		}
+		dc, err := c.PublishWithDeferredConfirm(o.exchange, o.key, true, false, o.Publishing)
+		if err != nil {
+			f.notPublished(errs, i, err)
+			break
+		}
+		confirms = append(confirms, dc)
+	}
+	for _, dc := range confirms {
+		<-dc.Done()
+	}
+	f.judge(errs, confirms, c)
+	if !c.IsClosed() {
+		f.s.release(c)
+	}
+	return errs
+}
+
+func (f *flight) all(err error) []error {
+	errs := make([]error, len(f.out))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// notPublished sets the errors from message i on, whose publishing has failed.
+// The library checks the connection before it writes anything, so that its
+// ErrClosed tells that nothing of a message has left whole.
+func (f *flight) notPublished(errs []error, i int, err error) {
+	for j := i; j < len(errs); j++ {
+		errs[j] = mapError(err, driver.ErrBadConn)
+	}
+	if !errors.Is(err, amqp.ErrClosed) {
+		errs[i] = mapError(err, driver.ErrUnavailable)
+	}
+}
+
+// judge sets the errors of what was published. The broker returns what it
+// cannot route before it confirms it.
+func (f *flight) judge(errs []error, confirms []*amqp.DeferredConfirmation, c *confirmer) {
+	returned := make(map[string]bool)
+	for more := true; more; {
+		select {
+		case r, ok := <-c.returns:
+			if more = ok; ok {
+				returned[r.MessageId] = true
+			}
+		default:
+			more = false
+		}
+	}
+	var failed error
+	for i, dc := range confirms {
+		switch {
+		case dc.Acked() && !returned[f.out[i].MessageId]:
+		case dc.Acked():
+			errs[i] = f.unroutable(i)
+		default:
+			if failed == nil {
+				failed = f.failure(c, len(confirms))
+			}
+			errs[i] = failed
+		}
+	}
+}
+
+// unroutable is the error of a message that came back.
+func (f *flight) unroutable(i int) error {
+	if f.out[i].exchange == "" {
+		return driver.ErrQueueNotFound
+	}
+	f.p.ladders.forget()
+	return &amqpError{"the queues for delays are gone, and will be made again", driver.ErrBadConn, errors.New("NO_ROUTE")}
+}
+
+// failure is the error of what was not confirmed.
+func (f *flight) failure(c *confirmer, n int) error {
+	if !c.IsClosed() {
+		return &amqpError{"the broker did not take the message (is the queue at a length limit, or without a majority of its nodes?)", driver.ErrUnavailable, errors.New("basic.nack")}
+	}
+	select {
+	case native, ok := <-c.closed:
+		if !ok || native == nil {
+			break
+		}
+		if native.Code == amqp.NotFound { // an exchange for delays
+			f.p.ladders.forget()
+			if n == 1 {
+				return f.unroutable(0)
+			}
+		}
+		if err := mapError(native, driver.ErrUnavailable); n == 1 || errors.Is(err, driver.ErrUnavailable) {
+			return err
+		}
+		return &amqpError{oneLine(native.Reason), driver.ErrUnavailable, native}
+	default:
+	}
+	return mapError(amqp.ErrClosed, driver.ErrUnavailable)
+}

@@ -1,0 +1,191 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Settle publishes the copies of what is archived or delayed, then acks and
+// nacks, and then waits until the broker has done so. A crash in between leaves
+// a message in both places.
+func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlement) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	b := &batch{p: p, name: name, settlements: s, errs: make([]error, len(s)), leases: make([]*lease, len(s))}
+	b.claim(p.queue(name).current())
+	b.copy(ctx)
+	b.finish(ctx)
+	return driver.Batch(b.errs)
+}
+
+// Extend sets timers. The broker is not asked.
+func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt, d time.Duration) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	c := p.queue(name).current()
+	errs := make([]error, len(rs))
+	for i, text := range rs {
+		r, err := resolve(c, name, text)
+		if err == nil {
+			err = c.extend(r.tag, d)
+		}
+		errs[i] = err
+	}
+	return driver.Batch(errs)
+}
+
+// resolve returns a receipt that is of the channel.
+func resolve(c *channel, name string, text driver.Receipt) (receipt, error) {
+	r, err := parseReceipt(name, text)
+	if err == nil && (c == nil || c.id != r.channel) {
+		err = driver.ErrStaleReceipt
+	}
+	return r, err
+}
+
+// batch is a Settle under way.
+type batch struct {
+	p           *Provider
+	name        string
+	c           *channel
+	settlements []driver.Settlement
+	leases      []*lease // nil where there is nothing to do, or nothing any more
+	errs        []error
+}
+
+// claim claims the leases, and fails what needs no broker to fail.
+func (b *batch) claim(c *channel) {
+	b.c = c
+	for i := range b.settlements {
+		s := &b.settlements[i]
+		r, err := resolve(c, b.name, s.Receipt)
+		if err != nil || s.Op == driver.OpNack && s.Delay == driver.AtTimeout {
+			b.errs[i] = err
+			continue
+		}
+		switch s.Op {
+		case driver.OpAck, driver.OpNack, driver.OpArchive:
+			b.leases[i], b.errs[i] = c.claim(r.tag)
+		default:
+			b.errs[i] = driver.ErrNotSupported
+		}
+	}
+}
+
+// copy publishes the copies.
+func (b *batch) copy(ctx context.Context) {
+	var out []outgoing
+	var items []int
+	for i, l := range b.leases {
+		s := &b.settlements[i]
+		switch {
+		case l == nil:
+			continue
+		case s.Op == driver.OpArchive:
+			out = append(out, l.archived(b.name, s.Reason))
+		case s.Op == driver.OpNack && s.Delay > 0:
+			o := l.again()
+			if err := o.route(b.name, s.Delay); err != nil {
+				b.fail(i, err)
+				continue
+			}
+			out = append(out, o)
+		default:
+			continue
+		}
+		items = append(items, i)
+	}
+	if len(out) == 0 {
+		return
+	}
+	errs, err := b.p.publish(ctx, b.name, out)
+	for n, i := range items {
+		switch {
+		case err != nil:
+			b.fail(i, err)
+		case errs[n] != nil:
+			b.fail(i, b.copyError(i, errs[n]))
+		}
+	}
+}
+
+// copyError tells a missing archive from a missing queue.
+func (b *batch) copyError(i int, err error) error {
+	if b.settlements[i].Op == driver.OpArchive && errors.Is(err, driver.ErrQueueNotFound) {
+		return errNoArchive
+	}
+	return err
+}
+
+var errNoArchive = &amqpError{"the queue has no archive (EnsureQueue makes it)", driver.ErrNotSupported, errors.New("NO_ROUTE")}
+
+// fail gives up the claim of item i.
+func (b *batch) fail(i int, err error) {
+	b.c.unclaim(b.leases[i])
+	b.leases[i], b.errs[i] = nil, err
+}
+
+// finish acks and nacks what is left.
+func (b *batch) finish(ctx context.Context) {
+	var acks, nacks []*lease
+	for i, l := range b.leases {
+		switch s := &b.settlements[i]; {
+		case l == nil:
+		case s.Op == driver.OpNack && s.Delay <= 0:
+			nacks = append(nacks, l)
+		default:
+			acks = append(acks, l)
+		}
+	}
+	if len(acks)+len(nacks) == 0 {
+		return
+	}
+	if err := b.c.finish(ctx, acks, nacks); err != nil {
+		for i, l := range b.leases {
+			if l != nil {
+				b.errs[i] = err
+			}
+		}
+	}
+}
+
+// finish acks and nacks claimed leases.
+func (c *channel) finish(ctx context.Context, acks, nacks []*lease) error {
+	if len(acks)+len(nacks) == 0 {
+		return nil
+	}
+	if stands := c.settle(acks) && c.settle(nacks); !stands {
+		return driver.ErrStaleReceipt
+	}
+	sent := make(chan error, 1) // what is claimed is sent, whatever happens to ctx
+	if !c.q.p.start(func() { sent <- c.send(acks, nacks) }) {
+		return driver.ErrClosed
+	}
+	select {
+	case err := <-sent:
+		return mapError(err, driver.ErrUnavailable)
+	case <-ctx.Done():
+		return cutOff(ctx)
+	}
+}
+
+func (c *channel) send(acks, nacks []*lease) error {
+	for _, l := range acks {
+		if err := c.Ack(l.tag, false); err != nil {
+			return err
+		}
+	}
+	for _, l := range nacks {
+		if err := c.Nack(l.tag, false, true); err != nil {
+			return err
+		}
+	}
+	err := c.barrier()
+	c.refresh()
+	return err
+}

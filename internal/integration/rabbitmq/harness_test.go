@@ -1,0 +1,101 @@
+package rabbitmq_test
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	_ "github.com/portmq/mq/drivers/rabbitmq"
+	"github.com/portmq/mq/internal/integration/server"
+	"github.com/portmq/mq/mqtest"
+)
+
+// clients gives each client a vhost, or that of another client, and a way of
+// its own to the broker.
+type clients struct {
+	*server.Broker
+	ways sync.Map // *mq.Client to way
+}
+
+type way struct {
+	vhost string // a DSN
+	*proxy
+}
+
+// harness is that of the suite.
+func harness(t *testing.T) mqtest.Harness {
+	t.Helper()
+	cs := &clients{Broker: server.RabbitMQ(t)}
+	h := mqtest.Harness{
+		Open:    func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
+		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
+		Break:   func(_ testing.TB, c *mq.Client) { cs.of(c).cut() },
+		BadDSN:  badDSN,
+		DownDSN: "rabbitmq://guest:down-s3cret@127.0.0.1:1/",
+		Want: driver.Caps{
+			Delay: true, Headers: true, Durable: true, Shared: true, NackFences: true, ExactBodies: true,
+		},
+		Known: map[string]string{
+			"lifecycle/purge-delayed": "docs/rabbitmq.md, Limits: AMQP cannot reach delayed messages",
+		},
+	}
+	if cs.Ours() {
+		h.Restart = cs.restart
+	}
+	return h
+}
+
+var badDSN = []string{
+	"rabbitmq://guest:s3cret@127.0.0.1/?unknown=1",
+	"rabbitmq://guest:s3cret@127.0.0.1/?heartbeat=often",
+	"rabbitmq://guest:s3cret@127.0.0.1/?consumer_timeout=-1s",
+	"rabbitmq://guest:s3cret@127.0.0.1/?max_message_size=0",
+	"rabbitmq://guest:s3cret@127.0.0.1/?cacertfile=ca.pem",
+	"amqps://guest:s3cret@127.0.0.1/?verify=maybe",
+	"rabbitmq://guest:s3cret@127.0.0.1:port/",
+	"rabbitmq://guest:s3cr/et@127.0.0.1/",
+}
+
+// open opens a client by an amqp:// DSN.
+func open(t testing.TB, dsn string, params ...string) *mq.Client {
+	t.Helper()
+	dsn = "rabbitmq" + strings.TrimPrefix(dsn, "amqp")
+	if len(params) > 0 {
+		dsn += "?" + strings.Join(params, "&")
+	}
+	return must(mq.OpenConfig(dsn, quiet))(t)
+}
+
+func (cs *clients) client(t testing.TB, vhost string) *mq.Client {
+	t.Helper()
+	p, dsn := newProxy(t, vhost)
+	c := open(t, dsn)
+	cs.ways.Store(c, way{vhost, p})
+	return c
+}
+
+func (cs *clients) of(c *mq.Client) way {
+	w, _ := cs.ways.Load(c)
+	return w.(way)
+}
+
+// restart ends the node in either way by turns.
+func (cs *clients) restart(t testing.TB) {
+	t.Helper()
+	how := server.Shutdown
+	if restarts.Add(1)%2 == 0 {
+		how = server.Crash
+		time.Sleep(settled)
+	}
+	cs.Restart(t, how)
+}
+
+var restarts atomic.Int64
+
+func TestRabbitMQ(t *testing.T) {
+	mqtest.Run(t, harness(t))
+}

@@ -1,0 +1,113 @@
+package rabbitmq_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+// must returns a function so that it takes what a call returns.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(tb testing.TB) T {
+		tb.Helper()
+		ok(tb, err)
+		return v
+	}
+}
+
+func ok(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func wantError(tb testing.TB, err, want error) {
+	tb.Helper()
+	if !errors.Is(err, want) {
+		tb.Errorf("got error %v, want %v", err, want)
+	}
+}
+
+// rig is a queue in a vhost of its own, and a channel that does what other
+// programs do.
+type rig struct {
+	testing.TB
+	*mq.Queue
+	*server.Broker
+	dsn string
+	raw *amqp.Channel
+}
+
+const queueName = "orders"
+
+func newRig(t testing.TB, params ...string) *rig {
+	t.Helper()
+	b := server.RabbitMQ(t)
+	dsn := b.Vhost(t)
+	conn := must(amqp.Dial(dsn))(t)
+	t.Cleanup(func() { _ = conn.Close() })
+	r := &rig{TB: t, Broker: b, dsn: dsn, raw: must(conn.Channel())(t)}
+	r.Queue = must(r.open(params...).EnsureQueue(t.Context(), queueName, mq.QueueOptions{}))(t)
+	return r
+}
+
+// Name is the test's, not the queue's.
+func (r *rig) Name() string { return r.TB.Name() }
+
+// open opens one more client.
+func (r *rig) open(params ...string) *mq.Client {
+	r.Helper()
+	c := open(r, r.dsn, params...)
+	r.Cleanup(func() { ok(r, c.Close()) })
+	return c
+}
+
+func (r *rig) send(bodies ...string) (ids []string) {
+	r.Helper()
+	for _, body := range bodies {
+		ids = append(ids, must(r.Send(r.Context(), &mq.Message{Body: []byte(body)}))(r)...)
+	}
+	return ids
+}
+
+// take waits for a message.
+func (r *rig) take() *mq.Delivery { return r.takeFrom(r.Queue) }
+
+func (r *rig) takeFrom(q *mq.Queue) *mq.Delivery {
+	r.Helper()
+	ds := must(q.Receive(r.Context(), mq.ReceiveOptions{Wait: 20 * time.Second}))(r)
+	if len(ds) != 1 {
+		r.Fatalf("received %d messages, want 1", len(ds))
+	}
+	return ds[0]
+}
+
+// none checks that there is nothing to receive.
+func (r *rig) none() {
+	r.Helper()
+	if ds := must(r.Receive(r.Context(), mq.ReceiveOptions{Max: 10}))(r); len(ds) > 0 {
+		r.Fatalf("received %v, want nothing", ds)
+	}
+}
+
+// publish sends a message as other programs do.
+func (r *rig) publish(m amqp.Publishing) {
+	r.Helper()
+	ok(r, r.raw.PublishWithContext(r.Context(), "", queueName, true, false, m))
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !met(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}

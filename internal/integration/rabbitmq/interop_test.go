@@ -1,0 +1,200 @@
+package rabbitmq_test
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+)
+
+// TestForeign: whatever other programs publish is received.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.publish(amqp.Publishing{Body: []byte("bare")})
+	d := r.take()
+	if d.ID == "" || string(d.Body) != "bare" || d.Headers != nil || d.ReadCount != 1 || !d.EnqueuedAt.IsZero() {
+		t.Errorf("a bare message came as %+v", d.Delivery)
+	}
+	ok(t, d.Ack(t.Context()))
+
+	sent := time.Unix(1_700_000_000, 0)
+	r.publish(amqp.Publishing{
+		MessageId: "theirs", ContentType: "application/json", Timestamp: sent, Body: []byte("{}"),
+		Headers: amqp.Table{
+			"string": "s", "bytes": []byte("b"), "int": int32(-7), "long": int64(1) << 53, "short": int16(3), "byte": byte(4),
+			"bool": true, "double": 1.5, "float": float32(0.25), "nil": nil, "time": sent,
+			"decimal": amqp.Decimal{Scale: 2, Value: -5}, "table": amqp.Table{"k": []any{int32(1), "x", nil}},
+			"invalid": "\xff\x00", "CC": []any{"nowhere"},
+		},
+	})
+	d = r.take()
+	want := mq.Headers{
+		"string": "s", "bytes": "b", "int": "-7", "long": "9007199254740992", "short": "3", "byte": "4",
+		"bool": "true", "double": "1.5", "float": "0.25", "nil": "", "time": "2023-11-14T22:13:20Z",
+		"decimal": "-0.05", "table": `{"k":[1,"x",null]}`, "invalid": "\uFFFD", "CC": `["nowhere"]`,
+		"content-type": "application/json",
+	}
+	if d.ID != "theirs" || !d.EnqueuedAt.Equal(sent) || !maps.Equal(d.Headers, want) {
+		t.Errorf("a foreign message came as %+v\nwant headers %v", d.Delivery, want)
+	}
+	if native, isNative := d.Native.(*amqp.Delivery); !isNative || native.MessageId != "theirs" {
+		t.Errorf("Native is %T", d.Native)
+	}
+	ok(t, d.Ack(t.Context()))
+	r.none()
+}
+
+// TestForeignCopies: the properties of a foreign message that would break or
+// lose a copy of it do not.
+func TestForeignCopies(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := must(r.Client().EnsureQueue(t.Context(), "other", mq.QueueOptions{}))(t)
+	user := r.user()
+	for _, settle := range []func(*mq.Delivery) error{
+		func(d *mq.Delivery) error { return d.Nack(t.Context(), 200*time.Millisecond) },
+		func(d *mq.Delivery) error { return d.Archive(t.Context(), "why") },
+	} {
+		r.publish(amqp.Publishing{
+			UserId: user, Expiration: "600000", CorrelationId: "c", Type: "t",
+			Headers: amqp.Table{"CC": []any{"other"}, "x-death": "odd"}, Body: []byte("copied"),
+		})
+		ok(t, r.takeFrom(other).Ack(t.Context()))
+		d := r.take()
+		ok(t, settle(d))
+	}
+	back := r.take()
+	archived := r.takeFrom(r.Client().Queue(queueName + ".archive"))
+	for _, d := range []*mq.Delivery{back, archived} {
+		native := d.Native.(*amqp.Delivery)
+		if string(d.Body) != "copied" || native.CorrelationId != "c" || native.Type != "t" || native.Expiration != "" || d.Headers["CC"] != `["other"]` {
+			t.Errorf("the copy is %+v", native)
+		}
+	}
+	if ds := must(other.Receive(t.Context(), mq.ReceiveOptions{Wait: 300 * time.Millisecond}))(t); len(ds) > 0 {
+		t.Error("a copy was sent to those in CC again")
+	}
+}
+
+// TestForeignReceiver: other programs receive what we send.
+func TestForeignReceiver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("ours"), Headers: mq.Headers{"k": "v", "content-type": "text/plain"}}))(t)[0]
+	d, found, err := r.raw.Get(queueName, true)
+	if err != nil || !found || d.MessageId != id || string(d.Body) != "ours" || d.Headers["k"] != "v" ||
+		d.ContentType != "text/plain" || d.DeliveryMode != amqp.Persistent || time.Since(d.Timestamp).Abs() > time.Minute {
+		t.Errorf("another program received %+v, %v, %v", d, found, err)
+	}
+}
+
+// TestBrokersHeaders: names that mean something to the broker are headers like
+// any other.
+func TestBrokersHeaders(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	want := mq.Headers{"CC": "cc", "BCC": "bcc", "x-death": "d", "x-delivery-count": "9", "mq-header-CC": "e", "x-match": "all", driver.HeaderReason: "r"}
+	must(r.Send(t.Context(), &mq.Message{Headers: want}))(t)
+	for range 2 {
+		d := r.take()
+		if !maps.Equal(d.Headers, want) {
+			t.Errorf("headers came as %v, want %v", d.Headers, want)
+		}
+		ok(t, d.Nack(t.Context(), 0))
+	}
+}
+
+// TestLongHeaders: what a frame cannot hold is refused, and nothing happens to
+// the connection.
+func TestLongHeaders(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.send("leased")
+	d := r.take()
+	long := make([]byte, 200<<10)
+	for i := range long {
+		long[i] = 'x'
+	}
+	_, err := r.Send(t.Context(), &mq.Message{Headers: mq.Headers{"k": string(long)}})
+	wantError(t, err, mq.ErrTooLarge)
+	_, err = r.Send(t.Context(), &mq.Message{Headers: mq.Headers{string(long[:256]): "v"}})
+	wantError(t, err, mq.ErrInvalid)
+	must(r.Send(t.Context(), &mq.Message{Headers: mq.Headers{"k": string(long[:120_000])}}))(t)
+	if got := r.take().Headers["k"]; len(got) != 120_000 {
+		t.Errorf("a header of 120,000 bytes came with %d", len(got))
+	}
+	ok(t, d.Ack(t.Context()))
+}
+
+// TestArchive: an archive keeps everything, and is a queue that can be read.
+func TestArchive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("kept"), Headers: mq.Headers{"k": "v"}}))(t)[0]
+	ok(t, r.take().Nack(t.Context(), 0))
+	ok(t, r.take().Nack(t.Context(), 100*time.Millisecond))
+	d := r.take()
+	ok(t, d.Archive(t.Context(), "card declined"))
+	if s := must(r.Stats(t.Context()))(t); s.Archived != 1 || s.Visible != 0 || s.Leased != -1 {
+		t.Errorf("Stats are %+v", s)
+	}
+	a := r.takeFrom(r.Client().Queue(queueName + ".archive"))
+	want := mq.Headers{"k": "v", driver.HeaderReason: "card declined"}
+	if a.ID != id || string(a.Body) != "kept" || !maps.Equal(a.Headers, want) || !a.EnqueuedAt.Equal(d.EnqueuedAt) || a.ReadCount != 4 {
+		t.Errorf("the archive has %+v, want id %s, three reads before this one, sent at %v", a.Delivery, id, d.EnqueuedAt)
+	}
+	if at, _ := a.Native.(*amqp.Delivery).Headers["mq-archived-at"].(int64); time.Since(time.UnixMicro(at)).Abs() > time.Minute {
+		t.Errorf("it was archived at %d", at)
+	}
+}
+
+// TestReadCount: deliveries are counted across nacks, delays and lost
+// channels.
+func TestReadCount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.send("counted")
+	for n := 1; n <= 6; n++ {
+		c := r.open()
+		d := r.takeFrom(c.Queue(queueName))
+		if d.ReadCount != n {
+			t.Errorf("the read count is %d, want %d", d.ReadCount, n)
+		}
+		switch n % 3 {
+		case 0:
+			ok(t, d.Nack(t.Context(), 0))
+		case 1:
+			ok(t, d.Nack(t.Context(), 100*time.Millisecond))
+		case 2:
+			ok(t, c.Close())
+		}
+	}
+}
+
+// TestSortedIDs: ids sort in the order of sending.
+func TestSortedIDs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	last := ""
+	for i := range 3 {
+		for _, id := range r.send(fmt.Sprint(i), "x") {
+			if id <= last {
+				t.Errorf("id %s after %s", id, last)
+			}
+			last = id
+		}
+	}
+}
+
+// user is the one that the rig's channel publishes as.
+func (r *rig) user() string {
+	u, err := amqp.ParseURI(r.dsn)
+	ok(r, err)
+	return u.Username
+}

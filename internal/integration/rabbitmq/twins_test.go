@@ -1,0 +1,243 @@
+package rabbitmq_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/rabbitstub"
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+// TestStubBehaves does the same at random to a queue of the broker and to one
+// of its stub. What is answered must be the same.
+func TestStubBehaves(t *testing.T) {
+	cs := &clients{Broker: server.RabbitMQ(t)}
+	for n := range 6 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newTwins(t, cs)
+			for range 40 {
+				op := twinOps[w.rand.IntN(len(twinOps))]
+				w.log = append(w.log, op.name)
+				op.run(w)
+				if t.Failed() {
+					t.Fatalf("after %q", w.log)
+				}
+			}
+		})
+	}
+}
+
+// twins are two queues with the same messages. Of each pair the broker's is the
+// first.
+type twins struct {
+	*testing.T
+	rand   *rand.Rand
+	log    []string
+	c      [2]*mq.Client
+	q      [2]*mq.Queue
+	cut    func()
+	sent   int
+	leases [][2]mq.Receipt // all there ever were
+}
+
+var twinOps = []struct {
+	name string
+	run  func(*twins)
+}{
+	{"send", func(w *twins) { w.send(0) }},
+	{"send", func(w *twins) { w.send(0) }},
+	{"send delayed", func(w *twins) { w.send(w.moment()); w.pass() }},
+	{"send for later", func(w *twins) { w.send(time.Hour) }},
+	{"receive", func(w *twins) { w.receive(time.Minute) }},
+	{"receive", func(w *twins) { w.receive(time.Minute) }},
+	{"receive, and leave to the timeout", func(w *twins) { w.receive(w.moment()); w.pass() }},
+	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
+	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
+	{"nack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack}) }},
+	{"nack delayed", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment()}); w.pass() }},
+	{"nack at timeout", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
+	{"archive", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
+	{"extend", func(w *twins) { w.extend(time.Minute) }},
+	{"extend, and leave to the timeout", func(w *twins) { w.extend(w.moment()); w.pass() }},
+	{"wrong receipt", (*twins).wrongReceipt},
+	{"stats", (*twins).stats},
+	{"purge", (*twins).purge},
+	{"break", (*twins).disconnect},
+	{"drop", (*twins).drop},
+}
+
+func newTwins(t *testing.T, cs *clients) *twins {
+	w := &twins{T: t, rand: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+	stub := rabbitstub.New()
+	w.c = [2]*mq.Client{cs.client(t, cs.Vhost(t)), mq.New(stub, quiet)}
+	w.cut = func() {
+		cs.of(w.c[0]).cut()
+		stub.Broker().Disconnect()
+	}
+	for i, c := range w.c {
+		t.Cleanup(func() { ok(t, c.Close()) })
+		w.q[i] = must(c.EnsureQueue(t.Context(), "twin", mq.QueueOptions{}))(t)
+	}
+	return w
+}
+
+// moment is soon over, and pass lets it pass.
+func (w *twins) moment() time.Duration { return 150 * time.Millisecond }
+func (w *twins) pass()                 { time.Sleep(600 * time.Millisecond) }
+
+// same fails the test unless both have the same error.
+func (w *twins) same(what string, errs [2]error) {
+	w.Helper()
+	for _, is := range []error{mq.ErrStaleReceipt, mq.ErrInvalidReceipt, mq.ErrQueueNotFound, mq.ErrNotSupported, mq.ErrInvalid} {
+		if errors.Is(errs[0], is) != errors.Is(errs[1], is) {
+			w.Errorf("%s: the broker says %v, the stub %v", what, errs[0], errs[1])
+		}
+	}
+	if (errs[0] == nil) != (errs[1] == nil) {
+		w.Errorf("%s: the broker says %v, the stub %v", what, errs[0], errs[1])
+	}
+}
+
+func (w *twins) send(delay time.Duration) {
+	for range 1 + w.rand.IntN(3) {
+		w.sent++
+		m := mq.Message{Body: fmt.Append(nil, w.sent), Delay: delay}
+		if w.sent%2 == 0 {
+			m.Headers = mq.Headers{"n": fmt.Sprint(w.sent), "x-death": "mine"}
+		}
+		var errs [2]error
+		for i, q := range w.q {
+			_, errs[i] = q.Send(w.Context(), &m)
+		}
+		w.same("send", errs)
+	}
+}
+
+// receive takes all there is, since there is no order.
+func (w *twins) receive(visibility time.Duration) {
+	var got [2]map[string]*mq.Delivery
+	for i, q := range w.q {
+		got[i] = make(map[string]*mq.Delivery)
+		for {
+			ds := must(q.Receive(w.Context(), mq.ReceiveOptions{Max: 10, Visibility: visibility, Wait: 50 * time.Millisecond}))(w)
+			if len(ds) == 0 || got[i][string(ds[0].Body)] != nil { // a short lease has ended already
+				break
+			}
+			for _, d := range ds {
+				got[i][string(d.Body)] = d
+			}
+		}
+	}
+	bodies := slices.Sorted(maps.Keys(got[0]))
+	if others := slices.Sorted(maps.Keys(got[1])); !slices.Equal(bodies, others) {
+		w.Fatalf("received %q from the broker, %q from the stub", bodies, others)
+	}
+	for _, body := range bodies {
+		r, s := got[0][body], got[1][body]
+		if !maps.Equal(r.Headers, s.Headers) || r.ReadCount != s.ReadCount {
+			w.Errorf("message %s: headers %q and %q, read counts %d and %d", body, r.Headers, s.Headers, r.ReadCount, s.ReadCount)
+		}
+		w.leases = append(w.leases, [2]mq.Receipt{r.Receipt, s.Receipt})
+	}
+}
+
+// lease picks one, a late one more often.
+func (w *twins) lease() (pair [2]mq.Receipt, ok bool) {
+	n := len(w.leases)
+	if n == 0 {
+		return pair, false
+	}
+	if w.rand.IntN(4) > 0 {
+		n = min(n, 5)
+	}
+	return w.leases[len(w.leases)-1-w.rand.IntN(n)], true
+}
+
+func (w *twins) settle(s mq.Settlement) {
+	pair, ok := w.lease()
+	if !ok {
+		return
+	}
+	var errs [2]error
+	for i, q := range w.q {
+		s.Receipt = pair[i]
+		errs[i] = q.Settle(w.Context(), s)
+	}
+	w.same(s.Op.String(), errs)
+}
+
+func (w *twins) extend(d time.Duration) {
+	pair, ok := w.lease()
+	if !ok {
+		return
+	}
+	var errs [2]error
+	for i, q := range w.q {
+		errs[i] = q.Extend(w.Context(), d, pair[i])
+	}
+	w.same("extend", errs)
+}
+
+func (w *twins) wrongReceipt() {
+	pair, ok := w.lease()
+	for i := range pair {
+		if !ok {
+			pair[i] = "garbage"
+		}
+	}
+	var errs [2]error
+	for i, c := range w.c {
+		errs[i] = c.Queue("another").Settle(w.Context(), mq.Settlement{Receipt: pair[i], Op: mq.OpAck})
+	}
+	w.same("a wrong receipt", errs)
+}
+
+func (w *twins) stats() {
+	var all [2]mq.Stats
+	same := false
+	for range 50 { // a broker counts a little later
+		for i, q := range w.q {
+			all[i] = must(q.Stats(w.Context()))(w)
+			all[i].ScrapedAt = time.Time{}
+		}
+		if same = all[0] == all[1]; same {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.Errorf("Stats are %+v and %+v", all[0], all[1])
+}
+
+func (w *twins) purge() {
+	var n [2]int64
+	for i, q := range w.q {
+		n[i] = must(q.Purge(w.Context()))(w)
+	}
+	if n[0] != n[1] {
+		w.Errorf("purged %d from the broker, %d from the stub", n[0], n[1])
+	}
+}
+
+func (w *twins) disconnect() {
+	w.cut()
+	for w.c[0].Ping(w.Context()) != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.pass() // until the broker has noticed
+}
+
+func (w *twins) drop() {
+	for i, c := range w.c {
+		ok(w, c.DropQueue(w.Context(), "twin"))
+		_, err := w.q[i].Send(w.Context(), &mq.Message{})
+		wantError(w, err, mq.ErrQueueNotFound)
+		must(c.EnsureQueue(w.Context(), "twin", mq.QueueOptions{}))(w)
+	}
+}
