@@ -76,6 +76,18 @@ check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what lin
 	@echo the repository\'s own rules
 	@$(GO) test -count=1 -run '^TestRepo' .
 
+.PHONY: docs-test
+docs-test: ## Run every program, command and snippet of the README and the docs, and every example
+	@$(GO) test -count=1 -run '^(TestDocs|TestGuide|Example)' . ./examples/... ./drivers/... ./mqtest ./mqotel ./cmd/...
+
+.PHONY: api
+api: ## Show how the API differs from the last release
+	@scripts/apidiff
+
+.PHONY: build
+build: ## Build the mq command: bin/mq
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/mq ./cmd/mq
+
 .PHONY: fmt
 fmt: ## Format and modernise the code
 	@$(TOOL) gofumpt -w .

@@ -38,7 +38,7 @@ var links = map[string][]string{
 var testLinks = map[string][]string{
 	"drivers/pgmq":      {"github.com/DATA-DOG/go-sqlmock"},
 	"examples/workflow": servers,
-	"mqotel":            {"go.opentelemetry.io/otel/sdk", "github.com/google/uuid", "golang.org/x/sys"},
+	"mqotel":            {"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/metric", "github.com/google/uuid", "golang.org/x/sys"},
 }
 
 var postgres = []string{

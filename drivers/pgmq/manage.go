@@ -20,7 +20,10 @@ func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
 		}
 		return err
 	})
-	return names, readError(err)
+	if err != nil {
+		return nil, readError(err)
+	}
+	return names, nil
 }
 
 // PurgeQueue deletes row by row: unlike TRUNCATE, as in pgmq.purge_queue, that

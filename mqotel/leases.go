@@ -1,0 +1,63 @@
+package mqotel
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/portmq/mq"
+)
+
+// leases knows the deliveries that a handler has had, by receipt, until they
+// are garbage: a Consumer settles in a context of its own, and a lease that is
+// lost shows in up to two places.
+type leases struct{ m sync.Map } // of leaseKey to *handled
+
+type leaseKey struct {
+	queue   string
+	receipt mq.Receipt
+}
+
+type handled struct {
+	span trace.SpanContext // the process span
+	lost atomic.Bool       // and counted
+}
+
+func (ls *leases) add(queue string, d *mq.Delivery, span trace.SpanContext) *handled {
+	h, key := &handled{span: span}, leaseKey{queue, d.Receipt}
+	ls.m.Store(key, h)
+	runtime.AddCleanup(d, func(key leaseKey) { ls.m.CompareAndDelete(key, h) }, key)
+	return h
+}
+
+func (ls *leases) find(queue string, r mq.Receipt) *handled {
+	h, _ := ls.m.Load(leaseKey{queue, r})
+	known, _ := h.(*handled)
+	return known
+}
+
+// countLost counts the leases among receipts that a call, which ended with
+// err, has found lost.
+func (t *Telemetry) countLost(ctx context.Context, l labels, receipts []mq.Receipt, err error) {
+	// mq itself, not the provider, answers this of a Delivery that it has
+	// already seen settled or lost.
+	if err == nil || err == mq.ErrStaleReceipt {
+		return
+	}
+	for i, r := range receipts {
+		if errors.Is(itemError(err, i), mq.ErrStaleReceipt) {
+			t.lose(ctx, l, t.leases.find(l.queue, r))
+		}
+	}
+}
+
+// lose counts one lost lease, once.
+func (t *Telemetry) lose(ctx context.Context, l labels, h *handled) {
+	if h == nil || h.lost.CompareAndSwap(false, true) {
+		t.inst.lost.Add(ctx, 1, t.set(labels{provider: l.provider, queue: l.queue}))
+	}
+}
