@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/portmq/mq/bench/internal/measure"
 )
 
 // row is one line of the report.
@@ -21,24 +21,14 @@ type row struct {
 
 // faster compares rates: mq must have at least so many times the peer's.
 func faster(what string, ours []float64, peer string, theirs []float64, least float64) row {
-	x := ratio(ours, theirs)
-	return row{what, perSec(median(ours)), peer + " " + perSec(median(theirs)), x, fmt.Sprintf(">= %g", least), x >= least}
+	x := measure.Ratio(ours, theirs)
+	return row{what, perSec(measure.Median(ours)), peer + " " + perSec(measure.Median(theirs)), x, fmt.Sprintf(">= %g", least), x >= least}
 }
 
 // dearer compares seconds: mq may take at most so many times the base.
 func dearer(what string, ours []float64, base string, theirs []float64, most float64) row {
-	x := ratio(ours, theirs)
-	return row{what, ms(seconds(median(ours))), base + " " + ms(seconds(median(theirs))), x, fmt.Sprintf("<= %g", most), x <= most}
-}
-
-// ratio is the median of the rounds' ratios: what slows the machine for a
-// while hits both sides of one.
-func ratio(ours, theirs []float64) float64 {
-	var xs []float64
-	for i := range ours {
-		xs = append(xs, ours[i]/theirs[i])
-	}
-	return median(xs)
+	x := measure.Ratio(ours, theirs)
+	return row{what, ms(seconds(measure.Median(ours))), base + " " + ms(seconds(measure.Median(theirs))), x, fmt.Sprintf("<= %g", most), x <= most}
 }
 
 func seconds(x float64) time.Duration { return time.Duration(x * float64(time.Second)) }
@@ -98,11 +88,5 @@ interleaved rounds.
 	return nil
 }
 
-// median returns the middle one of xs, the lower of two.
-func median[T cmp.Ordered](xs []T) T { return quantile(xs, 0.5) }
-
 // quantile returns the least of xs that is not below the share q of them.
-func quantile[T cmp.Ordered](xs []T, q float64) T {
-	xs = slices.Sorted(slices.Values(xs))
-	return xs[max(0, int(math.Ceil(q*float64(len(xs))))-1)]
-}
+func quantile[T cmp.Ordered](xs []T, q float64) T { return measure.Quantile(xs, q) }

@@ -4,6 +4,8 @@ import (
 	sqldriver "database/sql/driver"
 	"slices"
 	"strconv"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // array builds the text of a one-dimensional PostgreSQL array, for a parameter
@@ -22,7 +24,9 @@ func (a *array) next() []byte {
 }
 
 // text adds a string, which must not hold a NUL.
-func (a *array) text(s string) {
+func (a *array) text(s string) { addText(a, s) }
+
+func addText[T string | []byte](a *array, s T) {
 	b := append(a.next(), '"')
 	from := 0
 	for i := range len(s) {
@@ -50,12 +54,12 @@ func (a *array) String() string {
 	return string(append(a.b, '}'))
 }
 
-// stringArray is an array of strings. pgx takes them as they are, other libraries as
-// the text of an array.
-type stringArray []string
+// textArray is an array of texts. pgx is given it as it is, other libraries the
+// text of an array.
+type textArray [][]byte
 
 // Value makes the text.
-func (t stringArray) Value() (sqldriver.Value, error) {
+func (t textArray) Value() (sqldriver.Value, error) {
 	size := 2
 	for _, s := range t {
 		size += len(s) + len(s)/8 + 3
@@ -63,7 +67,35 @@ func (t stringArray) Value() (sqldriver.Value, error) {
 	var a array
 	a.grow(size)
 	for _, s := range t {
-		a.text(s)
+		addText(&a, s)
 	}
 	return a.String(), nil
 }
+
+func (t textArray) strings() []string {
+	ss := make([]string, len(t))
+	for i, s := range t {
+		ss[i] = string(s)
+	}
+	return ss
+}
+
+// pgxArray is a textArray as pgx wants it, which then copies no body twice.
+type pgxArray textArray
+
+// Dimensions implements pgtype.ArrayGetter.
+func (t pgxArray) Dimensions() []pgtype.ArrayDimension {
+	return []pgtype.ArrayDimension{{Length: int32(len(t)), LowerBound: 1}}
+}
+
+// Index implements pgtype.ArrayGetter.
+func (t pgxArray) Index(i int) any { return t[i] }
+
+// IndexType implements pgtype.ArrayGetter.
+func (t pgxArray) IndexType() any { return []byte(nil) }
+
+// text is one text, which lib/pq would take for a bytea if it were bytes.
+type text []byte
+
+// Value returns it as a string.
+func (t text) Value() (sqldriver.Value, error) { return string(t), nil }

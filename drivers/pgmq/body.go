@@ -21,9 +21,9 @@ var strictBase64 = base64.StdEncoding.Strict()
 
 // encodeBody returns JSON that PostgreSQL takes as jsonb: b itself if it is
 // such JSON, unless exact, else an envelope.
-func encodeBody(b []byte, exact bool) string {
+func encodeBody(b []byte, exact bool) []byte {
 	if !exact && isStorable(b) {
-		return string(b)
+		return b
 	}
 	e := make([]byte, 0, 32+len(b)+len(b)/2)
 	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
@@ -34,7 +34,7 @@ func encodeBody(b []byte, exact bool) string {
 		e = strictBase64.AppendEncode(e, b)
 		e = append(e, '"')
 	}
-	return string(append(e, '}'))
+	return append(e, '}')
 }
 
 // decodeBody undoes encodeBody. What it returns may be part of stored.

@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,14 @@ import (
 // together.
 type pgxPool struct {
 	*sql.DB
-	wrapped *atomic.Bool // the connections turned out not to be pgx's own
+	*manner
+}
+
+// manner is what turned out about the connections of a pool.
+type manner struct {
+	wrapped atomic.Bool // they are not pgx's own
+	once    sync.Once
+	guesses bool // they go by the values' types, as the server is not asked for its own
 }
 
 // errWrapped says that a connection is wrapped, by somebody who wants to see
@@ -41,14 +49,14 @@ func directly(pool querier) (pgxPool, bool) {
 // one if a connection turns out to be closed before anything was sent.
 func (p pgxPool) use(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 	for range 3 {
-		if err = p.once(ctx, f); err == nil || !unsent(err) || ctx.Err() != nil {
+		if err = p.try(ctx, f); err == nil || !unsent(err) || ctx.Err() != nil {
 			return err
 		}
 	}
 	return err
 }
 
-func (p pgxPool) once(ctx context.Context, f func(*pgx.Conn) error) error {
+func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	conn, err := p.Conn(ctx)
 	if err != nil {
 		return err
@@ -62,6 +70,10 @@ func (p pgxPool) once(ctx context.Context, f func(*pgx.Conn) error) error {
 			return nil
 		}
 		pc := own.Conn()
+		p.once.Do(func() {
+			mode := pc.Config().DefaultQueryExecMode
+			p.guesses = mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
+		})
 		if pc.IsClosed() {
 			err = sqldriver.ErrBadConn
 			return err
@@ -79,7 +91,7 @@ func (p pgxPool) once(ctx context.Context, f func(*pgx.Conn) error) error {
 
 func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	return p.use(ctx, func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, text, native(args)...)
+		rows, err := c.Query(ctx, text, p.native(args)...)
 		if err != nil {
 			return err
 		}
@@ -87,12 +99,20 @@ func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(r
 	})
 }
 
-// native unpacks what pgx takes as it is.
-func native(args []any) []any {
+// native turns texts into what pgx copies only once, or into strings where bytes
+// would be taken for a bytea.
+func (p pgxPool) native(args []any) []any {
+	args = slices.Clone(args)
 	for i, arg := range args {
-		if t, ok := arg.(stringArray); ok {
-			args = slices.Clone(args)
-			args[i] = []string(t)
+		switch arg := arg.(type) {
+		case textArray:
+			if args[i] = pgxArray(arg); p.guesses {
+				args[i] = arg.strings()
+			}
+		case text:
+			if args[i] = []byte(arg); p.guesses {
+				args[i] = string(arg)
+			}
 		}
 	}
 	return args

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -141,7 +140,7 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 	case ok:
 		p.pool = newStmtPool(db)
 	case isPGX(db):
-		p.pool = pgxPool{db, new(atomic.Bool)}
+		p.pool = pgxPool{db, new(manner)}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p

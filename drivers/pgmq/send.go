@@ -73,7 +73,7 @@ func noHeaders(q *queue) error {
 }
 
 func (i *insertion) single(m driver.Message, exact bool) {
-	i.delay, i.body = micros(m.Delay), encodeBody(m.Body, exact)
+	i.delay, i.body = micros(m.Delay), text(encodeBody(m.Body, exact))
 	if h, ok := encodeHeaders(m.Headers, m.Group); ok {
 		i.headers = h
 	}
@@ -81,7 +81,7 @@ func (i *insertion) single(m driver.Message, exact bool) {
 
 // batch leaves an array out if it would hold nothing.
 func (i *insertion) batch(msgs []driver.Message, exact bool) {
-	bodies := make(stringArray, len(msgs))
+	bodies := make(textArray, len(msgs))
 	delayed, attributed := false, false
 	for n, m := range msgs {
 		bodies[n] = encodeBody(m.Body, exact)
