@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type channel struct {
 	mu     sync.Mutex
 	leases map[uint64]*lease // by tag; nil when the channel is over
 	tags   tags
+	told   int // acks and nacks since the queue last answered, see flush
 }
 
 // lease is a message that the broker has delivered and that is not settled. It
@@ -166,14 +168,28 @@ func (c *channel) unclaim(l *lease) {
 	}
 }
 
-// settle removes claimed leases. It reports whether the channel stands.
-func (c *channel) settle(ls []*lease) bool {
+// settle removes claimed leases, which are about to be settled. It reports
+// whether the channel stands.
+func (c *channel) settle(acks, nacks []*lease) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, l := range ls {
+	if c.leases == nil {
+		return false
+	}
+	for _, l := range slices.Concat(acks, nacks) {
 		delete(c.leases, l.tag)
 	}
-	return c.leases != nil
+	c.tags.settling++
+	c.told += len(acks) + len(nacks)
+	return true
+}
+
+// settled notes that what settle has removed is settled.
+func (c *channel) settled() {
+	c.mu.Lock()
+	c.tags.settling--
+	c.mu.Unlock()
+	c.refresh()
 }
 
 // extend makes a lease end d from now, or at its limit.

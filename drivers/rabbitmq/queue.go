@@ -113,13 +113,30 @@ func (q *queue) close() {
 
 // discard is close, unless there is another channel by now.
 func (q *queue) discard(c *channel) {
+	q.forget(c)
+	c.end()
+	q.p.start(func() { _ = c.Close() })
+}
+
+// retire is discard for a channel that nobody uses, and that answers.
+func (q *queue) retire(c *channel) {
+	q.forget(c)
+	end := func() {
+		c.flush()
+		c.end()
+		_ = c.Close()
+	}
+	if !q.p.start(end) {
+		c.end()
+	}
+}
+
+func (q *queue) forget(c *channel) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.channel == c {
 		q.channel = nil
 	}
-	q.mu.Unlock()
-	c.end()
-	q.p.start(func() { _ = c.Close() })
 }
 
 func (q *queue) newChannel(s *session, ch *amqp.Channel) *channel {

@@ -111,8 +111,10 @@ func (d *demand) take(ctx context.Context, s supply) (ds []driver.Delivery, err 
 
 // meet gets messages and hands them over.
 func (d *demand) meet() {
-	d.c.begin()
-	s := d.collect()
+	s := supply{err: amqp.ErrClosed}
+	if d.c.begin() {
+		s = d.collect()
+	}
 	d.c.giveBack(d.c.conclude(s.ds, d.open))
 	if !d.fate.CompareAndSwap(undecided, handedOver) {
 		for i := range s.ds {
@@ -149,7 +151,7 @@ func (d *demand) collect() (s supply) {
 
 // get asks for one message, and returns how many are left.
 func (d *demand) get(s *supply) (ready int) {
-	s.err = d.c.call(func() error {
+	s.err = d.c.asked(func() error {
 		m, ok, err := d.c.Get(d.c.q.name, false)
 		if ok {
 			s.ds, ready = append(s.ds, m), int(m.MessageCount)
@@ -182,7 +184,7 @@ var consumers atomic.Uint64
 func (d *demand) consume(s *supply, n int, wait time.Duration) {
 	tag := "mq-" + strconv.FormatUint(consumers.Add(1), 10)
 	var ds <-chan amqp.Delivery
-	s.err = d.c.call(func() (err error) {
+	s.err = d.c.asked(func() (err error) {
 		if err = d.c.Qos(n, 0, false); err == nil {
 			ds, err = d.c.Consume(d.c.q.name, tag, false, false, false, false, nil)
 		}

@@ -159,11 +159,11 @@ func (c *channel) finish(ctx context.Context, acks, nacks []*lease) error {
 	if len(acks)+len(nacks) == 0 {
 		return nil
 	}
-	if stands := c.settle(acks) && c.settle(nacks); !stands {
+	if !c.settle(acks, nacks) {
 		return driver.ErrStaleReceipt
 	}
 	sent := make(chan error, 1) // what is claimed is sent, whatever happens to ctx
-	if !c.q.p.start(func() { sent <- c.send(acks, nacks) }) {
+	if !c.q.p.start(func() { sent <- c.send(acks, nacks); c.settled() }) {
 		return driver.ErrClosed
 	}
 	select {
@@ -185,7 +185,5 @@ func (c *channel) send(acks, nacks []*lease) error {
 			return err
 		}
 	}
-	err := c.barrier()
-	c.refresh()
-	return err
+	return c.barrier()
 }

@@ -9,11 +9,13 @@ import amqp "github.com/rabbitmq/amqp091-go"
 // gap to see, and the channel is suspect until the next delivery. It is
 // replaced as soon as that costs no lease.
 type tags struct {
-	demands int // under way
-	handing int // those that are not leased yet
-	suspect bool
-	next    uint64          // the lowest tag that was not seen
-	ahead   map[uint64]bool // seen ones above it
+	demands  int // under way
+	handing  int // those that are not leased yet
+	settling int // calls that are about to settle
+	suspect  bool
+	retired  bool
+	next     uint64          // the lowest tag that was not seen
+	ahead    map[uint64]bool // seen ones above it
 }
 
 func newTags() tags { return tags{next: 1, ahead: make(map[uint64]bool)} }
@@ -42,12 +44,13 @@ func (t *tags) missing() (gaps []uint64) {
 	return gaps
 }
 
-// begin notes a demand.
-func (c *channel) begin() {
+// begin notes a demand, and reports whether the channel is still to be used.
+func (c *channel) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tags.demands++
 	c.tags.handing++
+	return !c.tags.retired
 }
 
 // conclude notes the end of a demand and what it got, and returns the tags
@@ -74,10 +77,12 @@ func (c *channel) handed() {
 // refresh ends a suspect channel that is not in use.
 func (c *channel) refresh() {
 	c.mu.Lock()
-	idle := c.tags.suspect && c.tags.demands == 0 && c.tags.handing == 0 && c.leases != nil && len(c.leases) == 0
+	t := &c.tags
+	idle := t.suspect && !t.retired && t.demands+t.handing+t.settling == 0 && c.leases != nil && len(c.leases) == 0
+	t.retired = t.retired || idle
 	c.mu.Unlock()
 	if idle {
-		c.q.discard(c)
+		c.q.retire(c)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -135,6 +136,9 @@ func connectBroker(dsn, api *url.URL, how string, h brokerHost) (*Broker, error)
 func (b *Broker) await() error {
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		err := b.call("GET", "health/checks/virtual-hosts", nil, nil)
+		if err == nil {
+			err = b.listens()
+		}
 		if err == nil || b.host == nil || time.Now().After(end) {
 			return err
 		}
@@ -142,6 +146,16 @@ func (b *Broker) await() error {
 			return dead
 		}
 	}
+}
+
+// listens returns nil if the node takes AMQP connections: the management plugin
+// may be faster.
+func (b *Broker) listens() error {
+	c, err := net.DialTimeout("tcp", b.dsn.Host, patience)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // call calls the management plugin.

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portmq/mq"
+)
+
+// app is what the commands share. One app runs one command line.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	asks           *bool // whether somebody can be asked, nil to find out
+
+	// Flags of every command.
+	dsn     string
+	output  string // "table" or "json"
+	verbose bool
+	level   slog.Level // of what the library logs, without -verbose; 0: errors
+
+	started bool // the arguments were right: what fails now is no misuse
+
+	mu    sync.Mutex
+	abort []func() // what a second signal calls before it ends the program
+}
+
+// run runs one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(doubleDashes(root, args))
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.exit(cmd, err)
+}
+
+// newRoot returns the command with all its subcommands.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mq",
+		Short: "Look after message queues on any provider",
+		Long: `Look after message queues on any provider.
+
+The provider is named by a DSN, in -dsn or the environment variable MQ_DSN:
+pgmq://user@host/database, rabbitmq://user@host/vhost, mem://name.
+
+Flags may be written with one dash or with two.`,
+		Version:           version(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: a.begin,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand())
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN` (default $MQ_DSN)")
+	flags.StringVarP(&a.output, "output", "o", "table", "`table` or json, which is one object in a line")
+	flags.BoolVar(&a.verbose, "verbose", false, "show the library's log")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("dsn", cobra.NoFileCompletions)
+	for _, command := range commands {
+		root.AddCommand(command(a))
+	}
+	completionCommand(root)
+	return root
+}
+
+// begin is called when a command's flags and arguments have been parsed.
+func (a *app) begin(*cobra.Command, []string) error {
+	if !slices.Contains([]string{"table", "json"}, a.output) {
+		return usagef("unknown output format %q (give -o table or -o json)", a.output)
+	}
+	a.started = true
+	return nil
+}
+
+// json reports whether the output is meant for programs.
+func (a *app) json() bool { return a.output == "json" }
+
+// open opens the provider of -dsn or MQ_DSN.
+func (a *app) open() (*mq.Client, error) {
+	dsn, err := a.theDSN()
+	if err != nil {
+		return nil, err
+	}
+	return a.openDSN(dsn)
+}
+
+// theDSN returns -dsn, or MQ_DSN.
+func (a *app) theDSN() (string, error) {
+	if a.dsn != "" {
+		return a.dsn, nil
+	}
+	if dsn := a.getenv("MQ_DSN"); dsn != "" {
+		return dsn, nil
+	}
+	return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database")
+}
+
+// openDSN opens the provider of a DSN. What is wrong with a DSN is a misuse: to
+// open needs no backend.
+func (a *app) openDSN(dsn string) (*mq.Client, error) {
+	c, err := mq.OpenConfig(dsn, mq.Config{Logger: a.logger()})
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return c, nil
+}
+
+// with opens the provider, calls f and closes it.
+func (a *app) with(f func(*mq.Client) error) error {
+	c, err := a.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(c), c.Close())
+}
+
+func (a *app) logger() *slog.Logger {
+	level := cmp.Or(a.level, slog.LevelError)
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// note tells the user something that is not the command's output.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.stderr, "mq:", printable(fmt.Sprintf(format, args...)))
+}
+
+// cleanup returns a context for what must still be done after ctx has ended.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+)
+
+// mover moves one queue.
+type mover struct {
+	copying
+	app      *app
+	from, to *mq.Queue
+	bar      *progress // set if several share it
+
+	moved    int64
+	doubtful int64                   // of these it is not known whether they are in one queue or in both
+	skipped  map[string]*mq.Delivery // refused, by id, with their newest lease
+	told     bool                    // that it waits for leases
+}
+
+// run moves messages until there are no more, or with -follow until ctx ends,
+// of which it returns the cause.
+func (m *mover) run(ctx context.Context) error {
+	if m.bar == nil {
+		m.bar = m.app.newProgress(m.total(ctx), m.from.Name(), "messages")
+		defer m.bar.end()
+	}
+	defer m.release(ctx)
+	for last := time.Now(); ; {
+		ds, err := m.receive(ctx)
+		if len(ds) == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if fresh := m.fresh(ds); len(fresh) > 0 {
+			if err := m.move(ctx, fresh); err != nil {
+				return err
+			}
+			last = time.Now()
+			continue
+		}
+		if done, err := m.done(ctx, last); done || err != nil {
+			return err
+		}
+	}
+}
+
+// total returns how many messages there are to move, -1 if that cannot be
+// told.
+func (m *mover) total(ctx context.Context) int64 {
+	s, err := m.from.Stats(ctx)
+	if err != nil || s.Total <= 0 {
+		return -1
+	}
+	return s.Total
+}
+
+func (m *mover) receive(ctx context.Context) ([]*mq.Delivery, error) {
+	wait := m.idle
+	if m.follow {
+		wait = mq.Forever
+	}
+	return m.from.Receive(ctx, mq.ReceiveOptions{Max: m.batch, Visibility: m.visibility, Wait: wait})
+}
+
+// fresh leaves out what has been refused before.
+func (m *mover) fresh(ds []*mq.Delivery) (fresh []*mq.Delivery) {
+	for _, d := range ds {
+		if m.skipped[d.ID] == nil {
+			fresh = append(fresh, d)
+		} else {
+			m.skipped[d.ID] = d
+		}
+	}
+	return fresh
+}
+
+// done decides whether a queue that gave nothing is empty. It waits for what
+// somebody has leased, a copy that was killed perhaps, for as long as a batch
+// of this one is leased.
+func (m *mover) done(ctx context.Context, last time.Time) (bool, error) {
+	if m.follow {
+		return false, nil
+	}
+	s, err := m.from.Stats(ctx)
+	if err != nil {
+		return false, cmp.Or(context.Cause(ctx), err)
+	}
+	pending := max(s.Visible, 0) + max(s.Leased, 0) - int64(len(m.skipped))
+	if pending > 0 && time.Since(last) < m.visibility+m.idle {
+		if !m.told {
+			m.told = true
+			m.app.note("%s: waiting up to %v for %s that somebody has leased", m.from.Name(), m.visibility, plural(pending, "message"))
+		}
+		return false, nil
+	}
+	if pending > 0 {
+		m.app.note("%s: %s that others have leased stay in the source", m.from.Name(), plural(pending, "message"))
+	}
+	if s.Delayed > 0 {
+		m.app.note("%s: %s whose delay has not ended stay in the source; run the command again, or with -follow", m.from.Name(), plural(s.Delayed, "message"))
+	}
+	return true, nil
+}
+
+// copyTime is how long the sends and settlements of one batch may take. No
+// signal cuts them off.
+const copyTime = time.Minute
+
+// move sends a batch and deletes at the source what the target has stored. The
+// rest is given back.
+func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTime)
+	defer cancel()
+	var stored, back []*mq.Delivery
+	refusals, failure := 0, error(nil)
+	for i, err := range m.send(ctx, ds) {
+		switch d := ds[i]; {
+		case err == nil:
+			stored = append(stored, d)
+		case refused(err):
+			refusals++
+			m.app.note("%s: message %s was refused: %v", m.from.Name(), d.ID, err)
+			if m.skip {
+				m.hold(d)
+			} else {
+				back = append(back, d)
+			}
+		default:
+			if errors.Is(err, mq.ErrUnavailable) {
+				m.doubtful++
+			}
+			failure = cmp.Or(failure, err)
+			back = append(back, d)
+		}
+	}
+	m.moved += int64(len(stored))
+	m.bar.add(len(stored))
+	failure = cmp.Or(m.ack(ctx, stored), failure)
+	m.giveBack(ctx, back)
+	if failure == nil && refusals > 0 && !m.skip {
+		// Not wrapped: the command line was right.
+		failure = fmt.Errorf("%s: %s refused by the target and left in the source (-skip goes on without them)", m.from.Name(), plural(int64(refusals), "message"))
+	}
+	return failure
+}
+
+// refused reports whether err is about the message and not about the target.
+func refused(err error) bool {
+	return errors.Is(err, mq.ErrInvalid) || errors.Is(err, mq.ErrNotSupported)
+}
+
+// send returns an error for each message that was not stored. If a batch is
+// refused as a whole it finds out for which ones.
+func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
+	errs := make([]error, len(ds))
+	msgs := make([]*mq.Message, len(ds))
+	for i, d := range ds {
+		msgs[i] = m.message(d)
+	}
+	_, err := m.to.Send(ctx, msgs...)
+	batch := (*mq.BatchError)(nil)
+	switch {
+	case err == nil:
+	case errors.As(err, &batch) && len(batch.Errs) == len(ds):
+		return batch.Errs
+	case len(ds) > 1 && refused(err):
+		for i := range ds {
+			errs[i] = m.send(ctx, ds[i:i+1])[0]
+			if errs[i] != nil && !refused(errs[i]) {
+				return fill(errs, i, errs[i])
+			}
+		}
+	default:
+		return fill(errs, 0, err)
+	}
+	return errs
+}
+
+// fill sets all errors from one on.
+func fill(errs []error, from int, err error) []error {
+	for i := from; i < len(errs); i++ {
+		errs[i] = err
+	}
+	return errs
+}
+
+// message makes the copy of a message.
+func (m *mover) message(d *mq.Delivery) *mq.Message {
+	caps := m.to.Client().Caps()
+	copied := &mq.Message{Body: d.Body, Headers: maps.Clone(d.Headers), Group: d.Group}
+	if m.withoutGroups && !caps.Groups {
+		copied.Group = ""
+	}
+	if !m.withoutOrigin && caps.Headers {
+		if copied.Headers == nil {
+			copied.Headers = make(mq.Headers, 1)
+		}
+		copied.Headers[headerCopiedFrom] = m.from.Client().Provider().Name() + "/" + m.from.Name() + "/" + d.ID
+	}
+	return copied
+}
+
+// ack deletes at the source what is at the target.
+func (m *mover) ack(ctx context.Context, ds []*mq.Delivery) error {
+	if len(ds) == 0 {
+		return nil
+	}
+	err := settleAll(ctx, ds, mq.OpAck)
+	if err == nil {
+		return nil
+	}
+	lost, other := int64(0), error(nil)
+	for i := range ds {
+		switch err := itemError(err, i); {
+		case errors.Is(err, mq.ErrStaleReceipt):
+			lost++
+		case err != nil:
+			m.doubtful++
+			other = cmp.Or(other, err)
+		}
+	}
+	m.doubtful += lost
+	if lost > 0 {
+		m.app.note("%s: the lease of %s ended before they were deleted (raise -visibility); header %s tells their copies", m.from.Name(), plural(lost, "message"), headerCopiedFrom)
+	}
+	return other
+}
+
+// itemError returns the error of item i of a batch that failed with err.
+func itemError(err error, i int) error {
+	if batch := (*mq.BatchError)(nil); errors.As(err, &batch) && i < len(batch.Errs) {
+		return batch.Errs[i]
+	}
+	return err
+}
+
+// hold keeps a refused message leased, so that it does not come back at once.
+func (m *mover) hold(d *mq.Delivery) {
+	if m.skipped == nil {
+		m.skipped = make(map[string]*mq.Delivery)
+	}
+	m.skipped[d.ID] = d
+}
+
+// release gives back the messages that were refused.
+func (m *mover) release(ctx context.Context) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	var held []*mq.Delivery
+	for _, d := range m.skipped {
+		held = append(held, d)
+	}
+	m.giveBack(ctx, held)
+}
+
+// giveBack makes messages visible again. Where that fails their leases end by
+// themselves.
+func (m *mover) giveBack(ctx context.Context, ds []*mq.Delivery) {
+	for len(ds) > 0 {
+		n := min(len(ds), m.batch)
+		_ = settleAll(ctx, ds[:n], driver.OpNack)
+		ds = ds[n:]
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/rabbitmq"
+)
+
+// rabbitmq looks at a broker, as far as AMQP shows it.
+func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []string) error {
+	version, err := p.ServerVersion(ctx)
+	if err != nil {
+		return err
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < 4 {
+		d.advice("version", "RabbitMQ %s works, but 4.0 and later are what is maintained", version)
+	} else {
+		d.ok("version", "RabbitMQ %s", version)
+	}
+	d.alarms(ctx)
+	if len(queues) == 0 {
+		d.advice("queues", "AMQP cannot list queues: name those that are to be looked at")
+	}
+	for _, queue := range queues {
+		if err := d.topology(ctx, queue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noQueue is a queue that nobody has: a message for it comes back.
+const noQueue = "mq.doctor.none"
+
+// alarmWait is how long a publish may take. A broker with an alarm answers
+// none.
+const alarmWait = 5 * time.Second
+
+// alarms publishes what cannot be routed: a broker tells of an alarm only to
+// those who publish, and may still take their first message.
+func (d *doctor) alarms(ctx context.Context) {
+	wait, cancel := context.WithTimeout(ctx, alarmWait)
+	defer cancel()
+	for range 2 {
+		_, err := d.client.Queue(noQueue).Send(wait, &mq.Message{})
+		blocked := d.client.Ping(ctx)
+		if errors.Is(err, mq.ErrQueueNotFound) && blocked == nil {
+			continue
+		}
+		if blocked != nil {
+			err = blocked
+		}
+		d.problem("alarms", "the broker takes no messages: %s (rabbitmq-diagnostics alarms tells more)", oneLine(err))
+		return
+	}
+	d.ok("alarms", "the broker takes messages")
+}
+
+// topology compares a queue with how it would be declared. Declaring one that
+// is there changes nothing.
+func (d *doctor) topology(ctx context.Context, queue string) error {
+	s, err := d.client.Queue(queue).Stats(ctx)
+	switch {
+	case errors.Is(err, mq.ErrQueueNotFound):
+		d.problem(queue, "there is no such queue (mq create makes it)")
+		return nil
+	case err != nil:
+		return err
+	case s.Archived < 0:
+		d.problem(queue, "it has no archive, so that nothing can be archived and rejected messages are lost (mq create makes it)")
+		return nil
+	}
+	switch _, err := d.client.EnsureQueue(ctx, queue, mq.QueueOptions{AnyName: true}); {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		d.problem(queue, "%s", oneLine(err))
+	default:
+		d.ok(queue, "declared as it should be; %d messages ready, %d in the archive", s.Visible, s.Archived)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// isTerminal reports whether f, a reader or a writer, is a terminal.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// progress shows on the error output how far a command has come, if that is a
+// terminal. Its methods are safe for concurrent use.
+type progress struct{ bar *progressbar.ProgressBar }
+
+// newProgress begins to count up to total, -1 if it is not known. unit is
+// plural: "messages".
+func (a *app) newProgress(total int64, what, unit string) *progress {
+	out := io.Discard
+	if isTerminal(a.stderr) {
+		out = a.stderr
+	}
+	return &progress{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(out),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetItsString(unit),
+		progressbar.OptionShowIts(),
+		progressbar.OptionSetSpinnerChangeInterval(0), // its goroutine races with the bar
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetRenderBlankState(true),
+	)}
+}
+
+// add counts n more.
+func (p *progress) add(n int) { _ = p.bar.Add(n) }
+
+// end takes the bar off the screen. It may be called twice.
+func (p *progress) end() { _ = p.bar.Finish() }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portmq/mq"
+)
+
+func purgeCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "purge QUEUE",
+		Short: "Remove all messages of a queue, leased and delayed ones too",
+		Long: `Remove all messages of a queue, leased and delayed ones too.
+
+The archive stays: mq archive purge is for that.`,
+		Example: `  mq purge orders
+  mq purge -yes orders`,
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *mq.Client) error {
+				q := c.Queue(args[0])
+				if err := mustExist(cmd.Context(), c, args[0]); err != nil {
+					return err
+				}
+				if err := a.confirm(yes, "remove all messages of %s", args[0]); err != nil {
+					return err
+				}
+				n, err := q.Purge(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.done("purged", n, q.Name())
+			})
+		},
+		ValidArgsFunction: a.completeQueue,
+	}
+	yesFlag(cmd, &yes)
+	return cmd
+}
+
+// doneLine is the JSON of what a command did to how many messages.
+type doneLine struct {
+	Done  string `json:"done"`
+	Count int64  `json:"count"`
+	Queue string `json:"queue,omitempty"`
+}
+
+// done tells that n messages were acked, purged, ...
+func (a *app) done(what string, n int64, queue string) error {
+	if a.json() {
+		out := newPrinter(a)
+		out.row(doneLine{what, n, queue})
+		return out.flush()
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s %s\n", what, plural(n, "message"))
+	return err
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// item is a message and the line it came from, or why there are no more.
+type item struct {
+	message *mq.Message
+	line    int
+	err     error // io.EOF at the end
+}
+
+// maxSendBytes is about how much is sent at once. What comes slowly is not
+// waited for.
+const maxSendBytes = 4 << 20
+
+// sendTime is how long one batch may take.
+const sendTime = time.Minute
+
+// sender sends what a reader reads, and knows how far it is.
+type sender struct {
+	queue    *mq.Queue
+	items    chan item
+	limit    int // of a batch
+	progress *progress
+
+	sent     int64
+	through  int    // the last line of what was sent
+	unsent   []int  // lines of the last batch that were not
+	doubtful string // lines of which it is not known
+}
+
+// sendAll sends everything that r reads, in batches, and says at the end or
+// upon an error what has been sent.
+func (a *app) sendAll(ctx context.Context, q *mq.Queue, r *reader) error {
+	limit := q.Client().Caps().BatchLimit()
+	s := &sender{queue: q, items: make(chan item, limit), limit: limit, progress: a.newProgress(-1, "sending", "messages")}
+	go s.read(ctx, r)
+	err := s.run(ctx)
+	s.progress.end()
+	if err != nil {
+		return fmt.Errorf("%w (%s)", err, s.summary())
+	}
+	return a.done("sent", s.sent, q.Name())
+}
+
+// read reads until the input or ctx ends. It may be left waiting for input.
+func (s *sender) read(ctx context.Context, r *reader) {
+	for {
+		m, line, err := r.next()
+		select {
+		case s.items <- item{m, line, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *sender) run(ctx context.Context) error {
+	for {
+		batch, err := s.batch(ctx)
+		if len(batch) > 0 {
+			if err := s.send(ctx, batch); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// batch waits for a message and adds those that are there already. An error
+// comes after the messages in front of it.
+func (s *sender) batch(ctx context.Context) (batch []item, err error) {
+	size := 0
+	for len(batch) < s.limit && size < maxSendBytes {
+		it, ok, err := s.next(ctx, len(batch) == 0)
+		if err != nil || !ok {
+			return batch, err
+		}
+		batch = append(batch, it)
+		size += len(it.message.Body)
+	}
+	return batch, nil
+}
+
+// next returns the next message, if there is one or if it is to wait.
+func (s *sender) next(ctx context.Context, wait bool) (it item, ok bool, err error) {
+	if ctx.Err() != nil {
+		return it, false, context.Cause(ctx)
+	}
+	if wait {
+		select {
+		case it = <-s.items:
+		case <-ctx.Done():
+			return it, false, context.Cause(ctx)
+		}
+	} else {
+		select {
+		case it = <-s.items:
+		default:
+			return it, false, nil
+		}
+	}
+	switch {
+	case errors.Is(it.err, io.EOF):
+		return it, false, io.EOF
+	case it.err != nil:
+		return it, false, &usageError{fmt.Errorf("line %d: %w", it.line, it.err)}
+	}
+	return it, true, nil
+}
+
+// send sends a batch. A signal does not cut it off: what was sent shall be
+// known.
+func (s *sender) send(ctx context.Context, batch []item) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
+	defer cancel()
+	msgs := make([]*mq.Message, len(batch))
+	for i, it := range batch {
+		msgs[i] = it.message
+	}
+	ids, err := s.queue.Send(ctx, msgs...)
+	sent := 0
+	for i, it := range batch {
+		if err == nil || i < len(ids) && ids[i] != "" {
+			sent++
+		} else {
+			s.unsent = append(s.unsent, it.line)
+		}
+	}
+	s.sent += int64(sent)
+	s.progress.add(sent)
+	if err == nil || len(s.unsent) == 0 {
+		s.through = batch[len(batch)-1].line
+		return err
+	}
+	if errors.Is(err, mq.ErrUnavailable) {
+		s.doubtful = lines(s.unsent)
+	}
+	if sent > 0 {
+		s.through = batch[len(batch)-1].line
+	}
+	return err
+}
+
+// summary says which lines have been sent.
+func (s *sender) summary() string {
+	if s.sent == 0 && s.doubtful == "" {
+		return "nothing was sent"
+	}
+	text := "sent " + plural(s.sent, "message")
+	if s.sent > 0 {
+		text += fmt.Sprintf(", up to line %d", s.through)
+	}
+	switch {
+	case s.doubtful != "":
+		return text + "; not known of " + s.doubtful
+	case len(s.unsent) > 0 && s.sent > 0 && s.unsent[0] < s.through:
+		return text + " but for " + lines(s.unsent)
+	}
+	return text
+}
+
+// lines names lines, in short: line 3, or lines 3-5 and 9.
+func lines(numbers []int) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		j := i
+		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
+			j++
+		}
+		part := fmt.Sprint(numbers[i])
+		if j > i {
+			part = fmt.Sprintf("%d-%d", numbers[i], numbers[j])
+		}
+		parts, i = append(parts, part), j+1
+	}
+	if len(numbers) == 1 {
+		return "line " + parts[0]
+	}
+	return "lines " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// receipts receives n messages.
+func (d *desk) receipts(n string) []string {
+	d.Helper()
+	var receipts []string
+	for line := range strings.Lines(d.must("receive", "w", "-n", n, "-o", "json")) {
+		_, rest, _ := strings.Cut(line, `"receipt":"`)
+		receipt, _, _ := strings.Cut(rest, `"`)
+		receipts = append(receipts, receipt)
+	}
+	return receipts
+}
+
+func (d *desk) stats() mq.Stats {
+	d.Helper()
+	s, err := d.client.Queue("w").Stats(d.Context())
+	if err != nil {
+		d.Fatal(err)
+	}
+	return s
+}
+
+func TestSettle(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"), text("2"), text("3"), text("4"), text("5"), text("6"))
+	r := d.receipts("6")
+	d.prints("acked 1 message\n", "ack", r[0])
+	d.prints("nacked 1 message\n", "nack", r[1])
+	d.prints("nacked 1 message\n", "nack", "-delay", "1h", r[2])
+	d.prints("extended 1 message\n", "extend", "-visibility", "1h", r[3])
+	d.prints("archived 1 message\n", "archive", "-reason", "bad address", r[4])
+	d.prints("{\"done\":\"acked\",\"count\":1}\n", "ack", "-o", "json", r[5])
+	if s := d.stats(); s.Visible != 1 || s.Delayed != 1 || s.Leased != 1 || s.Archived != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSettleStdin(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"), text("2"))
+	d.stdin = strings.Join(d.receipts("2"), "\n\n") + "\r\n"
+	d.prints("acked 2 messages\n", "ack", "-")
+}
+
+// TestSettleStale: the others take effect, and it is said which did not.
+func TestSettleStale(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"), text("2"))
+	r := d.receipts("2")
+	d.must("ack", r[0])
+	code, stdout, stderr := d.run("ack", r[0], r[1])
+	if code != exitFailure || stdout != "acked 1 message\n" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "mq: "+r[0]+": ") || !strings.Contains(stderr, "already settled") {
+		t.Errorf("exit code %d, %q and %q", code, stdout, stderr)
+	}
+	d.fails(exitFailure, "already settled", "extend", r[1])
+	d.fails(exitUsage, "receipt is not valid", "ack", "w:frob")
+}
+
+func TestReceiptText(t *testing.T) {
+	for _, queue := range []string{"orders", "a:b", "a b/%+", "日本"} {
+		text := receiptText(queue, "p1:7:1")
+		if q, r, err := parseReceipt(text); q != queue || r != "p1:7:1" || err != nil {
+			t.Errorf("%s came back as %q, %q, %v", text, q, r, err)
+		}
+	}
+	for _, text := range []string{"", ":", "a:", ":b", "a", "%zz:b"} {
+		if _, _, err := parseReceipt(text); err == nil {
+			t.Errorf("%q is a receipt", text)
+		}
+	}
+}
+
+func TestArchive(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(mq.Message{Body: []byte("line 1\n\x1b"), Headers: mq.Headers{"h": "v"}, Group: "g"}, text("2"), text("3"), text("4"))
+	r := d.receipts("4")
+	d.must("archive", "-reason", "card declined", r[0], r[1])
+	d.must("archive", "-reason", "gone", r[2])
+	d.must("archive", r[3])
+	d.prints(`
+ID  READ  SENT  ARCHIVED  REASON  BODY
+1  1  TIME  TIME  card declined  line 1\n\u001b
+2  1  TIME  TIME  card declined  2
+3  1  TIME  TIME  gone  3
+4  1  TIME  TIME  -  4
+`, "archive", "ls", "w")
+	d.prints(`{"queue":"w","id":"3","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","archived_at":"TIME","headers":{"mq-reason":"gone"},"body":3}
+`, "archive", "ls", "w", "-reason", "one", "-o", "json")
+	d.prints("ID  READ  SENT  ARCHIVED  REASON  BODY\n2  1  TIME  TIME  card declined  2\n", "archive", "ls", "w", "-after", "1", "-n", "1")
+	d.prints(`
+id  1
+read count  1
+sent  TIME
+archived  TIME
+reason  card declined
+group  g
+header h  v
+header mq-reason  card declined
+body  8 bytes
+line 1\n\u001b
+
+`, "archive", "show", "w", "1")
+	d.fails(exitFailure, "has no message 9", "archive", "show", "w", "9")
+
+	d.prints("redriven 1 message\n", "archive", "redrive", "w", "2", "9")
+	d.prints("redriven 1 message\n", "archive", "redrive", "w", "-all", "-reason", "card")
+	d.prints("redriven 1 message\n", "archive", "redrive", "w", "-n", "1")
+	d.prints("redriven 1 message\n", "archive", "redrive", "w", "-all")
+	if s := d.stats(); s.Visible != 4 || s.Archived != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRedriveMany(t *testing.T) {
+	d := newDesk(t, "mem")
+	for range 1500 {
+		d.send(text("1"))
+	}
+	for _, more := range [][]string{{"-all"}, {"-all", "-reason", "x"}, {"-n", "1200", "-reason", "x"}, {"-n", "1200"}} {
+		d.stdin = strings.Join(d.receipts("1500"), "\n")
+		d.prints("archived 1500 messages\n", "archive", "-", "-reason", "x")
+		want := "redriven 1500 messages\n"
+		if more[0] == "-n" {
+			want = "redriven 1200 messages\n"
+		}
+		d.prints(want, append([]string{"archive", "redrive", "w"}, more...)...)
+		d.must("archive", "redrive", "w", "-all")
+	}
+}
+
+func TestArchivePurge(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"))
+	d.must("archive", d.receipts("1")[0])
+	d.prints("purged 0 messages\n", "archive", "purge", "-yes", "w", "-older-than", "30d")
+	d.prints("purged 1 message\n", "archive", "purge", "-yes", "w")
+}
+
+func TestDuration(t *testing.T) {
+	for in, want := range map[string]time.Duration{"30d": 720 * time.Hour, "0d": 0, "12h": 12 * time.Hour, "90m": 90 * time.Minute} {
+		var d duration
+		if err := d.Set(in); err != nil || d.duration() != want {
+			t.Errorf("%q is %v, %v", in, d.duration(), err)
+		}
+	}
+	for _, in := range []string{"", "d", "-1d", "-1h", "1.5d", "99999d", "x"} {
+		if err := new(duration).Set(in); err == nil {
+			t.Errorf("%q is a duration", in)
+		}
+	}
+}

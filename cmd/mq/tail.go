@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portmq/mq"
+)
+
+func tailCommand(a *app) *cobra.Command {
+	var (
+		n     int
+		every time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "tail QUEUE",
+		Short: "Show the newest messages and those that come, without leasing them",
+		Long: `Show the newest messages and those that come, without leasing them, until
+interrupted.
+
+It looks into the queue every -interval: a message that came and went in between
+is not seen. To begin it reads through the whole queue.`,
+		Example: `  mq tail orders
+  mq tail orders -n 0 -o json | jq -c .body`,
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n < 0 {
+				return usagef("-n %d is below 0", n)
+			}
+			if every < 10*time.Millisecond {
+				return usagef("-interval %v is below 10ms", every)
+			}
+			return a.with(func(c *mq.Client) error { return a.tail(cmd.Context(), c.Queue(args[0]), n, every) })
+		},
+		ValidArgsFunction: a.completeQueue,
+	}
+	cmd.Flags().IntVarP(&n, "limit", "n", 10, "how many messages to show at first")
+	cmd.Flags().DurationVar(&every, "interval", 500*time.Millisecond, "how often to look")
+	return cmd
+}
+
+// A message with an id below the newest may turn up for this long, and this many
+// messages behind: ids are given before a transaction commits.
+const late, lateBy = 5 * time.Second, 1000
+
+// follower reads a queue over and over, and knows what it has seen.
+type follower struct {
+	queue *mq.Queue
+	after string // nothing new comes up to here
+	seen  []sighting
+}
+
+type sighting struct {
+	id string
+	at time.Time
+}
+
+func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration) error {
+	f := &follower{queue: q}
+	out := newPrinter(a, recordTitles...)
+	var last []mq.Record
+	err := f.look(ctx, func(r mq.Record) error {
+		if last = append(last, r); len(last) > n {
+			last = last[1:]
+		}
+		return nil
+	})
+	show := func(r mq.Record) error {
+		out.row(lineOfRecord(q.Name(), r), recordCells(r)...)
+		return out.err
+	}
+	for _, r := range last {
+		out.fail(show(r))
+	}
+	for err == nil {
+		if err = out.flush(); err == nil {
+			if !waitFor(ctx, every) {
+				return nil
+			}
+			err = f.look(ctx, show)
+		}
+	}
+	if ctx.Err() != nil {
+		return out.flush() // it is how a tail ends
+	}
+	return err
+}
+
+// look calls show for what has come since the last look.
+func (f *follower) look(ctx context.Context, show func(mq.Record) error) error {
+	known := make(map[string]bool, len(f.seen))
+	for _, s := range f.seen {
+		known[s.id] = true
+	}
+	now := time.Now()
+	for r, err := range browse(ctx, f.queue, false, f.after) {
+		if err != nil {
+			return err
+		}
+		if known[r.ID] {
+			continue
+		}
+		f.seen = append(f.seen, sighting{r.ID, now})
+		if err := show(r); err != nil {
+			return err
+		}
+		f.forget(now)
+	}
+	f.forget(now)
+	return nil
+}
+
+// forget moves on behind what has been seen for long enough.
+func (f *follower) forget(now time.Time) {
+	for len(f.seen) > lateBy || len(f.seen) > 1 && now.Sub(f.seen[0].at) > late {
+		f.after, f.seen = f.seen[0].id, f.seen[1:]
+	}
+}

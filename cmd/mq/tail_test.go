@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
+)
+
+func TestPeek(t *testing.T) {
+	d := newDesk(t, "mem")
+	for i := range 1000 {
+		d.send(text(fmt.Sprint(i + 1)))
+	}
+	d.prints(`
+ID  READ  SENT  VISIBLE  GROUP  BODY
+1  0  TIME  TIME  -  1
+2  0  TIME  TIME  -  2
+`, "peek", "w", "-n", "2")
+	d.prints(`{"queue":"w","id":"1000","read_count":0,"enqueued_at":"TIME","visible_at":"TIME","body":1000}
+`, "peek", "w", "-n", "2", "-after", "999", "-o", "json")
+	if got := d.must("peek", "w", "-n", "5000"); strings.Count(got, "\n") != 1001 {
+		t.Errorf("peeked %d lines", strings.Count(got, "\n"))
+	}
+}
+
+func TestTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "mem")
+		d.send(text("1"), text("2"), text("3"))
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			time.Sleep(time.Second)
+			d.send(text("4"))
+			time.Sleep(10 * time.Second) // longer than late messages are looked for
+			d.send(text("5"))
+			time.Sleep(time.Second)
+			cancel()
+		}()
+		code, stdout, stderr := d.runIn(ctx, "tail", "w", "-n", "2", "-o", "json")
+		if code != exitOK || stderr != "" {
+			t.Errorf("exit code %d, %s", code, stderr)
+		}
+		var got []string
+		for line := range strings.Lines(stdout) {
+			_, body, _ := strings.Cut(line, `"body":`)
+			got = append(got, strings.TrimSuffix(body, "}\n"))
+		}
+		if want := []string{"2", "3", "4", "5"}; !slices.Equal(got, want) {
+			t.Errorf("tail shows %q, want %q", got, want)
+		}
+	})
+}
+
+// TestFollowLate: an id below the newest one, committed later, is seen.
+func TestFollowLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &hiding{Provider: mem.New(), hidden: map[string]bool{"2": true}}
+		c := mq.New(p, mq.Config{})
+		defer func() { _ = c.Close() }()
+		q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &follower{queue: q}
+		var got []string
+		look := func() {
+			if err := f.look(t.Context(), func(r mq.Record) error { got = append(got, r.ID); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := q.Send(t.Context(), &mq.Message{}, &mq.Message{}, &mq.Message{}, &mq.Message{}); err != nil {
+			t.Fatal(err)
+		}
+		look()
+		time.Sleep(late - time.Second)
+		delete(p.hidden, "2")
+		look()
+		time.Sleep(2 * late)
+		look()
+		if want := []string{"1", "3", "4", "2"}; !slices.Equal(got, want) {
+			t.Errorf("saw %q, want %q", got, want)
+		}
+		if f.after == "" || len(f.seen) > 1 {
+			t.Errorf("still looks behind %q, at %v", f.after, f.seen)
+		}
+	})
+}
+
+// hiding does not show messages whose transaction has not committed.
+type hiding struct {
+	*mem.Provider
+	hidden map[string]bool
+}
+
+func (h *hiding) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]mq.Record, error) {
+	rs, err := h.Provider.Browse(ctx, queue, r)
+	return slices.DeleteFunc(rs, func(r mq.Record) bool { return h.hidden[r.ID] }), err
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portmq/mq"
+)
+
+// working are the flags of mq work.
+type working struct {
+	cfg     mq.ConsumerConfig
+	groupBy string
+	idle    time.Duration
+}
+
+func workCommand(a *app) *cobra.Command {
+	var w working
+	cmd := &cobra.Command{
+		Use:   "work QUEUE -- COMMAND [ARG...]",
+		Short: "Run a command for each message",
+		Long: `Run a command for each message, until interrupted.
+
+The body is the command's standard input; what it prints is printed. The
+environment tells the rest:
+
+  MQ_QUEUE, MQ_ID        the queue, and the message in it
+  MQ_READ_COUNT          how often it has been delivered, this time included
+  MQ_GROUP               its FIFO group
+  MQ_ENQUEUED_AT         when it was sent
+  MQ_HEADERS             its headers, as a JSON object
+  MQ_HEADER_CONTENT_TYPE header content-type: capitals, and _ for all but letters
+                         and digits
+
+The exit code says what becomes of the message:
+
+  0      done: it is deleted
+  65     dead letter: it goes to the archive, or to -dead-letter
+  75     not now: it comes again after a pause that grows with each time
+  other  failed: the same, and it is told on the error output
+
+A message that has come -max-reads times is a dead letter instead of coming
+again. The lease is prolonged for as long as the command runs. SIGINT and SIGTERM
+end the work: no more messages are taken, commands may take -stop-timeout to end
+and get SIGTERM after that, and what they have not done comes again. A second
+signal ends everything at once.`,
+		Example: `  mq work thumbnails -c 4 -- ./make-thumbnail.sh
+  mq work orders -timeout 1m -max-reads 5 -- sh -c 'jq -r .id >>ids'
+  mq work orders -idle 5s -- sh -c 'cat >>out'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
+				return usagef("give the queue, -- and a command: mq work QUEUE -- COMMAND [ARG...]")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := exec.LookPath(args[1])
+			if err != nil {
+				return &usageError{err}
+			}
+			if err := w.check(); err != nil {
+				return err
+			}
+			a.level = slog.LevelWarn
+			return a.with(func(c *mq.Client) error {
+				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{app: a, path: path, args: args[1:]})
+			})
+		},
+		ValidArgsFunction: a.completeQueue,
+	}
+	w.flags(a, cmd)
+	return cmd
+}
+
+func (w *working) flags(a *app, cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVarP(&w.cfg.Concurrency, "concurrency", "c", 1, "how many commands run at once")
+	flags.DurationVar(&w.cfg.Visibility, "visibility", 0, "how long messages are leased at a time: if mq dies they come again that late (default 30s)")
+	flags.IntVar(&w.cfg.MaxReads, "max-reads", 10, "how often a message is tried; 0 for no limit")
+	flags.StringVar(&w.cfg.DeadLetter, "dead-letter", "", "the `queue` for dead letters (default: the archive)")
+	flags.DurationVar(&w.cfg.Timeout, "timeout", 0, "how long a command may take; then it gets SIGTERM, and its message comes again")
+	flags.StringVar(&w.groupBy, "group-by", "", "one message of a `group` at a time and in order: header, or a path in the body as in repo.id")
+	flags.DurationVar(&w.cfg.SoftStop, "stop-timeout", 30*time.Second, "how long commands may take to end after a signal")
+	flags.DurationVar(&w.idle, "idle", 0, "end when there was nothing to do for that long")
+	a.completeQueueFlag(cmd, "dead-letter")
+}
+
+func (w *working) check() error {
+	switch {
+	case w.cfg.Concurrency < 1:
+		return usagef("-concurrency %d is below 1", w.cfg.Concurrency)
+	case w.cfg.MaxReads < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
+		return usagef("-max-reads, -timeout, -stop-timeout and -idle are not negative")
+	}
+	if w.cfg.MaxReads == 0 {
+		w.cfg.MaxReads = -1
+	}
+	if w.cfg.SoftStop == 0 {
+		w.cfg.SoftStop = -1
+	}
+	w.cfg.HardStop = killAfter + 2*time.Second
+	w.cfg.Prefetch = -1
+	if w.groupBy != "" {
+		by := groupBy(w.groupBy)
+		w.cfg.Groups = &by
+	}
+	return nil
+}
+
+// work runs r for each message until ctx ends, and says what was done.
+func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) error {
+	if err := q.Client().Ping(ctx); err != nil {
+		return err // a Consumer would try for ever
+	}
+	if err := mustExist(ctx, q.Client(), q.Name()); err != nil {
+		return err
+	}
+	a.atAbort(r.killAll)
+	w.cfg.OnDeadLetter = func(d *mq.Delivery, reason string) {
+		a.note("%s/%s is a dead letter: %s", q.Name(), d.ID, reason)
+	}
+	consumer := mq.NewConsumer(q, r, w.cfg)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if w.idle > 0 {
+		go stopIdle(ctx, stop, consumer, w.idle)
+	}
+	err := consumer.Run(ctx)
+	s := consumer.Stats()
+	a.note("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, losses(s))
+	return err
+}
+
+func losses(s mq.ConsumerStats) string {
+	if s.Lost+s.Failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
+}
+
+// stopIdle calls stop when the consumer has had nothing to do for a while.
+func stopIdle(ctx context.Context, stop func(), c *mq.Consumer, idle time.Duration) {
+	var last int64
+	since := time.Now()
+	for waitFor(ctx, min(idle/4+time.Millisecond, time.Second)) {
+		s := c.Stats()
+		if s.Running+s.Buffered > 0 || s.Received != last {
+			last, since = s.Received, time.Now()
+		} else if time.Since(since) >= idle {
+			stop()
+		}
+	}
+}

@@ -1,0 +1,148 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// work runs mq work until there is nothing more to do.
+func (d *desk) work(args ...string) (code int, stdout, stderr string) {
+	d.Helper()
+	return d.run(append([]string{"work", "w", "-idle", "300ms"}, args...)...)
+}
+
+// TestWorkOutcomes: the exit code decides.
+func TestWorkOutcomes(t *testing.T) {
+	for _, tt := range []struct {
+		exit   string
+		stats  mq.Stats
+		stderr string
+	}{
+		{"0", mq.Stats{}, "mq: worked on w: 1 done, 0 retries, 0 dead letters\n"},
+		{"75", mq.Stats{Delayed: 1}, "mq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
+		{"3", mq.Stats{Delayed: 1}, "mq: w/1: sh: exit status 3 (delivery 1)\nmq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
+		{"65", mq.Stats{Archived: 1}, "mq: w/1 is a dead letter: sh: exit status 65\nmq: worked on w: 0 done, 0 retries, 1 dead letters\n"},
+	} {
+		d := newDesk(t, "mem")
+		d.send(text(tt.exit))
+		code, stdout, stderr := d.work("--", "sh", "-c", "exit $(cat)")
+		if code != exitOK || stdout != "" || stderr != tt.stderr {
+			t.Errorf("exit %s: exit code %d, %q and %q", tt.exit, code, stdout, stderr)
+		}
+		if s := d.stats(); s.Delayed != tt.stats.Delayed || s.Archived != tt.stats.Archived || s.Total != tt.stats.Delayed {
+			t.Errorf("exit %s: %+v", tt.exit, s)
+		}
+		if err := d.client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWorkEnvironment(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(mq.Message{Body: []byte("the body"), Group: "g", Headers: mq.Headers{"content-type": "text/plain", "content_type": "other", "é": "1"}})
+	script := `echo "$MQ_QUEUE $MQ_ID $MQ_READ_COUNT $MQ_GROUP $MQ_HEADER_CONTENT_TYPE $MQ_HEADER__ $MQ_HEADERS $1 $(cat)"; case $MQ_ENQUEUED_AT in *T*Z);; *) exit 1; esac`
+	code, stdout, stderr := d.work("--", "sh", "-c", script, "-", "-dsn")
+	want := `w 1 1 g text/plain 1 {"content-type":"text/plain","content_type":"other","é":"1"} -dsn the body` + "\n"
+	if code != exitOK || stdout != want {
+		t.Errorf("exit code %d, %s and\n%swant\n%s", code, stderr, stdout, want)
+	}
+}
+
+func TestWorkConcurrency(t *testing.T) {
+	d := newDesk(t, "mem")
+	dir := t.TempDir()
+	for range 4 {
+		d.send(text("1"))
+	}
+	// Each waits until all of them run.
+	script := `touch "$0/$MQ_ID"; while [ "$(ls "$0" | wc -l)" -lt 4 ]; do sleep 0.02; done`
+	if code, _, stderr := d.work("-c", "4", "-timeout", "20s", "--", "sh", "-c", script, dir); code != exitOK || !strings.Contains(stderr, "4 done") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestWorkMaxReads(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.must("create", "dead")
+	d.send(text("1"))
+	code, _, stderr := d.work("-max-reads", "1", "-dead-letter", "dead", "--", "false")
+	if code != exitOK || !strings.Contains(stderr, "w/1 is a dead letter: read 1 times") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	if got := d.must("peek", "dead", "-o", "json"); !strings.Contains(got, `"mq-reason":"read 1 times`) {
+		t.Errorf("the dead letter is %s", got)
+	}
+}
+
+// TestWorkTimeout: the whole group of processes gets SIGTERM.
+func TestWorkTimeout(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"))
+	file := filepath.Join(t.TempDir(), "end")
+	script := `sh -c 'trap "echo stopped >$0; exit" TERM; while :; do sleep 0.02; done' "$0"; exit 1`
+	code, _, stderr := d.work("-timeout", "300ms", "--", "sh", "-c", script, file)
+	if code != exitOK || !strings.Contains(stderr, "w/1: stopped: context deadline exceeded\n") || !strings.Contains(stderr, "1 retries") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	for range 100 {
+		if text, err := os.ReadFile(file); err == nil && string(text) == "stopped\n" {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the child of the child did not get SIGTERM")
+}
+
+// TestWorkUnread: a command need not read its input.
+func TestWorkUnread(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text(strings.Repeat("x", 1<<20)))
+	if code, _, stderr := d.work("--", "true"); code != exitOK || !strings.Contains(stderr, "1 done") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestWorkGroups(t *testing.T) {
+	d := newDesk(t, "mem")
+	for _, body := range []string{"1", "2", "3"} {
+		d.send(mq.Message{Body: []byte(body), Group: "g"})
+	}
+	_, stdout, stderr := d.work("-c", "3", "-group-by", "header", "--", "sh", "-c", "cat; sleep 0.05; echo")
+	if got := strings.Fields(stdout); !slices.Equal(got, []string{"1", "2", "3"}) {
+		t.Errorf("worked on %q, %s", got, stderr)
+	}
+}
+
+// TestWorkOnStub: it is what works on every provider.
+func TestWorkOnStub(t *testing.T) {
+	d := newDesk(t, "rabbitstub")
+	d.send(text("1"), text("2"))
+	if code, _, stderr := d.work("-c", "2", "--", "true"); code != exitOK || !strings.Contains(stderr, "2 done") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+// TestWorkStops: what runs may end, and nothing more is begun.
+func TestWorkStops(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"), text("2"))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	code, stdout, stderr := d.runIn(ctx, "work", "w", "--", "sh", "-c", "echo begin; sleep 0.6; echo end")
+	if code != exitOK || stdout != "begin\nend\n" || !strings.Contains(stderr, "1 done") {
+		t.Errorf("exit code %d, %q and %q", code, stdout, stderr)
+	}
+	if s := d.stats(); s.Visible != 1 {
+		t.Errorf("%+v", s)
+	}
+}
