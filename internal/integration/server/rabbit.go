@@ -136,7 +136,7 @@ func connectBroker(dsn, api *url.URL, how string, h brokerHost) (*Broker, error)
 func (b *Broker) await() error {
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		err := b.call("GET", "health/checks/virtual-hosts", nil, nil)
-		if err == nil {
+		if err == nil && b.host != nil {
 			err = b.listens()
 		}
 		if err == nil || b.host == nil || time.Now().After(end) {
