@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,9 @@ type app struct {
 
 	started bool // the arguments were right: what fails now is no misuse
 
-	mu    sync.Mutex
-	abort []func() // what a second signal calls before it ends the program
+	mu      sync.Mutex
+	abort   []func()    // what a second signal calls before it ends the program
+	aborted atomic.Bool // that signal has come
 }
 
 // run runs one command line and returns the exit code.
@@ -40,7 +42,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(doubleDashes(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
-	return a.exit(cmd, err)
+	code := a.exit(cmd, err)
+	if a.aborted.Load() { // what was being ended is no success
+		return exitInterrupted
+	}
+	return code
 }
 
 // newRoot returns the command with all its subcommands.

@@ -19,6 +19,7 @@ func (a *app) signals() (ctx context.Context, stop func()) {
 		<-c
 		cancel(errInterrupted)
 		<-c
+		a.aborted.Store(true)
 		a.callAbort()
 		os.Exit(exitInterrupted)
 	}()
