@@ -101,7 +101,7 @@ func cutHosts(dsn string) (rest, hosts string, err error) {
 	scheme, rest, ok := strings.Cut(dsn, "://")
 	end := strings.IndexAny(rest+"/", "/?#")
 	switch {
-	case !ok:
+	case !ok || strings.ContainsAny(scheme, "/?#@"):
 		return "", "", errors.New("malformed DSN: it is not of the form rabbitmq://user:password@host:port/vhost")
 	case strings.ContainsAny(rest[end:], "@#"):
 		return "", "", errors.New("malformed DSN: percent-encode special characters: / as %2F, @ as %40, # as %23")
