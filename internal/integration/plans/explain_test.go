@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // session is a connection that has prepared statements.
@@ -60,6 +61,8 @@ func (s *session) begin() {
 	s.exec(fmt.Sprintf("BEGIN; SELECT set_config('mq.groups', jsonb_agg(g::text)::text, true) FROM generate_series(1, %d) AS g", batch))
 }
 
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
 // call returns what stands behind EXECUTE.
 func call(name string, st statement) string {
 	var args []string
@@ -67,10 +70,16 @@ func call(name string, st statement) string {
 		switch arg := arg.(type) {
 		case nil:
 			args = append(args, "NULL")
-		case []string:
-			args = append(args, "ARRAY['"+strings.Join(arg, "', '")+"']")
+		case pgtype.ArrayGetter: // of texts
+			var texts []string
+			for i := range arg.Dimensions()[0].Length {
+				texts = append(texts, quoted(string(arg.Index(int(i)).([]byte))))
+			}
+			args = append(args, "ARRAY["+strings.Join(texts, ", ")+"]")
+		case []byte:
+			args = append(args, quoted(string(arg)))
 		case string:
-			args = append(args, "'"+strings.ReplaceAll(arg, "'", "''")+"'")
+			args = append(args, quoted(arg))
 		default: // numbers and truth
 			args = append(args, fmt.Sprint(arg))
 		}
