@@ -90,6 +90,7 @@ func newTwins(t *testing.T, cs *clients) *twins {
 
 // moment is soon over, and pass lets it pass.
 func (w *twins) moment() time.Duration { return 150 * time.Millisecond }
+
 func (w *twins) pass() {
 	time.Sleep(600 * time.Millisecond)
 	w.catchUp()
