@@ -36,59 +36,25 @@ type host interface {
 	remove() error
 }
 
+var postgres = search[*Cluster]{"PostgreSQL", "pgmq", "MQ_TEST_POSTGRES", "MQ_TEST_POSTGRES_FROM", []way[*Cluster]{
+	{"env", openEnv},
+	{"docker", openContainer},
+	{"local", openLocal},
+}}
+
 // Postgres returns the server of this process. Without one it skips the test,
 // or fails it if a server is required.
 func Postgres(tb testing.TB) *Cluster {
 	tb.Helper()
 	c, err := FindPostgres()
-	switch {
-	case err == nil:
-	case os.Getenv("MQ_TEST_POSTGRES") != "", os.Getenv("MQ_TEST_POSTGRES_FROM") != "":
-		tb.Fatal(err)
-	default:
-		missing(tb, "pgmq", err)
-	}
+	postgres.check(tb, err)
 	return c
 }
 
 // FindPostgres is Postgres for programs. They call Stop in the end.
-var FindPostgres = sync.OnceValues(findPostgres)
+var FindPostgres = sync.OnceValues(postgres.find)
 
-// ways are the ways to a server, best first.
-var ways = []struct {
-	name string
-	open func() (*Cluster, error)
-}{
-	{"env", openEnv},
-	{"docker", openContainer},
-	{"local", openLocal},
-}
-
-func findPostgres() (*Cluster, error) {
-	only := os.Getenv("MQ_TEST_POSTGRES_FROM")
-	switch only {
-	case "env", "docker", "local":
-	case "":
-		if os.Getenv("MQ_TEST_POSTGRES") != "" {
-			only = "env"
-		}
-	default:
-		return nil, errors.New("MQ_TEST_POSTGRES_FROM must be env, docker or local")
-	}
-	var reasons []string
-	for _, way := range ways {
-		if only != "" && only != way.name {
-			continue
-		}
-		c, err := way.open()
-		if err == nil {
-			use(c.about+because(reasons), c.close)
-			return c, nil
-		}
-		reasons = append(reasons, way.name+": "+err.Error())
-	}
-	return nil, errors.New("no PostgreSQL" + because(reasons))
-}
+func (c *Cluster) describe() string { return c.about }
 
 func because(reasons []string) string {
 	if len(reasons) == 0 {

@@ -33,59 +33,25 @@ type brokerHost interface {
 	ctl(args ...string) error
 }
 
+var rabbitMQ = search[*Broker]{"RabbitMQ", "rabbitmq", "MQ_TEST_AMQP", "MQ_TEST_RABBITMQ_FROM", []way[*Broker]{
+	{"env", openBrokerEnv},
+	{"docker", openBrokerContainer},
+	{"local", openBrokerLocal},
+}}
+
 // RabbitMQ returns the node of this process. Without one it skips the test, or
 // fails it if one is required.
 func RabbitMQ(tb testing.TB) *Broker {
 	tb.Helper()
 	b, err := FindRabbitMQ()
-	switch {
-	case err == nil:
-	case os.Getenv("MQ_TEST_AMQP") != "", os.Getenv("MQ_TEST_RABBITMQ_FROM") != "":
-		tb.Fatal(err)
-	default:
-		missing(tb, "rabbitmq", err)
-	}
+	rabbitMQ.check(tb, err)
 	return b
 }
 
 // FindRabbitMQ is RabbitMQ for programs. They call Stop in the end.
-var FindRabbitMQ = sync.OnceValues(findRabbitMQ)
+var FindRabbitMQ = sync.OnceValues(rabbitMQ.find)
 
-// brokerWays are the ways to a node, best first.
-var brokerWays = []struct {
-	name string
-	open func() (*Broker, error)
-}{
-	{"env", openBrokerEnv},
-	{"docker", openBrokerContainer},
-	{"local", openBrokerLocal},
-}
-
-func findRabbitMQ() (*Broker, error) {
-	only := os.Getenv("MQ_TEST_RABBITMQ_FROM")
-	switch only {
-	case "env", "docker", "local":
-	case "":
-		if os.Getenv("MQ_TEST_AMQP") != "" {
-			only = "env"
-		}
-	default:
-		return nil, errors.New("MQ_TEST_RABBITMQ_FROM must be env, docker or local")
-	}
-	var reasons []string
-	for _, way := range brokerWays {
-		if only != "" && only != way.name {
-			continue
-		}
-		b, err := way.open()
-		if err == nil {
-			use(b.about+because(reasons), b.close)
-			return b, nil
-		}
-		reasons = append(reasons, way.name+": "+err.Error())
-	}
-	return nil, errors.New("no RabbitMQ" + because(reasons))
-}
+func (b *Broker) describe() string { return b.about }
 
 // openBrokerEnv finds the management plugin at its usual port of the same
 // host, unless MQ_TEST_RABBITMQ_API says otherwise.

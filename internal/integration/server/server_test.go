@@ -104,7 +104,7 @@ func TestFrom(t *testing.T) {
 		"all":    "must be env, docker or local",
 	} {
 		t.Setenv("MQ_TEST_POSTGRES_FROM", from)
-		c, err := findPostgres()
+		c, err := postgres.find()
 		if c != nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("from %q: %v, error %v", from, c, err)
 		}
