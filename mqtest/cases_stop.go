@@ -3,6 +3,7 @@ package mqtest
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/portmq/mq"
@@ -60,8 +61,13 @@ func stopHard(t *tester) {
 	q := t.queue()
 	id := t.send(q, "interrupted")[0]
 	var cause error
-	c, stop := t.consume(q, t.untilStopped(&cause), mq.ConsumerConfig{SoftStop: -1})
-	t.eventually("the handler runs", func() bool { return c.Stats().Running == 1 })
+	var running atomic.Bool // Stats counts a handler a moment before it begins
+	handle := t.untilStopped(&cause)
+	_, stop := t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
+		running.Store(true)
+		return handle(ctx, d)
+	}, mq.ConsumerConfig{SoftStop: -1})
+	t.eventually("the handler runs", running.Load)
 	stopped := timed(func() { t.ok(stop(), "Run") })
 	t.is(cause, "the cause of the handler's ctx", mq.ErrStopping)
 	t.reads(t.comesBack(q, id, stopped).ReadCount, 2)
