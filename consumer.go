@@ -168,7 +168,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancel()
 	c.handlers, c.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer c.interrupt(nil)
-	c.keeper = newKeeper(c.queue, c.cfg.Visibility)
+	c.keeper = newKeeper(ctx, c.queue, c.cfg.Visibility)
 	defer c.keeper.close()
 
 	err := c.fetchLoop(ctx)
@@ -230,7 +230,7 @@ func (c *Consumer) stop() error {
 		rest := c.buffer
 		c.buffer = nil
 		c.mu.Unlock()
-		c.queue.giveBack(rest)
+		c.queue.giveBack(c.handlers, rest)
 		c.interrupt(ErrStopping)
 		c.await(c.cfg.HardStop, idle)
 	}

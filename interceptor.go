@@ -21,12 +21,17 @@ type Call struct {
 	Receipts    []Receipt
 	// Deliveries are what a receive or pop returned, after next.
 	Deliveries []*Delivery
+	// IDs are those that a send returned, after next: "" for a message that
+	// was not stored, none at all if no message was.
+	IDs []string
 }
 
 // Interceptor runs around a call, before it is merged with others: with the
-// ctx of its caller, in the caller's goroutine or in one of a Consumer. It
-// calls next once, or not at all to refuse the call, and returns next's error
-// or another one. Interceptors are called concurrently.
+// ctx of its caller, in the caller's goroutine or in one of a Consumer. The
+// calls of a Consumer have the values of the ctx that Run was given, and its
+// settlements those of the handler's, so that FromContext finds the delivery.
+// It calls next once, or not at all to refuse the call, and returns next's
+// error or another one. Interceptors are called concurrently.
 type Interceptor func(ctx context.Context, c *Call, next func(context.Context) error) error
 
 // do runs one operation: refuses it after Close, runs the interceptors around

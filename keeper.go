@@ -24,9 +24,11 @@ type keeper struct {
 // two more beats if the first fails.
 const beatsPerVisibility = 6
 
-func newKeeper(q *Queue, visibility time.Duration) *keeper {
+// newKeeper starts the heartbeat. It has the values of ctx, and goes on until
+// close.
+func newKeeper(ctx context.Context, q *Queue, visibility time.Duration) *keeper {
 	k := &keeper{queue: q, visibility: visibility, done: make(chan struct{}), leases: make(map[*lease]Receipt)}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k.stop = stop
 	go k.run(ctx)
 	return k

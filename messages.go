@@ -45,9 +45,9 @@ func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Deli
 			return err
 		}
 		if keep == nil {
-			keep = newKeeper(q, req.Visibility)
+			keep = newKeeper(ctx, q, req.Visibility)
 		}
-		if !q.yieldAll(keep, ds, yield) {
+		if !q.yieldAll(ctx, keep, ds, yield) {
 			return nil
 		}
 	}
@@ -55,10 +55,10 @@ func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Deli
 
 // yieldAll yields ds while their leases are kept, and gives back what the loop
 // has not seen.
-func (q *Queue) yieldAll(keep *keeper, ds []*Delivery, yield func(*Delivery, error) bool) (more bool) {
+func (q *Queue) yieldAll(ctx context.Context, keep *keeper, ds []*Delivery, yield func(*Delivery, error) bool) (more bool) {
 	keep.keep(ds)
 	rest := ds
-	defer func() { q.giveBack(rest) }() // also if the body panics
+	defer func() { q.giveBack(ctx, rest) }() // also if the body panics
 	for i, d := range ds {
 		rest = ds[i+1:]
 		more := yield(d, nil)
@@ -70,12 +70,12 @@ func (q *Queue) yieldAll(keep *keeper, ds []*Delivery, yield func(*Delivery, err
 	return true
 }
 
-// giveBack nacks what nobody has worked on. The caller's ctx may have ended.
-func (q *Queue) giveBack(ds []*Delivery) {
+// giveBack nacks what nobody has worked on, even if ctx has ended.
+func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 	if len(ds) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), q.client.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.client.cfg.CallTimeout)
 	defer cancel()
 	var back []Settlement
 	var held []*Delivery

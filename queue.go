@@ -77,16 +77,16 @@ func (q *Queue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
 }
 
 // interceptSend sends messages whose validation had the error bad.
-func (q *Queue) interceptSend(ctx context.Context, batch []Message, bad error) (ids []string, err error) {
+func (q *Queue) interceptSend(ctx context.Context, batch []Message, bad error) ([]string, error) {
 	call := &Call{Op: "send", Messages: batch}
-	err = q.do(ctx, call, func(ctx context.Context) error {
+	err := q.do(ctx, call, func(ctx context.Context) (err error) {
 		if bad != nil {
 			return bad
 		}
-		ids, err = q.lanes.send.do(ctx, call.Messages)
+		call.IDs, err = q.lanes.send.do(ctx, call.Messages)
 		return err
 	})
-	return ids, err
+	return call.IDs, err
 }
 
 // Receive leases up to o.Max messages. None and no error means that there was

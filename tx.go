@@ -45,15 +45,15 @@ func (q *Queue) Tx(tx SQLTx) (*TxQueue, error) {
 
 // Send stores msgs when the transaction commits. The ids are those that they
 // will have.
-func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) (ids []string, err error) {
+func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
 	q := t.queue
-	call := &Call{Op: "send"}
-	call.Messages, err = checkMessages(q.client.caps, msgs)
-	bad := err
-	err = q.do(ctx, call, func(ctx context.Context) error {
+	batch, bad := checkMessages(q.client.caps, msgs)
+	call := &Call{Op: "send", Messages: batch}
+	err := q.do(ctx, call, func(ctx context.Context) error {
 		if bad != nil {
 			return bad
 		}
+		var ids []string
 		for part := range slices.Chunk(call.Messages, q.client.caps.BatchLimit()) {
 			got, err := t.tx.Send(ctx, q.name, part)
 			if err != nil {
@@ -61,12 +61,10 @@ func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) (ids []string, err
 			}
 			ids = append(ids, got...)
 		}
+		call.IDs = ids
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ids, nil
+	return call.IDs, err
 }
 
 // Ack deletes the message when the transaction commits. ErrStaleReceipt means

@@ -35,7 +35,7 @@ func (c *Consumer) process(d *Delivery) {
 	case !d.lease.attach(cancel):
 		c.lost(d)
 	case c.exhausted(d.ReadCount):
-		c.settle(d, c.deadLetter(fmt.Sprintf("read %d times, the limit is %d", d.ReadCount, c.cfg.MaxReads)))
+		c.settle(ctx, d, c.deadLetter(fmt.Sprintf("read %d times, the limit is %d", d.ReadCount, c.cfg.MaxReads)))
 	default:
 		start := time.Now()
 		c.handle(ctx, d, func(err error) {
@@ -91,7 +91,7 @@ func (c *Consumer) finish(ctx context.Context, d *Delivery, err error) {
 	case settled || inTx && err == nil:
 		c.count(func(s *ConsumerStats) { s.Settled++ })
 	default:
-		c.settle(d, c.decide(d, err))
+		c.settle(ctx, d, c.decide(d, err))
 	}
 }
 
@@ -106,23 +106,25 @@ func (c *Consumer) count(f func(*ConsumerStats)) {
 	c.mu.Unlock()
 }
 
-// settle carries out an outcome without holding up the worker. The fetches
-// stop when too many settlements are under way.
-func (c *Consumer) settle(d *Delivery, o outcome) {
+// settle carries out an outcome without holding up the worker, with the values
+// of ctx but beyond its end. The fetches stop when too many settlements are
+// under way.
+func (c *Consumer) settle(ctx context.Context, d *Delivery, o outcome) {
 	s := Settlement{Receipt: d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
-	if d.lease.beginSettle(context.Background()) != nil { // a heartbeat in flight has a deadline
+	ctx = context.WithoutCancel(ctx)
+	if d.lease.beginSettle(ctx) != nil { // a heartbeat in flight has a deadline
 		c.lost(d)
 		return
 	}
 	c.mu.Lock()
 	c.unsettled++
 	c.mu.Unlock()
-	c.submit(d, s, 0)
+	c.submit(ctx, d, s, 0)
 }
 
 // submit sends one settlement, for the first time or again.
-func (c *Consumer) submit(d *Delivery, s Settlement, tries int) {
-	landed := func(err error) { c.settled(d, s, tries, err) }
+func (c *Consumer) submit(ctx context.Context, d *Delivery, s Settlement, tries int) {
+	landed := func(err error) { c.settled(ctx, d, s, tries, err) }
 	if err := c.queue.prepare(&s); err != nil {
 		landed(err)
 		return
@@ -133,7 +135,7 @@ func (c *Consumer) submit(d *Delivery, s Settlement, tries int) {
 		return
 	}
 	c.background(landed, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), c.queue.client.cfg.CallTimeout)
+		ctx, cancel := context.WithTimeout(ctx, c.queue.client.cfg.CallTimeout)
 		defer cancel()
 		landed(c.queue.do(ctx, &Call{Op: s.Op.String(), Settlements: ss}, func(ctx context.Context) error {
 			return c.queue.carryOut(ctx, d, ss)
@@ -156,7 +158,7 @@ func (c *Consumer) background(refused func(error), f func()) {
 
 // settled takes note of a settlement's result. While the lease lasts, one that
 // may not have arrived is sent again: the receipt keeps it from acting twice.
-func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
+func (c *Consumer) settled(ctx context.Context, d *Delivery, s Settlement, tries int, err error) {
 	if tries > 0 && arrived(s.Op, err) {
 		err = nil
 	}
@@ -170,9 +172,9 @@ func (c *Consumer) settled(d *Delivery, s Settlement, tries int, err error) {
 	case isLost(err):
 		c.lost(d)
 	case !definite(err) && time.Now().Add(pause).Before(d.lease.ends()):
-		c.background(func(err error) { c.settled(d, s, tries, err) }, func() {
+		c.background(func(err error) { c.settled(ctx, d, s, tries, err) }, func() {
 			time.Sleep(pause)
-			c.submit(d, s, tries+1)
+			c.submit(ctx, d, s, tries+1)
 		})
 		return
 	default:
