@@ -66,7 +66,13 @@ func (l *lab) send(ctx context.Context, bodies ...string) {
 // consume handles messages until handle calls stop, and everything is settled.
 func (l *lab) consume(cfg mq.ConsumerConfig, handle func(ctx context.Context, d *mq.Delivery, stop func()) error) {
 	l.Helper()
-	ctx, stop := context.WithCancel(l.Context())
+	l.consumeIn(l.Context(), cfg, handle)
+}
+
+// consumeIn is consume with a context.
+func (l *lab) consumeIn(ctx context.Context, cfg mq.ConsumerConfig, handle func(ctx context.Context, d *mq.Delivery, stop func()) error) {
+	l.Helper()
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	cfg.Middleware = []mq.Middleware{l.telemetry.Middleware}
 	l.check(l.queue.Consume(ctx, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {

@@ -112,15 +112,13 @@ func (t *Telemetry) settle(ctx context.Context, c *mq.Call, l labels, next func(
 	return err
 }
 
-// adopt puts a settlement whose caller has no span below the process span of
-// its message. One of several messages links to theirs.
+// adopt puts a settlement that is not made in a span of the handler below the
+// process span of its message. One of several messages links to theirs.
 func (t *Telemetry) adopt(ctx context.Context, queue string, receipts []mq.Receipt) (context.Context, []trace.Link) {
-	if trace.SpanContextFromContext(ctx).IsValid() {
-		return ctx, nil
-	}
+	caller := trace.SpanContextFromContext(ctx)
 	var links []trace.Link
 	for _, r := range receipts {
-		if h := t.leases.find(queue, r); h != nil {
+		if h := t.leases.find(queue, r); h != nil && (!caller.IsValid() || caller.Equal(h.outer)) {
 			links = append(links, trace.Link{SpanContext: h.span})
 		}
 	}

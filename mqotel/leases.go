@@ -13,8 +13,8 @@ import (
 )
 
 // leases knows the deliveries that a handler has had, by receipt, until they
-// are garbage: a Consumer settles in a context of its own, and a lease that is
-// lost shows in up to two places.
+// are garbage: a Consumer settles outside of the spans of its handler, and a
+// lease that is lost shows in up to two places.
 type leases struct{ m sync.Map } // of leaseKey to *handled
 
 type leaseKey struct {
@@ -23,12 +23,12 @@ type leaseKey struct {
 }
 
 type handled struct {
-	span trace.SpanContext // the process span
-	lost atomic.Bool       // and counted
+	outer, span trace.SpanContext // around the process span, and that
+	lost        atomic.Bool       // and counted
 }
 
-func (ls *leases) add(queue string, d *mq.Delivery, span trace.SpanContext) *handled {
-	h, key := &handled{span: span}, leaseKey{queue, d.Receipt}
+func (ls *leases) add(queue string, d *mq.Delivery, outer, span trace.SpanContext) *handled {
+	h, key := &handled{outer: outer, span: span}, leaseKey{queue, d.Receipt}
 	ls.m.Store(key, h)
 	runtime.AddCleanup(d, func(key leaseKey) { ls.m.CompareAndDelete(key, h) }, key)
 	return h

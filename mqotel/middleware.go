@@ -19,8 +19,9 @@ func (t *Telemetry) Middleware(next mq.Handler) mq.Handler {
 	return mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
 		l := processLabels(d)
 		start := time.Now()
+		outer := trace.SpanContextFromContext(ctx)
 		ctx, span := t.startProcess(ctx, d, l)
-		lease := t.leases.add(l.queue, d, span.SpanContext())
+		lease := t.leases.add(l.queue, d, outer, span.SpanContext())
 
 		var err error = notReturned{}
 		defer func() { // the handler may panic

@@ -21,6 +21,9 @@ func (t *Telemetry) send(ctx context.Context, c *mq.Call, l labels, next func(co
 	ctx, span := t.start(ctx, l, n, trace.WithTimestamp(start), trace.WithSpanKind(kind), trace.WithLinks(links...))
 	t.inject(ctx, c.Messages)
 	err := next(ctx)
+	if len(c.IDs) == 1 {
+		span.SetAttributes(semconv.MessagingMessageID(c.IDs[0]))
+	}
 	end(span, err)
 	t.took(ctx, l, time.Since(start), n, err)
 	t.countSent(ctx, l, n, err)

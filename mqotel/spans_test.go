@@ -81,7 +81,7 @@ func TestOneTrace(t *testing.T) {
 			t.Errorf("baggage in the handler: %q", tenant)
 		}
 		send := l.requireSpan("send orders", trace.SpanKindProducer, request.SpanContext(), map[string]string{
-			"messaging.operation.name": "send", "messaging.operation.type": "send",
+			"messaging.operation.name": "send", "messaging.operation.type": "send", "messaging.message.id": id,
 		})
 		receive := l.requireSpan("receive orders", trace.SpanKindClient, trace.SpanContext{}, map[string]string{
 			"messaging.operation.name": "receive", "messaging.operation.type": "receive", "messaging.batch.message_count": "1",
@@ -102,6 +102,39 @@ func TestOneTrace(t *testing.T) {
 		}
 		if l.span("charge").Parent.SpanID() != process.SpanContext.SpanID() {
 			t.Error("the handler's own span is not below the process span")
+		}
+	})
+}
+
+// A worker may run in a span of its own: its settlements belong to the messages
+// all the same, and those of a handler to the handler's spans.
+func TestWorkerSpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, mqotel.Config{})
+		l.send(t.Context(), "1", "2")
+		tracer := l.traces.Tracer("shop")
+		ctx, worker := tracer.Start(t.Context(), "worker")
+		n := 0
+		l.consumeIn(ctx, mq.ConsumerConfig{Concurrency: 1}, func(ctx context.Context, d *mq.Delivery, stop func()) error {
+			if n++; n == 1 {
+				return errors.New("not now")
+			}
+			defer stop()
+			ctx, span := tracer.Start(ctx, "charge")
+			defer span.End()
+			return d.Ack(ctx)
+		})
+		worker.End()
+		nack := l.span("nack orders")
+		parents := map[trace.SpanID]string{}
+		for _, s := range l.spans.GetSpans() {
+			parents[s.SpanContext.SpanID()] = s.Name
+		}
+		if got := parents[nack.Parent.SpanID()]; got != "process orders" {
+			t.Errorf("the nack of the Consumer is below %q", got)
+		}
+		if got := parents[l.span("ack orders").Parent.SpanID()]; got != "charge" {
+			t.Errorf("the ack of the handler is below %q", got)
 		}
 	})
 }
