@@ -49,7 +49,8 @@ test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbi
 	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)/rabbitmq
 
 .PHONY: test-docker
-test-docker: bin/testsum ## Run the main tests on PostgreSQL in a container, under the race detector
+test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector
+	@scripts/with-docker scripts/image mq-test
 	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
 		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq
 
@@ -86,7 +87,11 @@ api: ## Show how the API differs from the last release
 
 .PHONY: build
 build: ## Build the mq command: bin/mq
-	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/mq ./cmd/mq
+	@CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/mq ./cmd/mq
+
+.PHONY: image
+image: ## Make a container image of the mq command: make image [TAG=mq]
+	@scripts/image $(TAG)
 
 .PHONY: fmt
 fmt: ## Format and modernise the code
