@@ -116,15 +116,3 @@ func TestQuantile(t *testing.T) {
 		t.Errorf("quantiles %d %d %d", a, b, c)
 	}
 }
-
-func TestChoose(t *testing.T) {
-	if fs, err := choose("c,a"); err != nil || len(fs) != 2 || fs[0].letter != "c" {
-		t.Errorf("chose %d, %v", len(fs), err)
-	}
-	if fs, err := choose(""); err != nil || len(fs) != len(figures) {
-		t.Errorf("chose %d, %v", len(fs), err)
-	}
-	if _, err := choose("a,z"); err == nil {
-		t.Error("there is no figure z")
-	}
-}

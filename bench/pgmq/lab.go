@@ -49,7 +49,7 @@ func (s cluster) about(ctx context.Context) (text string, err error) {
 
 // run measures a figure in a database of its own and prints its rows.
 func (s cluster) run(ctx context.Context, p plan, f figure) (err error) {
-	name := fmt.Sprintf("mq_bench_%s_%d", f.letter, os.Getpid())
+	name := fmt.Sprintf("mq_bench_%s_%d", f.Letter, os.Getpid())
 	if err := s.exec(ctx, "CREATE DATABASE "+name, "ALTER DATABASE "+name+" SET synchronous_commit = on"); err != nil {
 		return err
 	}
@@ -63,9 +63,9 @@ func (s cluster) run(ctx context.Context, p plan, f figure) (err error) {
 		return err
 	}
 	defer l.close()
-	rows, err := f.measure(ctx, l)
+	rows, err := f.Measure(ctx, l)
 	for _, r := range rows {
-		r.what = f.letter + ". " + r.what
+		r.what = f.Letter + ". " + r.what
 		fmt.Println(r)
 	}
 	return err

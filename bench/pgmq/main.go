@@ -17,29 +17,23 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
-	"time"
 
+	"github.com/portmq/mq/bench/internal/measure"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// A figure is one thing that is measured.
-type figure struct {
-	letter  string
-	measure func(context.Context, *lab) ([]row, error)
-}
+type figure = measure.Figure[func(context.Context, *lab) ([]row, error)]
 
 var figures = []figure{
-	{"a", singleSends},
-	{"b", batchSends},
-	{"c", drains},
-	{"d", receiveOne},
-	{"e", groups},
-	{"f", stats},
-	{"g", latency},
-	{"h", behindDelayed},
+	{Letter: "a", Measure: singleSends},
+	{Letter: "b", Measure: batchSends},
+	{Letter: "c", Measure: drains},
+	{Letter: "d", Measure: receiveOne},
+	{Letter: "e", Measure: groups},
+	{Letter: "f", Measure: stats},
+	{Letter: "g", Measure: latency},
+	{Letter: "h", Measure: behindDelayed},
 }
 
 func main() {
@@ -70,7 +64,7 @@ func run(ctx context.Context, p plan, only string) (err error) {
 	if p.rounds < 1 || p.aged < 0 {
 		return errors.New("-rounds must be positive and -aged not negative")
 	}
-	chosen, err := choose(only)
+	chosen, err := measure.Choose(figures, only)
 	if err != nil {
 		return err
 	}
@@ -82,33 +76,6 @@ func run(ctx context.Context, p plan, only string) (err error) {
 	if err := preface(ctx, c, p); err != nil {
 		return err
 	}
-	var failed []error
 	printHead()
-	for _, f := range chosen {
-		start := time.Now()
-		if err := c.run(ctx, p, f); err != nil {
-			failed = append(failed, fmt.Errorf("figure %s: %w", f.letter, err))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		fmt.Fprintf(os.Stderr, "figure %s took %v\n", f.letter, time.Since(start).Round(time.Second))
-	}
-	return errors.Join(failed...)
-}
-
-// choose returns the figures whose letters are listed, all for "".
-func choose(only string) ([]figure, error) {
-	if only == "" {
-		return figures, nil
-	}
-	var chosen []figure
-	for letter := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(figures, func(f figure) bool { return f.letter == letter })
-		if i < 0 {
-			return nil, fmt.Errorf("-only: there is no figure %q", letter)
-		}
-		chosen = append(chosen, figures[i])
-	}
-	return chosen, nil
+	return measure.Each(ctx, chosen, func(f figure) error { return c.run(ctx, p, f) })
 }

@@ -28,15 +28,3 @@ func TestMessagesAreAlike(t *testing.T) {
 		t.Errorf("%d bytes in mode %d, %d bytes in mode %d", len(ours.Body), ours.DeliveryMode, len(theirs.Body), theirs.DeliveryMode)
 	}
 }
-
-func TestChoose(t *testing.T) {
-	if fs, err := choose("b,a"); err != nil || len(fs) != 2 || fs[0].letter != "b" {
-		t.Errorf("chose %d, %v", len(fs), err)
-	}
-	if fs, err := choose(""); err != nil || len(fs) != len(figures) {
-		t.Errorf("chose %d, %v", len(fs), err)
-	}
-	if _, err := choose("a,z"); err == nil {
-		t.Error("there is no figure z")
-	}
-}

@@ -17,23 +17,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
-	"time"
 
+	"github.com/portmq/mq/bench/internal/measure"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// A figure is one thing that is measured.
-type figure struct {
-	letter  string
-	measure func(context.Context, *lab) ([]row, error)
-}
+type figure = measure.Figure[func(context.Context, *lab) ([]row, error)]
 
 var figures = []figure{
-	{"a", singleSends},
-	{"b", drains},
+	{Letter: "a", Measure: singleSends},
+	{Letter: "b", Measure: drains},
 }
 
 func main() {
@@ -55,7 +49,7 @@ func run(ctx context.Context, p plan, only string) (err error) {
 	if p.rounds < 1 {
 		return errors.New("-rounds must be positive")
 	}
-	chosen, err := choose(only)
+	chosen, err := measure.Choose(figures, only)
 	if err != nil {
 		return err
 	}
@@ -66,46 +60,19 @@ func run(ctx context.Context, p plan, only string) (err error) {
 	}
 	preface(b, p)
 	printHead()
-	var failed []error
-	for _, f := range chosen {
-		start := time.Now()
-		if err := f.run(ctx, p, b.DSN("/")); err != nil {
-			failed = append(failed, fmt.Errorf("figure %s: %w", f.letter, err))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		fmt.Fprintf(os.Stderr, "figure %s took %v\n", f.letter, time.Since(start).Round(time.Second))
-	}
-	return errors.Join(failed...)
+	return measure.Each(ctx, chosen, func(f figure) error { return measureOne(ctx, p, f, b.DSN("/")) })
 }
 
-// choose returns the figures whose letters are listed, all for "".
-func choose(only string) ([]figure, error) {
-	if only == "" {
-		return figures, nil
-	}
-	var chosen []figure
-	for letter := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(figures, func(f figure) bool { return f.letter == letter })
-		if i < 0 {
-			return nil, fmt.Errorf("-only: there is no figure %q", letter)
-		}
-		chosen = append(chosen, figures[i])
-	}
-	return chosen, nil
-}
-
-// run measures a figure and prints its rows.
-func (f figure) run(ctx context.Context, p plan, dsn string) (err error) {
+// measureOne measures a figure and prints its rows.
+func measureOne(ctx context.Context, p plan, f figure, dsn string) (err error) {
 	l, err := open(ctx, p, dsn)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close(context.WithoutCancel(ctx))) }()
-	rows, err := f.measure(ctx, l)
+	rows, err := f.Measure(ctx, l)
 	for _, r := range rows {
-		r.what = f.letter + ". " + r.what
+		r.what = f.Letter + ". " + r.what
 		fmt.Println(r)
 	}
 	return err
