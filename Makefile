@@ -57,7 +57,7 @@ test-docker: bin/testsum ## Make the mq command's image, and run the main tests 
 # Where they cannot be installed the tests say what they miss.
 .PHONY: servers
 servers:
-	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server || true
+	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server jq=jq || true
 
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what

@@ -16,11 +16,12 @@ import (
 	"testing"
 
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/mqtest"
 )
 
-// The documentation is tested like code: its programs run, its snippets are
-// copies of code that is compiled, its links lead somewhere, and its tables
-// name everything there is.
+// The documentation is tested like code: its programs and its commands run and
+// print what it says, its snippets are copies of code that is compiled, its
+// links lead somewhere, and its tables name everything there is.
 
 // markdown is a file of documentation, taken apart.
 type markdown struct {
@@ -33,13 +34,14 @@ type markdown struct {
 type block struct {
 	line int
 	lang string
-	from string // the file that a comment right above the block names
+	from string // a comment right above it names the file that it is copied from,
+	run  string // or where it is to be run
 	text string
 }
 
 var (
-	fence   = regexp.MustCompile("^```(\\w*)$")
-	origin  = regexp.MustCompile(`^<!-- from: (\S+) -->$`)
+	fence   = regexp.MustCompile("^ *```(\\w*)$")
+	comment = regexp.MustCompile(`^ *<!-- (from|run): (\S+) -->$`)
 	code    = regexp.MustCompile("`[^`]*`")
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
@@ -63,8 +65,12 @@ func parseMarkdown(t *testing.T, file string) markdown {
 		case inside == nil:
 			inside = &block{line: i + 1, lang: mark[1]}
 			if n := len(m.prose); n > 0 {
-				if from := origin.FindStringSubmatch(m.prose[n-1]); from != nil {
-					inside.from = from[1]
+				switch c := comment.FindStringSubmatch(m.prose[n-1]); {
+				case c == nil:
+				case c[1] == "from":
+					inside.from = c[2]
+				default:
+					inside.run = c[2]
 				}
 			}
 		default:
@@ -104,7 +110,7 @@ func files(t *testing.T, pattern string) (names []string) {
 func guides(t *testing.T) (ms []markdown) {
 	t.Helper()
 	for _, file := range files(t, "*.md") {
-		if file == "README.md" || strings.HasPrefix(file, "docs/") {
+		if file == "README.md" || file == "CONTRIBUTING.md" || strings.HasPrefix(file, "docs/") {
 			ms = append(ms, parseMarkdown(t, file))
 		}
 	}
@@ -197,8 +203,10 @@ func trim(text string) string {
 	return "\n" + strings.Join(lines, "\n") + "\n"
 }
 
-// TestDocsLinks looks for the files and the headings that links lead to.
+// TestDocsLinks looks for the files and the headings that links lead to, and
+// requires that they lead from the README to every document, and from each on.
 func TestDocsLinks(t *testing.T) {
+	next := make(map[string][]string)
 	for _, file := range files(t, "*.md") {
 		prose := code.ReplaceAllString(strings.Join(parseMarkdown(t, file).prose, "\n"), "")
 		for _, l := range link.FindAllStringSubmatch(prose, -1) {
@@ -217,6 +225,22 @@ func TestDocsLinks(t *testing.T) {
 			if heading != "" && !slugs(parseMarkdown(t, to))[heading] {
 				t.Errorf("%s: link to %s: no such heading", file, l[1])
 			}
+			if to != file {
+				next[file] = append(next[file], to, path.Join(to, "README.md"))
+			}
+		}
+	}
+	reached := []string{"README.md"}
+	for i := 0; i < len(reached); i++ {
+		for _, to := range next[reached[i]] {
+			if !slices.Contains(reached, to) {
+				reached = append(reached, to)
+			}
+		}
+	}
+	for _, m := range guides(t) {
+		if !slices.Contains(reached, m.file) || len(next[m.file]) == 0 {
+			t.Errorf("%s: no link leads there from README.md, or none leads on", m.file)
 		}
 	}
 }
@@ -235,12 +259,15 @@ func slugs(m markdown) map[string]bool {
 
 // TestDocsComplete requires the tables to have a row for everything.
 func TestDocsComplete(t *testing.T) {
-	var methods, caps, sentinels []string
+	var methods, caps, sentinels, harness []string
 	for m := range reflect.TypeFor[driver.Provider]().Methods() {
 		methods = append(methods, m.Name)
 	}
 	for f := range reflect.TypeFor[driver.Caps]().Fields() {
 		caps = append(caps, f.Name)
+	}
+	for f := range reflect.TypeFor[mqtest.Harness]().Fields() {
+		harness = append(harness, f.Name)
 	}
 	errs, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -254,6 +281,7 @@ func TestDocsComplete(t *testing.T) {
 	})
 	requireRows(t, "docs/design.md", methods)
 	requireRows(t, "docs/semantics.md", caps)
+	requireRows(t, "docs/testing.md", harness)
 	requireRows(t, "docs/semantics.md", sentinels)
 }
 

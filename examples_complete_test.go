@@ -1,11 +1,7 @@
 package mq_test
 
 import (
-	"go/ast"
 	"go/doc"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -46,23 +42,7 @@ func TestDocsExamples(t *testing.T) {
 // whether each has an example with output.
 func callable(t *testing.T) map[string]bool {
 	t.Helper()
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, name := range names {
-		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, f)
-	}
-	p, err := doc.NewFromFiles(fset, files, module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := parsePackage(t, ".")
 	found := make(map[string]bool)
 	add := func(of string, funcs []*doc.Func) {
 		for _, f := range funcs {

@@ -144,9 +144,9 @@ func prometheus(name string, m metricdata.Metrics) []string {
 	return []string{name}
 }
 
-// TestDocumented requires the guide and the package's own documentation to
+// TestDocsMetrics requires the guide and the package's own documentation to
 // name every metric.
-func TestDocumented(t *testing.T) {
+func TestDocsMetrics(t *testing.T) {
 	guide, err := os.ReadFile("../docs/observability.md")
 	if err != nil {
 		t.Fatal(err)

@@ -234,6 +234,9 @@ func (b *bench) consume(handlers int) {
 	b.rate(n)
 }
 
+// lastMessage is how long the last message of a measurement may take.
+const lastMessage = 10 * time.Second
+
 func (b *bench) latency(rate int) {
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
@@ -253,10 +256,19 @@ func (b *bench) latency(rate int) {
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	pad := strings.Repeat("x", 225)
-	for b.Loop() {
+	sent := 0
+	for ; b.Loop(); sent++ {
 		<-tick.C
 		_, err := stamps.Send(ctx, stamp{time.Since(begin), pad})
 		b.ok(err)
+	}
+	for end := time.Now().Add(lastMessage); time.Now().Before(end) && b.Context().Err() == nil; time.Sleep(time.Millisecond) {
+		mu.Lock()
+		all := len(took) >= sent
+		mu.Unlock()
+		if all {
+			break
+		}
 	}
 	stop()
 	b.ok(<-done)

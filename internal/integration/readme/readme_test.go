@@ -1,4 +1,5 @@
-// Package readme keeps the README's table of drivers true.
+// Package readme keeps true what the README and the other documents say of
+// servers.
 package readme
 
 import (
@@ -18,7 +19,18 @@ import (
 
 var update = flag.Bool("update", false, "write the table to README.md")
 
-func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+// toolDir is where the command mq is.
+var toolDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if toolDir, err = os.MkdirTemp("", "mq"); err != nil {
+		panic(err)
+	}
+	code := server.Run(m)
+	_ = os.RemoveAll(toolDir)
+	os.Exit(code)
+}
 
 // TestDrivers compares the table with what the providers say and do.
 func TestDrivers(t *testing.T) {

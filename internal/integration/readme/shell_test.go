@@ -1,0 +1,267 @@
+package readme
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+// The commands of the documentation that need a provider, and the examples of
+// all commands of mq. docs_shell_test.go at the root runs the other ones.
+
+const root = "../../../"
+
+// block is one that is marked to be run here, or SQL.
+type block struct{ run, lang, text string }
+
+var fenced = regexp.MustCompile("(?ms)^(?:<!-- run: (\\w+) -->\n)?```(\\w*)\n(.*?)^```$")
+
+// pages returns the blocks of each document that want to be run.
+func pages(t *testing.T, want func(block) bool) map[string][]block {
+	t.Helper()
+	files, err := filepath.Glob(root + "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string][]block)
+	for _, file := range append(files, root+"README.md", root+"CONTRIBUTING.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(file, root)
+		for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
+			if b := (block{m[1], m[2], m[3]}); want(b) {
+				found[name] = append(found[name], b)
+			}
+		}
+	}
+	if len(found) == 0 {
+		t.Error("nothing to run")
+	}
+	return found
+}
+
+// tool builds mq, once for all tests.
+var tool = sync.OnceValues(func() (dir string, err error) {
+	cmd := exec.Command("go", "build", "-o", toolDir, "./cmd/mq")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return toolDir, nil
+})
+
+// shop is where a reader runs commands: a directory, and a database with
+// queues.
+type shop struct {
+	*testing.T
+	dir      string
+	postgres string
+	dsn      string
+	receipt  string // of message 7
+}
+
+// newShop has orders and the queues that the commands name.
+func newShop(t *testing.T, commands string) *shop {
+	t.Helper()
+	s := &shop{T: t, dir: t.TempDir(), postgres: server.Postgres(t).Database(t)}
+	s.dsn = "pgmq" + strings.TrimPrefix(s.postgres, "postgres")
+	s.fill(commands)
+	for name, text := range map[string]string{"cat.png": "\x89PNG", "make-thumbnail.sh": "#!/bin/sh\ncat >>thumbnails"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// receipt is that of message 7, as the documentation shows it.
+const receipt = "orders:p1:7:1:1763800000000000:orders"
+
+// here makes of a command of a document one that works in the shop.
+func (s *shop) here(command string) string {
+	s.Helper()
+	const interrupted = "timeout --foreground --preserve-status -s INT 1 "
+	quoted := func(text string) string { return "'" + text + "'" }
+	for _, r := range [][2]string{
+		{"mq copy pgmq:", "mq nack " + receipt + "; mq copy pgmq:"}, // it waits for what is leased
+		{"pgmq://app@localhost/shop", quoted(s.dsn)},
+		{"pgmq://admin@localhost/shop", quoted(s.dsn)},
+		{"psql shop", "psql -qXv ON_ERROR_STOP=1 " + quoted(s.postgres)},
+		{receipt, s.receipt},
+		// Nobody is there to be asked.
+		{"mq drop orders", "mq drop -yes orders"},
+		{"mq purge orders", "mq purge -yes orders"},
+		{"mq archive purge orders", "mq archive purge -yes orders"},
+		// These go on until they are interrupted.
+		{"mq tail ", interrupted + "mq tail "},
+		{"mq stats -watch ", interrupted + "mq stats -watch "},
+		{"mq work thumbnails ", interrupted + "mq work thumbnails "},
+		{"mq work orders -timeout ", interrupted + "mq work orders -timeout "},
+		{"mq copy rabbitmq://old ", interrupted + "mq copy rabbitmq://old "},
+		// A reader has more time.
+		{"mq bench ", "mq bench -duration 100ms "},
+		{"mq check -o", "mq check mem:// -o"},
+		{"-duration 30s", "-duration 500ms"},
+		{"-wait 10s", "-wait 1s"},
+		{"-idle 5s", "-idle 500ms"},
+	} {
+		command = strings.ReplaceAll(command, r[0], r[1])
+	}
+	return regexp.MustCompile(`rabbitmq://\w+`).ReplaceAllStringFunc(command, func(string) string {
+		return quoted(s.vhost())
+	})
+}
+
+// vhost makes one with queue orders.
+func (s *shop) vhost() (dsn string) {
+	s.Helper()
+	dsn = server.RabbitMQ(s).Vhost(s)
+	c, err := mq.Open(dsn)
+	if err == nil {
+		_, err = c.EnsureQueue(s.Context(), "orders", mq.QueueOptions{})
+		err = errors.Join(err, c.Close())
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	return dsn
+}
+
+// fill makes queues with messages and dead letters.
+func (s *shop) fill(commands string) {
+	s.Helper()
+	c, err := mq.Open(s.dsn)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for _, name := range []string{"orders", "invoices", "thumbnails", "images", "copies"} {
+		if name != "orders" && !strings.Contains(commands, name) {
+			continue
+		}
+		q, err := c.EnsureQueue(s.Context(), name, mq.QueueOptions{})
+		if err == nil && name == "thumbnails" {
+			_, err = q.Send(s.Context(), &mq.Message{Body: []byte("cat")})
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	orders := c.Queue("orders")
+	var msgs []*mq.Message
+	for i := range 20 {
+		msgs = append(msgs, &mq.Message{Body: fmt.Appendf(nil, `{"id":%d}`, i+1)})
+	}
+	if _, err := orders.Send(s.Context(), msgs...); err != nil {
+		s.Fatal(err)
+	}
+	ds, err := orders.Receive(s.Context(), mq.ReceiveOptions{Max: 20, Visibility: time.Hour})
+	if err != nil || len(ds) != 20 {
+		s.Fatal(len(ds), err)
+	}
+	for _, d := range ds {
+		switch d.ID {
+		case "7":
+			s.receipt = "orders:" + string(d.Receipt)
+		case "17", "18":
+			err = d.Archive(s.Context(), "card declined")
+		default:
+			err = d.Nack(s.Context(), 0)
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	digits := regexp.MustCompile(`\d{16}`)
+	if digits.ReplaceAllString(s.receipt, "") != digits.ReplaceAllString(receipt, "") {
+		s.Errorf("the documentation shows receipts as %s, and they are as %s", receipt, s.receipt)
+	}
+}
+
+// run runs a command of a document.
+func (s *shop) run(command string) (stdout string) {
+	s.Helper()
+	bin, err := tool()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, program := range []string{"jq", "psql"} {
+		if _, err := exec.LookPath(program); err != nil && strings.Contains(command, program+" ") {
+			s.Fatalf("%s: install %s first: %v", command, program, err)
+		}
+	}
+	cmd := exec.CommandContext(s.Context(), "bash", "-euo", "pipefail", "-c", s.here(command))
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "MQ_DSN="+s.dsn, "PATH="+bin+":"+os.Getenv("PATH"))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		s.Errorf("%s: %v\n%s%s", command, err, &out, &errs)
+	}
+	for file, worker := range map[string]string{"thumbnails": "./make-thumbnail.sh", "ids": ">>ids", "out": ">>out"} {
+		if text, _ := os.ReadFile(filepath.Join(s.dir, file)); strings.Contains(command, worker) && len(text) == 0 {
+			s.Errorf("%s: nothing was worked on", command)
+		}
+	}
+	return out.String()
+}
+
+// TestShell runs the commands of each page one after the other.
+func TestShell(t *testing.T) {
+	for file, blocks := range pages(t, func(b block) bool { return b.run == "pgmq" }) {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			var all strings.Builder
+			for _, b := range blocks {
+				all.WriteString(b.text)
+			}
+			s := newShop(t, all.String())
+			for _, b := range blocks {
+				s.run(b.text)
+			}
+		})
+	}
+}
+
+// TestExamples runs what mq help shows, each example in a shop of its own.
+func TestExamples(t *testing.T) {
+	s := newShop(t, "")
+	for _, command := range s.commands("") {
+		_, text, ok := strings.Cut(s.run("mq help "+command), "\nExamples:\n")
+		if !ok {
+			continue // the commands themselves have a test that requires them
+		}
+		text, _, _ = strings.Cut(text, "\n\n")
+		for line := range strings.Lines(text) {
+			t.Run(strings.TrimSpace(line), func(t *testing.T) {
+				t.Parallel()
+				newShop(t, line).run(line)
+			})
+		}
+	}
+}
+
+// commands returns the names of the commands below one.
+func (s *shop) commands(of string) (names []string) {
+	s.Helper()
+	_, list, _ := strings.Cut(s.run("mq help "+of), "\nAvailable Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for line := range strings.Lines(list) {
+		name := strings.TrimSpace(of + " " + strings.Fields(line)[0])
+		names = append(append(names, name), s.commands(name)...)
+	}
+	return names
+}
