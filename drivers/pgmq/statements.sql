@@ -339,7 +339,10 @@ BEGIN
  IF FOUND THEN
   UPDATE pgmq.notify_insert_throttle SET last_notified_at = clock_timestamp() WHERE queue_name = queue;
  ELSIF NOT EXISTS (SELECT FROM pgmq.notify_insert_throttle WHERE queue_name = queue) THEN
-  INSERT INTO pgmq.notify_insert_throttle VALUES (queue, every, clock_timestamp()) ON CONFLICT DO NOTHING;
+  BEGIN
+   INSERT INTO pgmq.notify_insert_throttle VALUES (queue, every, clock_timestamp()) ON CONFLICT DO NOTHING;
+  EXCEPTION WHEN foreign_key_violation THEN -- the queue is not in pgmq.meta, which is no reason to refuse messages
+  END;
  END IF;
  PERFORM pg_notify('pgmq.' || TG_TABLE_NAME || '.INSERT', '');
  RETURN NULL;

@@ -145,6 +145,20 @@ func TestThrottleRowDeleted(t *testing.T) {
 	}
 }
 
+// TestMetaRowDeleted: a queue that is not in pgmq.meta takes other programs'
+// messages, and wakes receivers.
+func TestMetaRowDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBase(t)
+	got := b.waiting(b.queue(b.client(), "jobs"))
+	b.listens(1)
+	b.exec("DELETE FROM pgmq.meta")
+	for range 2 {
+		b.exec(insertPlain)
+		arrives(b, got)
+	}
+}
+
 // TestSilentTrigger: nothing tells of an insert. Receivers look by themselves.
 func TestSilentTrigger(t *testing.T) {
 	t.Parallel()
