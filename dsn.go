@@ -68,10 +68,10 @@ func redactQuery(query string) string {
 	return "?" + strings.Join(pairs, "&")
 }
 
-// secretParameter errs on the side of hiding.
+// secretParameter errs on the side of hiding: a name may be mistyped.
 func secretParameter(name string) bool {
 	name = strings.ToLower(name)
-	for _, word := range []string{"pass", "pwd", "secret", "token", "key", "cred", "auth"} {
+	for _, word := range []string{"pas", "pwd", "word", "secret", "token", "key", "cred", "auth"} {
 		if strings.Contains(name, word) {
 			return true
 		}

@@ -20,6 +20,8 @@ func TestRedact(t *testing.T) {
 		"pgmq://db/shop?password=hunter2&x=1":    "pgmq://db/shop?password=***&x=1",
 		"pgmq://db/shop?x=1&sslpassword=hunter2": "pgmq://db/shop?x=1&sslpassword=***",
 		"pgmq://db/shop?apiKey=hunter2":          "pgmq://db/shop?apiKey=***",
+		"pgmq://db/shop?pasword=hunter2":         "pgmq://db/shop?pasword=***",
+		"pgmq://db/shop?psword=hunter2":          "pgmq://db/shop?psword=***",
 		"pgmq://app:hun@ter2@db/shop":            "pgmq://***",
 		"pgmq://app:hun/ter2@db/shop":            "pgmq://***",
 		"pgmq://app:12/ter2@db/shop":             "pgmq://***",
