@@ -157,7 +157,8 @@ type Result struct {
 const checkedAtOnce = 8
 
 // Check is Run for programs: it returns the result of every case. It does not
-// use Harness.Bubble. When ctx ends it skips what is left.
+// use Harness.Bubble. When ctx ends it skips what is left, and what fails by
+// then.
 func Check(ctx context.Context, h Harness) []Result {
 	h.Bubble = false
 	var p *plan
@@ -190,6 +191,10 @@ func checkCase(ctx context.Context, h Harness, c testCase) Result {
 		return r
 	}
 	r.Failures = runCaseOn(ctx, h, c)
+	if ctx.Err() != nil && len(r.Failures) > 0 { // for that reason, perhaps
+		r.Failures, r.Skipped = nil, context.Cause(ctx).Error()
+		return r
+	}
 	if link, known := h.Known[c.name]; known {
 		r.Failures, r.Skipped = judge(link, r.Failures)
 	}

@@ -227,6 +227,19 @@ func TestCheckEnded(t *testing.T) {
 	}
 }
 
+// TestCheckEndedMeanwhile: a case that the end of the ctx has cut off did not
+// fail.
+func TestCheckEndedMeanwhile(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	end := testCase{name: "any/ended", run: func(t *tester) {
+		cancel()
+		t.Error("cut off")
+	}}
+	if r := checkCase(ctx, private(), end); r.Skipped == "" || len(r.Failures) > 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestCheckBadHarness: a driver cannot pass by leaving hooks out.
 func TestCheckBadHarness(t *testing.T) {
 	noAgain := named()
