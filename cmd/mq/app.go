@@ -85,11 +85,14 @@ Flags may be written with one dash or with two.`,
 }
 
 // begin is called when a command's flags and arguments have been parsed.
-func (a *app) begin(*cobra.Command, []string) error {
-	if !slices.Contains([]string{"table", "json"}, a.output) {
-		return usagef("unknown output format %q (give -o table or -o json)", a.output)
-	}
+func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	a.started = true
+	switch {
+	case !slices.Contains([]string{"table", "json"}, a.output):
+		return usagef("unknown output format %q (give -o table or -o json)", a.output)
+	case a.dsn == "" && cmd.Flags().Changed("dsn"): // of a variable that is not set, perhaps
+		return usagef("-dsn is empty")
+	}
 	return nil
 }
 
@@ -114,6 +117,20 @@ func (a *app) theDSN() (string, error) {
 		return dsn, nil
 	}
 	return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database")
+}
+
+// argDSN takes the DSN from an argument, if there is one.
+func (a *app) argDSN(args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case a.dsn != "":
+		return usagef("the DSN is given twice: as an argument and in -dsn")
+	case args[0] == "":
+		return usagef("the DSN is empty")
+	}
+	a.dsn = args[0]
+	return nil
 }
 
 // openDSN opens the provider of a DSN. What is wrong with a DSN is a misuse: to

@@ -108,7 +108,7 @@ func archivePurgeCommand(a *app) *cobra.Command {
 				if older > 0 {
 					what = "what has been archived for " + older.String() + " or longer"
 				}
-				if err := a.confirm(yes, "delete %s of %s", what, args[0]); err != nil {
+				if err := a.confirm(cmd.Context(), yes, "delete %s of %s", what, args[0]); err != nil {
 					return err
 				}
 				q := c.Queue(args[0])

@@ -45,10 +45,10 @@ a call of several messages count for each of them.`,
 		Example: `  mq bench mem://
   mq bench pgmq://app@localhost/shop -senders 8 -consumers 8 -batch 50
   mq bench rabbitmq://localhost -rate 1000 -duration 30s -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				a.dsn = args[0]
+			if err := a.argDSN(args); err != nil {
+				return err
 			}
 			return a.with(func(c *mq.Client) error { return a.bench(cmd.Context(), c, b) })
 		},
@@ -76,8 +76,8 @@ func (b benching) check(c *mq.Client) error {
 		return usagef("-size %d is above the provider's limit of %d", b.size, caps.MaxBody)
 	case b.batch < 1 || b.batch > caps.BatchLimit():
 		return usagef("-batch %d is not between 1 and the provider's limit of %d", b.batch, caps.BatchLimit())
-	case !(b.rate >= 0) || b.rate > 1e9:
-		return usagef("-rate %v is not between 0 and a billion", b.rate)
+	case b.rate != 0 && !(b.rate >= 0.001 && b.rate <= 1e9):
+		return usagef("-rate %v is not between 0.001 and a billion", b.rate)
 	case b.duration <= 0:
 		return usagef("-duration %v is not positive", b.duration)
 	}
@@ -96,10 +96,12 @@ func (a *app) bench(ctx context.Context, c *mq.Client, b benching) (err error) {
 		return err
 	}
 	q, err := c.EnsureQueue(ctx, b.queue, mq.QueueOptions{})
+	if err == nil || ctx.Err() != nil { // then it may have been made
+		defer func() { err = errors.Join(err, dropBench(ctx, c, b.queue)) }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dropBench(ctx, c, b.queue)) }()
 	r := &bencher{benching: b, app: a, queue: q, begin: time.Now()}
 	runErr := r.run(ctx)
 	if err := r.report(); err != nil {
@@ -127,7 +129,7 @@ func dropBench(ctx context.Context, c *mq.Client, name string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	err := c.DropQueue(ctx, name)
-	if errors.Is(err, mq.ErrNotSupported) {
+	if errors.Is(err, mq.ErrNotSupported) || errors.Is(err, mq.ErrQueueNotFound) {
 		return nil
 	}
 	return err

@@ -133,6 +133,26 @@ func TestBenchBehind(t *testing.T) {
 	})
 }
 
+// A rate that cannot be reached does not keep the senders going.
+func TestBenchTooFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		m := load(t, benching{senders: 1, consumers: 1, size: 100, batch: 1, rate: 1000, duration: time.Second},
+			mqtest.Fault{Op: "send", Delay: 100 * time.Millisecond})
+		if took := time.Since(start); took > time.Minute || m.unsent < 900 || m.times.count+m.unsent != 1000 {
+			t.Errorf("%d messages, %d not sent, after %v", m.times.count, m.unsent, took)
+		}
+	})
+}
+
+func TestRateCell(t *testing.T) {
+	for rate, want := range map[float64]string{0.001: "0.001", 0: "0", 2.5: "2.5", 9465.4: "9465", 1e9: "1000000000"} {
+		if got := rateCell(rate); got != want {
+			t.Errorf("%v is shown as %s, not %s", rate, got, want)
+		}
+	}
+}
+
 // An error ends all workers at once, those that wait for messages included.
 func TestBenchFails(t *testing.T) {
 	for _, op := range []string{"send", "receive", "settle"} {
@@ -173,19 +193,44 @@ func TestBenchInterrupted(t *testing.T) {
 	}
 }
 
+// A queue that may have been made when the signal came is dropped, too.
+func TestBenchInterruptedEarly(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	late := func(ctx context.Context, c *mq.Call, next func(context.Context) error) error {
+		err := next(ctx)
+		if c.Op == "ensure" {
+			cancel(errInterrupted)
+			return errors.Join(err, ctx.Err())
+		}
+		return err
+	}
+	c := mq.New(mem.New(), mq.Config{Interceptors: []mq.Interceptor{late}})
+	defer c.Close()
+	b := benching{queue: "b", senders: 1, consumers: 1, batch: 1, size: 100, duration: time.Minute}
+	if err := new(app).bench(ctx, c, b); err == nil {
+		t.Error("it went on")
+	}
+	if names, err := c.Queues(t.Context()); err != nil || len(names) > 0 {
+		t.Errorf("queues left: %v, %v", names, err)
+	}
+}
+
 func TestBenchUsage(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want string
 	}{
 		{nil, "no provider"},
-		{[]string{"mem://", "extra"}, "accepts at most 1 arg"},
+		{[]string{"mem://", "extra"}, "it is mq bench [DSN]"},
 		{[]string{"mem://", "-senders", "0"}, "-senders"},
 		{[]string{"mem://", "-size", "5"}, "-size 5"},
 		{[]string{"mem://", "-size", "100000000"}, "-size 100000000"},
 		{[]string{"mem://", "-batch", "0"}, "-batch 0"},
 		{[]string{"mem://", "-rate", "-1"}, "-rate -1"},
 		{[]string{"mem://", "-rate", "NaN"}, "-rate NaN"},
+		{[]string{"mem://", "-rate", "1e-320"}, "-rate 1e-320"},
+		{[]string{"mem://", "-dsn", "mem://"}, "given twice"},
+		{[]string{""}, "the DSN is empty"},
 		{[]string{"mem://", "-duration", "0s"}, "-duration 0s"},
 	} {
 		code, out, errs := runBench(t.Context(), test.args...)

@@ -17,6 +17,7 @@ type flow struct {
 
 	sending   atomic.Int64 // senders at work
 	sent, got atomic.Int64
+	late      atomic.Bool     // so much that a sender gave up
 	receiving context.Context // ends when there is nothing more to come
 	stop      context.CancelFunc
 }
@@ -39,6 +40,9 @@ func (b *bencher) measureBoth(ctx context.Context, name string, rate float64, wi
 	if err == nil {
 		m.behind = max(0, f.sent.Load()-f.got.Load())
 	}
+	if f.late.Load() {
+		m.unsent = max(0, m.total-f.sent.Load())
+	}
 	return m, err
 }
 
@@ -48,6 +52,10 @@ func (f *flow) sendSome(ctx context.Context, _ *histogram) error {
 	for {
 		due := f.pacer.next()
 		if !due.Before(f.end) || !waitUntil(ctx, due) || !f.admit(ctx) {
+			return nil
+		}
+		if f.window == 0 && time.Since(f.end) > stragglers {
+			f.late.Store(true)
 			return nil
 		}
 		if f.window > 0 {

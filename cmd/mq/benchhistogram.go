@@ -90,20 +90,27 @@ func (h *histogram) bands() (bands []band) {
 	return bands
 }
 
-// barWidth is the length of the longest bar.
-const barWidth = 50
+// barWidth is the length of the longest bar where a line has so many columns, 0
+// if that is not known.
+func barWidth(columns int) int {
+	const longest, shortest, beside = 50, 5, 20 // the time, the share, and a column that stays free
+	if columns == 0 {
+		return longest
+	}
+	return min(max(columns-beside, shortest), longest)
+}
 
-// draw draws the histogram with bars made of a mark.
-func (h *histogram) draw(w io.Writer, mark string) {
+// draw draws the histogram with bars made of a mark, up to a width.
+func (h *histogram) draw(w io.Writer, mark string, width int) {
 	bands := h.bands()
 	most := int64(1)
 	for _, b := range bands {
 		most = max(most, b.Count)
 	}
 	for _, b := range bands {
-		bar := int((b.Count*barWidth + most - 1) / most) // what is there shows
+		bar := int((b.Count*int64(width) + most - 1) / most) // what is there shows
 		share := 100 * float64(b.Count) / float64(h.count)
-		fmt.Fprintf(w, "%10s  %-*s %5.1f%%\n", "<= "+latencyCell(b.limit), barWidth, strings.Repeat(mark, bar), share)
+		fmt.Fprintf(w, "%10s  %-*s %5.1f%%\n", "<= "+latencyCell(b.limit), width, strings.Repeat(mark, bar), share)
 	}
 }
 

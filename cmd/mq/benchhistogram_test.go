@@ -56,7 +56,7 @@ func TestHistogramDraw(t *testing.T) {
 	h.add(6*time.Millisecond, 50)
 	h.add(40*time.Millisecond, 1)
 	var b strings.Builder
-	h.draw(&b, "#")
+	h.draw(&b, "#", barWidth(0))
 	want := []struct {
 		limit string
 		bar   int
@@ -69,6 +69,22 @@ func TestHistogramDraw(t *testing.T) {
 		if !strings.Contains(lines[i], "<= "+w.limit) || strings.Count(lines[i], "#") != w.bar {
 			t.Errorf("line %q, not %s with a bar of %d", lines[i], w.limit, w.bar)
 		}
+	}
+}
+
+// TestBarWidth: the lines fit into narrow terminals.
+func TestBarWidth(t *testing.T) {
+	for columns, want := range map[int]int{0: 50, 200: 50, 80: 50, 60: 40, 30: 10, 20: 5, 1: 5} {
+		if got := barWidth(columns); got != want {
+			t.Errorf("in %d columns bars have up to %d, not %d", columns, got, want)
+		}
+	}
+	var h histogram
+	h.add(999*time.Millisecond, 1)
+	var b strings.Builder
+	h.draw(&b, "#", barWidth(40))
+	if n := len(strings.TrimRight(b.String(), "\n")); n >= 40 {
+		t.Errorf("a line of %d in 40 columns", n)
 	}
 }
 

@@ -31,6 +31,7 @@ type measurement struct {
 	total  int64   // messages that it is going to measure, -1 if that cannot be told
 	target float64 // messages per second that were asked for, or 0
 	behind int64   // sent, but not received in time
+	unsent int64   // due, but not sent in time
 }
 
 func (m *measurement) rate() float64 {
@@ -41,7 +42,8 @@ func (m *measurement) rate() float64 {
 }
 
 // How much the first measurement leaves for the second at most, how much is
-// under way in the third, and how long the last one waits for stragglers.
+// under way in the third, and how long the last one waits for senders and for
+// messages that are late.
 const (
 	maxBacklog      = 200_000
 	maxBacklogBytes = 256 << 20

@@ -32,8 +32,8 @@ provider can. The exit code is 0 if no case failed. It takes about a minute.`,
   mq check -o json | jq 'select(.result == "failed")'`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				a.dsn = args[0]
+			if err := a.argDSN(args); err != nil {
+				return err
 			}
 			dsn, err := a.theDSN()
 			if err != nil {

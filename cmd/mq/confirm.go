@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,7 +18,7 @@ var errDeclined = errors.New("nothing was changed")
 
 // confirm asks before messages are lost, unless the user said yes. Where nobody
 // can be asked it takes that as a no.
-func (a *app) confirm(yes bool, format string, args ...any) error {
+func (a *app) confirm(ctx context.Context, yes bool, format string, args ...any) error {
 	what := printable(fmt.Sprintf(format, args...))
 	switch {
 	case yes:
@@ -26,12 +27,37 @@ func (a *app) confirm(yes bool, format string, args ...any) error {
 		return usagef("cannot ask whether to %s: give -yes", what)
 	}
 	fmt.Fprintf(a.stderr, "Really %s? [y/N] ", what)
-	answer, _ := bufio.NewReader(a.stdin).ReadString('\n')
+	answer, err := unlessEnded(ctx, func() (string, error) {
+		line, _ := bufio.NewReader(a.stdin).ReadString('\n') // its end is a no
+		return line, nil
+	})
+	if err != nil {
+		fmt.Fprintln(a.stderr)
+		return fmt.Errorf("%w (%w)", err, errDeclined)
+	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
 	}
 	return errDeclined
+}
+
+// unlessEnded calls f, which reads the standard input, and waits for it until
+// ctx ends.
+func unlessEnded[T any](ctx context.Context, f func() (T, error)) (v T, err error) {
+	read := make(chan struct{})
+	var got T
+	var failed error
+	go func() {
+		defer close(read)
+		got, failed = f()
+	}()
+	select {
+	case <-read:
+		return got, failed
+	case <-ctx.Done():
+		return v, context.Cause(ctx)
+	}
 }
 
 // interactive reports whether somebody can be asked.

@@ -21,7 +21,7 @@ type copying struct {
 	queues                       []string
 	batch                        int
 	idle, visibility             time.Duration
-	follow, skip                 bool
+	follow, delayed, skip        bool
 	withoutGroups, withoutOrigin bool
 }
 
@@ -42,14 +42,18 @@ for both.
 Body, headers and group are kept, in the order in which the source hands them
 out; id, age and read count begin anew. Messages that are delayed or leased by
 others are moved when they become visible: the command waits for leases that end
-within -visibility, and says what it left. Archives are not moved.
+within -visibility, with -delayed for delayed messages too, and says what it left.
+Archives are not moved.
 
 A message that the target refuses, as too large or for its headers, stays in the
 source, and the command ends; with -skip it goes on with the others.`,
 		Example: `  mq copy pgmq://app@localhost/shop rabbitmq://localhost -queue orders
-  mq copy rabbitmq://old rabbitmq://new -follow`,
-		Args: cobra.ExactArgs(2),
+  mq copy rabbitmq://old rabbitmq://new -queue orders -follow`,
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.dsn != "" {
+				return usagef("-dsn does not go with copy: both DSNs are arguments")
+			}
 			return a.copy(cmd.Context(), o, args[0], args[1])
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -60,6 +64,7 @@ source, and the command ends; with -skip it goes on with the others.`,
 	flags.DurationVar(&o.idle, "idle", 2*time.Second, "how long a queue must be empty to be done")
 	flags.DurationVar(&o.visibility, "visibility", 0, "how long a batch is leased (default 30s, or the provider's limit)")
 	flags.BoolVar(&o.follow, "follow", false, "go on until interrupted")
+	flags.BoolVar(&o.delayed, "delayed", false, "wait for delayed messages, where the source can count them")
 	flags.BoolVar(&o.skip, "skip", false, "leave messages that the target refuses, and go on")
 	flags.BoolVar(&o.withoutGroups, "without-groups", false, "drop the FIFO groups if the target has none, instead of refusing")
 	flags.BoolVar(&o.withoutOrigin, "without-origin", false, "add no header "+headerCopiedFrom)
@@ -132,13 +137,19 @@ func (a *app) moveQueues(ctx context.Context, o copying, from, to *mq.Client) er
 	if err := from.Verify(ctx, o.queues...).Err(); err != nil {
 		return err // before a queue is made for a name that was mistyped
 	}
-	movers := make([]*mover, len(o.queues))
-	for i, name := range o.queues {
-		target, err := to.EnsureQueue(ctx, from.Queue(name).Name(), mq.QueueOptions{AnyName: true})
+	var movers []*mover
+	seen := make(map[string]bool)
+	for _, name := range o.queues {
+		source := from.Queue(name)
+		if seen[source.Name()] {
+			continue
+		}
+		seen[source.Name()] = true
+		target, err := to.EnsureQueue(ctx, source.Name(), mq.QueueOptions{AnyName: true})
 		if err != nil {
 			return err
 		}
-		movers[i] = &mover{copying: o, app: a, from: from.Queue(name), to: target}
+		movers = append(movers, &mover{copying: o, app: a, from: source, to: target})
 	}
 	err := moveAll(ctx, o, movers)
 	out := newPrinter(a, "QUEUE", "MOVED", "SKIPPED", "DOUBTFUL")

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/portmq/mq"
@@ -22,6 +25,7 @@ type mover struct {
 	moved    int64
 	doubtful int64                   // of these it is not known whether they are in one queue or in both
 	skipped  map[string]*mq.Delivery // refused, by id, with their newest lease
+	copies   map[string]*mq.Message  // the first batch at the target, by id
 	told     bool                    // that it waits for leases
 }
 
@@ -40,6 +44,10 @@ func (m *mover) run(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(ds, m.isCopy) {
+			m.giveBack(ctx, ds)
+			return usagef("%s: the target is the source by another name: its copies come back", m.from.Name())
 		}
 		if fresh := m.fresh(ds); len(fresh) > 0 {
 			if err := m.move(ctx, fresh); err != nil {
@@ -103,13 +111,30 @@ func (m *mover) done(ctx context.Context, last time.Time) (bool, error) {
 		}
 		return false, nil
 	}
-	if pending > 0 {
-		m.app.note("%s: %s that others have leased stay in the source", m.from.Name(), plural(pending, "message"))
+	if m.delayed && s.Delayed > 0 {
+		return false, nil
 	}
-	if s.Delayed > 0 {
-		m.app.note("%s: %s whose delay has not ended stay in the source; run the command again, or with -follow", m.from.Name(), plural(s.Delayed, "message"))
-	}
+	m.tellLeft(s, pending)
 	return true, nil
+}
+
+// tellLeft tells what stays in the source.
+func (m *mover) tellLeft(s mq.Stats, leased int64) {
+	var left []string
+	for _, part := range []struct {
+		n    int64
+		what string
+	}{{leased, "leased by others"}, {s.Delayed, "delayed (-delayed waits for them)"}, {s.Archived, "archived"}} {
+		if part.n > 0 {
+			left = append(left, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if s.Delayed < 0 || s.Leased < 0 {
+		left = append(left, "what is delayed or leased by others, which "+m.from.Client().Provider().Name()+" cannot count")
+	}
+	if len(left) > 0 {
+		m.app.note("%s: left in the source: %s", m.from.Name(), strings.Join(left, ", "))
+	}
 }
 
 // copyTime is how long the sends and settlements of one batch may take. No
@@ -122,14 +147,14 @@ func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTime)
 	defer cancel()
 	var stored, back []*mq.Delivery
-	refusals, failure := 0, error(nil)
+	var refusals refusals
+	var failure error
 	for i, err := range m.send(ctx, ds) {
 		switch d := ds[i]; {
 		case err == nil:
 			stored = append(stored, d)
 		case refused(err):
-			refusals++
-			m.app.note("%s: message %s was refused: %v", m.from.Name(), d.ID, err)
+			refusals.add(d.ID, oneLine(err))
 			if m.skip {
 				m.hold(d)
 			} else {
@@ -147,11 +172,41 @@ func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
 	m.bar.add(len(stored))
 	failure = cmp.Or(m.ack(ctx, stored), failure)
 	m.giveBack(ctx, back)
-	if failure == nil && refusals > 0 && !m.skip {
+	switch {
+	case len(refusals) == 0:
+	case failure == nil && !m.skip:
 		// Not wrapped: the command line was right.
-		failure = fmt.Errorf("%s: %s refused by the target and left in the source (-skip goes on without them)", m.from.Name(), plural(int64(refusals), "message"))
+		return fmt.Errorf("%s: %s (-skip goes on without them)", m.from.Name(), refusals)
+	default:
+		m.app.note("%s: %s", m.from.Name(), refusals)
 	}
 	return failure
+}
+
+// refusals are the ids of messages that the target refuses, by reason.
+type refusals []refusal
+
+type refusal struct {
+	why string
+	ids []string
+}
+
+func (r *refusals) add(id, why string) {
+	i := slices.IndexFunc(*r, func(o refusal) bool { return o.why == why })
+	if i < 0 {
+		i = len(*r)
+		*r = append(*r, refusal{why: why})
+	}
+	(*r)[i].ids = append((*r)[i].ids, id)
+}
+
+func (r refusals) String() string {
+	var texts []string
+	for _, o := range r {
+		texts = append(texts, fmt.Sprintf("%s refused by the target and left in the source, with id %s: %s",
+			plural(int64(len(o.ids)), "message"), strings.Join(o.ids, ", "), o.why))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // refused reports whether err is about the message and not about the target.
@@ -167,7 +222,8 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	for i, d := range ds {
 		msgs[i] = m.message(d)
 	}
-	_, err := m.to.Send(ctx, msgs...)
+	ids, err := m.to.Send(ctx, msgs...)
+	m.keep(ids, msgs)
 	batch := (*mq.BatchError)(nil)
 	switch {
 	case err == nil:
@@ -184,6 +240,28 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 		return fill(errs, 0, err)
 	}
 	return errs
+}
+
+// keep keeps the first batch that was sent, if its copies can be told.
+func (m *mover) keep(ids []string, msgs []*mq.Message) {
+	if m.copies != nil || m.withoutOrigin || len(ids) != len(msgs) {
+		return
+	}
+	m.copies = make(map[string]*mq.Message, len(ids))
+	for i, id := range ids {
+		m.copies[id] = msgs[i]
+	}
+}
+
+// isCopy reports whether what came from the source is what was sent to the
+// target. Ids alone do not tell, nor does a header from an earlier copy.
+func (m *mover) isCopy(d *mq.Delivery) bool {
+	sent := m.copies[d.ID]
+	if sent == nil {
+		return false
+	}
+	origin := sent.Headers[headerCopiedFrom]
+	return origin != "" && origin == d.Headers[headerCopiedFrom] && bytes.Equal(sent.Body, d.Body)
 }
 
 // fill sets all errors from one on.

@@ -31,8 +31,8 @@ AMQP tells of the queues that are named.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *mq.Client) error {
 				d := &doctor{app: a, client: c, out: newPrinter(a, "LEVEL", "WHERE", "FINDING")}
-				err := d.examine(cmd.Context(), args)
-				return errors.Join(err, d.out.flush(), d.verdict())
+				d.out.fail(d.examine(cmd.Context(), args))
+				return errors.Join(d.out.flush(), d.verdict())
 			})
 		},
 		ValidArgsFunction: a.completeQueues,

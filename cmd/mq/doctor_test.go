@@ -32,7 +32,7 @@ func findings(t *testing.T, f func(*doctor)) (text string, problems int) {
 }
 
 func healthyQueue() pgQueue {
-	return pgQueue{name: "w", archive: true, headers: true, lastReadAt: true, vtIndex: true, grouped: true, live: 5, tuned: true, trigger: true}
+	return pgQueue{name: "w", table: "pgmq.q_w", archive: "pgmq.a_w", headers: true, lastReadAt: true, vtIndex: true, live: 5, tuned: true, trigger: true}
 }
 
 func TestDoctorQueue(t *testing.T) {
@@ -45,21 +45,20 @@ func TestDoctorQueue(t *testing.T) {
 	}{
 		{func(*pgQueue) {}, throttled, "about 5 live and 0 dead rows", false},
 		{func(*pgQueue) {}, nil, "about 5 live", false}, // the throttles cannot be seen
-		{func(q *pgQueue) { q.archive = false }, throttled, "no archive table (mq create w makes it)", true},
+		{func(q *pgQueue) { q.archive = "" }, throttled, "no archive table (mq create w makes it)", true},
+		{func(q *pgQueue) { q.archive, q.archiveLacks = "", "SELECT" }, throttled, "no archive table", true},
 		{func(q *pgQueue) { q.headers = false }, throttled, "no column headers", false},
 		{func(q *pgQueue) { q.lastReadAt = false }, throttled, "no column last_read_at", false},
 		{func(q *pgQueue) { q.vtIndex = false }, throttled, "no index on vt", true},
 		{func(q *pgQueue) { q.vtIndex, q.partitioned = false, true }, throttled, "about 5 live", false},
-		{func(q *pgQueue) { q.invalid = "mq_group_1" }, throttled, "drop mq_group_1 and make it again", true},
+		{func(q *pgQueue) { q.invalid = "pgmq.broken" }, throttled, "(after DROP INDEX pgmq.broken)", true},
 		{func(q *pgQueue) { q.unlogged = true }, throttled, "it is unlogged", false},
-		{func(q *pgQueue) { q.grouped, q.live = false, manyRows+1 }, throttled, "no index for groups", false},
-		{func(q *pgQueue) { q.grouped = false }, throttled, "about 5 live", false},
-		{func(q *pgQueue) { q.lacks = "INSERT, DELETE" }, throttled, "no INSERT, DELETE on the queue's table", false},
-		{func(q *pgQueue) { q.archiveLacks = "SELECT" }, throttled, "no SELECT on the archive's table", false},
+		{func(q *pgQueue) { q.lacks = "INSERT, DELETE" }, throttled, "(GRANT INSERT, DELETE ON pgmq.q_w TO app)", false},
+		{func(q *pgQueue) { q.archiveLacks = "SELECT" }, throttled, "(GRANT SELECT ON pgmq.a_w TO app)", false},
 		{func(q *pgQueue) { q.vacuumOff = true }, throttled, "autovacuum is turned off", true},
 		{func(q *pgQueue) { q.dead, q.vacuumed = manyDead+1, -1 }, throttled, "10001 dead rows beside 5 live ones, last vacuumed never", true},
 		{func(q *pgQueue) { q.dead, q.vacuumed = manyDead+1, 90 }, throttled, "last vacuumed 1m30s ago", true},
-		{func(q *pgQueue) { q.dead = manyDead }, throttled, "and 10000 dead rows", false},
+		{func(q *pgQueue) { q.dead, q.live = manyDead, manyDead-1 }, throttled, "and 10000 dead rows", false},
 		{func(q *pgQueue) { q.tuned = false }, throttled, "default pace", false},
 		{func(q *pgQueue) { q.trigger = false }, throttled, "no trigger tells of inserts", false},
 		{func(*pgQueue) {}, map[string]int{}, "notify_insert_throttle is gone", true},
@@ -68,15 +67,50 @@ func TestDoctorQueue(t *testing.T) {
 	} {
 		q := healthyQueue()
 		tt.change(&q)
-		text, problems := findings(t, func(d *doctor) { d.pgQueue(q, tt.throttles) })
+		text, problems := findings(t, func(d *doctor) { d.pgQueue(q, pgServer{role: "app", throttled: true}, tt.throttles) })
 		if !strings.Contains(text, tt.want) || strings.Count(text, "\n") != 1 || (problems > 0) != tt.problem {
 			t.Errorf("%+v: %d problems:\n%swant %q", q, problems, text, tt.want)
 		}
 	}
 }
 
+func TestDoctorGroups(t *testing.T) {
+	header, path := grouping{"w", "header", groupIndexes}, grouping{"w", "repo.id", groupIndexes}
+	const none, half, unindexed = "no index for groups: if you receive by group", "failed half way", "messages have groups, and there is no index for them"
+	for _, tt := range []struct {
+		name      string
+		live      int64
+		groupings []grouping
+		hasGroups bool
+		want      string
+	}{
+		{"short", manyRows, nil, true, ""},
+		{"nothing known", manyRows + 1, nil, false, none},
+		{"by header, no index", manyRows + 1, nil, true, unindexed},
+		{"by header", manyRows + 1, []grouping{header}, true, ""},
+		{"by path", manyRows + 1, []grouping{path}, false, ""},
+		{"by both", manyRows + 1, []grouping{header, path}, true, ""},
+		{"by both, one without an index", manyRows + 1, []grouping{path}, true, unindexed},
+		{"half of the header's", 5, []grouping{{"w", "header", 1}}, true, "mq create w -group-by header"},
+		{"nothing of the header's is valid", manyRows + 1, []grouping{{"w", "header", 0}}, true, half},
+		{"half of a path's", 5, []grouping{header, {"w", "repo.id", 1}}, true, "mq create w -group-by repo.id"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			q := healthyQueue()
+			q.live, q.groupings, q.hasGroups = tt.live, tt.groupings, tt.hasGroups
+			text, problems := findings(t, func(d *doctor) { d.groups(q) })
+			if !strings.Contains(text, tt.want) || (tt.want == "") != (text == "") || (problems > 0) != strings.Contains(text, half) {
+				t.Errorf("%d problems:\n%swant %q", problems, text, tt.want)
+			}
+		})
+	}
+}
+
 func TestDoctorServer(t *testing.T) {
-	healthy := pgServer{version: "15.1", number: 150001, vacuums: true, maxConns: 100, connections: 5, schema: true, meta: true, throttled: true, throttleVisible: true}
+	healthy := pgServer{
+		version: "15.1", number: 150001, role: "app", seesAll: true, vacuums: true, maxConns: 100, connections: 5,
+		schema: true, usable: true, meta: true, metaVisible: true, throttled: true, throttleVisible: true,
+	}
 	for _, tt := range []struct {
 		change  func(*pgServer)
 		want    string
@@ -90,20 +124,46 @@ func TestDoctorServer(t *testing.T) {
 		{func(s *pgServer) { s.standby = true }, "it is a standby", true},
 		{func(s *pgServer) { s.vacuums = false }, "it is off", true},
 		{func(s *pgServer) { s.connections = 90 }, "90 of 100 are used", true},
+		{func(s *pgServer) { s.seesAll = false }, "(GRANT pg_read_all_stats TO app)", false},
+		{func(s *pgServer) { s.schema, s.usable = false, false }, "there is no schema pgmq yet (mq install or mq create makes it)", false},
+		{func(s *pgServer) { s.usable = false }, "(GRANT USAGE ON SCHEMA pgmq TO app)", true},
+		{func(s *pgServer) { s.meta, s.metaVisible = false, false }, "there is no table pgmq.meta", false},
+		{func(s *pgServer) { s.metaVisible = false }, "(GRANT SELECT ON pgmq.meta TO app)", false},
 		{func(s *pgServer) { s.throttleVisible = false }, "poll instead of listening", false},
 		{func(s *pgServer) { s.throttled = false }, "there is no table pgmq.notify_insert_throttle", false},
 	} {
 		s := healthy
 		tt.change(&s)
-		text, problems := findings(t, func(d *doctor) { d.server(s) })
+		text, problems := findings(t, func(d *doctor) {
+			d.server(s)
+			d.sharing(s)
+		})
 		if !strings.Contains(text, tt.want) || (problems > 0) != tt.problem {
 			t.Errorf("%+v: %d problems:\n%swant %q", s, problems, text, tt.want)
 		}
 	}
 }
 
+func TestDoctorHolder(t *testing.T) {
+	for _, tt := range []struct {
+		seconds  float64
+		want     string
+		problems int
+	}{
+		{59, "", 0},
+		{60, "advice  oldest transaction  session 7 of app (idle in transaction) has a transaction open for 1m0s: ", 0},
+		{599, "advice", 0},
+		{600, "problem  oldest transaction", 1},
+	} {
+		text, problems := findings(t, func(d *doctor) { d.holder(holder{"session 7 of app (idle in transaction)", tt.seconds}) })
+		if !strings.HasPrefix(text, tt.want) || (tt.want == "") != (text == "") || problems != tt.problems {
+			t.Errorf("after %v s: %d problems:\n%swant %q", tt.seconds, problems, text, tt.want)
+		}
+	}
+}
+
 func TestDoctorStatements(t *testing.T) {
-	for _, name := range []string{"server", "oldest", "slots", "queues", "meta", "throttle"} {
+	for _, name := range []string{"server", "oldest", "slots", "queues", "groupings", "meta", "throttle"} {
 		text := strings.TrimSpace(doctorStatement(name))
 		if !strings.HasPrefix(text, "SELECT ") || strings.Contains(text, "--") {
 			t.Errorf("statement %s is\n%s", name, text)

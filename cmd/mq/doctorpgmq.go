@@ -47,11 +47,25 @@ func rowsOf[T any](ctx context.Context, db *sql.DB, name string, dest func(*T) [
 type pgServer struct {
 	version                    string
 	number                     int
-	standby, vacuums           bool
+	standby                    bool
+	role                       string // ours, as SQL
+	seesAll                    bool   // other roles' transactions too
+	vacuums                    bool
 	connections, maxConns      int
 	extension                  string
-	functions, schema, meta    bool
+	schema, usable             bool
+	functions                  bool // PGMQ's own
+	meta, metaVisible          bool
 	throttled, throttleVisible bool
+}
+
+// remedy returns what helps with tables of mq's own, or where PGMQ is
+// installed.
+func (s *pgServer) remedy(own, upstream string) string {
+	if s.functions {
+		return upstream
+	}
+	return own
 }
 
 // pgmq looks at a database.
@@ -63,8 +77,8 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 	defer func() { _ = db.Close() }()
 	servers, err := rowsOf(ctx, db, "server", func(s *pgServer) []any {
 		return []any{
-			&s.version, &s.number, &s.standby, &s.vacuums, &s.connections, &s.maxConns, &s.extension,
-			&s.functions, &s.schema, &s.meta, &s.throttled, &s.throttleVisible,
+			&s.version, &s.number, &s.standby, &s.role, &s.seesAll, &s.vacuums, &s.connections, &s.maxConns, &s.extension,
+			&s.schema, &s.usable, &s.functions, &s.meta, &s.metaVisible, &s.throttled, &s.throttleVisible,
 		}
 	})
 	if err != nil {
@@ -72,31 +86,22 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 	}
 	s := servers[0]
 	d.server(s)
+	d.sharing(s)
 	if err := d.horizon(ctx, db); err != nil {
 		return err
 	}
-	if !s.schema {
-		d.advice("schema", "there is no schema pgmq yet (mq install or mq create makes it)")
+	if !s.usable {
 		return nil
 	}
 	return d.pgQueues(ctx, db, s, queues)
 }
 
-// server judges what all queues have in common.
+// server judges PostgreSQL.
 func (d *doctor) server(s pgServer) {
-	switch {
-	case s.number < 130000:
+	if s.number < 130000 {
 		d.problem("version", "PostgreSQL %s is too old: 13 is the oldest that works", s.version)
-	default:
+	} else {
 		d.ok("version", "PostgreSQL %s", s.version)
-	}
-	switch {
-	case s.extension != "":
-		d.ok("pgmq", "extension %s", s.extension)
-	case s.functions:
-		d.ok("pgmq", "installed as plain SQL")
-	case s.schema:
-		d.ok("pgmq", "not installed; the tables are made by mq")
 	}
 	if s.standby {
 		d.problem("server", "it is a standby, where nothing can be received or sent (target_session_attrs=read-write finds the primary)")
@@ -107,36 +112,59 @@ func (d *doctor) server(s pgServer) {
 	if used := 100 * s.connections / max(s.maxConns, 1); used >= 90 {
 		d.problem("connections", "%d of %d are used (raise max_connections, or lower pool_max_conns)", s.connections, s.maxConns)
 	}
+	if !s.seesAll {
+		d.advice("rights", "other roles' transactions, which keep dead rows, cannot be seen (GRANT pg_read_all_stats TO %s)", s.role)
+	}
+}
+
+// sharing judges what the queues have in common.
+func (d *doctor) sharing(s pgServer) {
 	switch {
-	case s.throttled && !s.throttleVisible:
-		d.advice("rights", "no SELECT on pgmq.notify_insert_throttle: this role's receivers poll instead of listening")
-	case s.schema && !s.throttled:
-		d.advice("wake-ups", "there is no table pgmq.notify_insert_throttle: receivers poll for other programs' messages")
+	case !s.schema:
+		d.advice("schema", "there is no schema pgmq yet (mq install or mq create makes it)")
+		return
+	case !s.usable:
+		d.problem("rights", "this role may not use the schema (GRANT USAGE ON SCHEMA pgmq TO %s)", s.role)
+		return
+	case s.extension != "":
+		d.ok("pgmq", "extension %s", s.extension)
+	case s.functions:
+		d.ok("pgmq", "installed as plain SQL")
+	default:
+		d.ok("pgmq", "not installed; the tables are made by mq")
+	}
+	switch {
+	case !s.meta:
+		d.advice("meta", "there is no table pgmq.meta: PGMQ's own functions do not list the queues (mq install makes it)")
+	case !s.metaVisible:
+		d.advice("rights", "pgmq.meta cannot be compared with the tables (GRANT SELECT ON pgmq.meta TO %s)", s.role)
+	}
+	switch {
+	case !s.throttled:
+		d.advice("wake-ups", "there is no table pgmq.notify_insert_throttle: receivers poll for other programs' messages (%s)",
+			s.remedy("mq install makes it", "PGMQ has it since 1.8"))
+	case !s.throttleVisible:
+		d.advice("rights", "this role's receivers poll instead of listening (GRANT SELECT ON pgmq.notify_insert_throttle TO %s)", s.role)
 	}
 }
 
 // How long a transaction may be open before it is worth a word, or harmful.
 const longTransaction, harmfulTransaction = time.Minute, 10 * time.Minute
 
+// holder is what the statement "oldest" returns.
+type holder struct {
+	what    string
+	seconds float64
+}
+
 // horizon looks for what keeps dead rows from being removed.
 func (d *doctor) horizon(ctx context.Context, db *sql.DB) error {
-	type holder struct {
-		what    string
-		seconds float64
-	}
 	holders, err := rowsOf(ctx, db, "oldest", func(h *holder) []any { return []any{&h.what, &h.seconds} })
 	if err != nil {
 		return err
 	}
 	for _, h := range holders {
-		age := time.Duration(h.seconds * float64(time.Second)).Round(time.Second)
-		const text = "%s has a transaction open for %v: dead rows cannot be removed until it ends"
-		switch {
-		case age >= harmfulTransaction:
-			d.problem("oldest transaction", text, h.what, age)
-		case age >= longTransaction:
-			d.advice("oldest transaction", text, h.what, age)
-		}
+		d.holder(h)
 	}
 	type slot struct {
 		name string
@@ -149,27 +177,19 @@ func (d *doctor) horizon(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// pgQueue is what the statement "queues" returns.
-type pgQueue struct {
-	name                           string
-	partitioned, unlogged, archive bool
-	headers, lastReadAt, vtIndex   bool
-	invalid                        string // indexes
-	grouped                        bool
-	live, dead                     int64
-	vacuumed                       float64 // seconds ago, or -1
-	vacuumOff, tuned               bool
-	trigger, heals                 bool   // the trigger puts its row back
-	lacks, archiveLacks            string // rights
+func (d *doctor) holder(h holder) {
+	age := time.Duration(h.seconds * float64(time.Second)).Round(time.Second)
+	const text = "%s has a transaction open for %v: dead rows cannot be removed until it ends"
+	switch {
+	case age >= harmfulTransaction:
+		d.problem("oldest transaction", text, h.what, age)
+	case age >= longTransaction:
+		d.advice("oldest transaction", text, h.what, age)
+	}
 }
 
 func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []string) error {
-	queues, err := rowsOf(ctx, db, "queues", func(q *pgQueue) []any {
-		return []any{
-			&q.name, &q.partitioned, &q.unlogged, &q.archive, &q.headers, &q.lastReadAt, &q.vtIndex, &q.invalid, &q.grouped,
-			&q.live, &q.dead, &q.vacuumed, &q.vacuumOff, &q.tuned, &q.trigger, &q.heals, &q.lacks, &q.archiveLacks,
-		}
-	})
+	queues, err := d.readQueues(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -177,7 +197,7 @@ func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []s
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && s.metaVisible {
 		if err := d.meta(ctx, db, s, queues); err != nil {
 			return err
 		}
@@ -190,10 +210,11 @@ func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []s
 	}
 	for _, q := range queues {
 		if len(names) == 0 || slices.Contains(names, q.name) {
-			d.pgQueue(q, throttles)
+			q.hasGroups = d.hasGroups(ctx, q)
+			d.pgQueue(q, s, throttles)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // throttlesOf returns the throttles by queue, or nil if they cannot be seen.
@@ -215,26 +236,24 @@ func throttlesOf(ctx context.Context, db *sql.DB, s pgServer) (map[string]int, e
 
 // meta compares pgmq.meta with the tables.
 func (d *doctor) meta(ctx context.Context, db *sql.DB, s pgServer, queues []pgQueue) error {
-	if !s.meta {
-		d.advice("meta", "pgmq.meta is missing or may not be read: PGMQ's own functions do not list the queues")
-		return nil
-	}
 	type entry struct {
-		name  string
-		there bool
+		name, literal string
+		there         bool
 	}
-	entries, err := rowsOf(ctx, db, "meta", func(e *entry) []any { return []any{&e.name, &e.there} })
+	entries, err := rowsOf(ctx, db, "meta", func(e *entry) []any { return []any{&e.name, &e.literal, &e.there} })
 	listed := make(map[string]bool)
 	for _, e := range entries {
 		listed[strings.ToLower(e.name)] = true
 		if !e.there {
-			d.problem("meta", "queue %s is listed and has no table, which makes pgmq.metrics_all() fail (delete its row)", e.name)
+			d.problem("meta", "queue %s is listed and has no table, which makes pgmq.metrics_all() fail (DELETE FROM pgmq.meta WHERE queue_name = %s)", e.name, e.literal)
 		}
 	}
 	for _, q := range queues {
-		if err == nil && !listed[q.name] {
-			d.advice(q.name, "it is not in pgmq.meta: PGMQ's own functions do not list it (mq install adds it)")
+		if err != nil || listed[q.name] {
+			continue
 		}
+		remedy := s.remedy("mq install adds it", "SELECT pgmq.create("+literal(q.name)+")")
+		d.advice(q.name, "it is not in pgmq.meta: PGMQ's own functions do not list it (%s)", remedy)
 	}
 	return err
 }

@@ -68,12 +68,12 @@ func (d *doctor) topology(ctx context.Context, queue string) error {
 	s, err := d.client.Queue(queue).Stats(ctx)
 	switch {
 	case errors.Is(err, mq.ErrQueueNotFound):
-		d.problem(queue, "there is no such queue (mq create makes it)")
+		d.problem(queue, "there is no such queue (mq create %s makes it)", queue)
 		return nil
 	case err != nil:
 		return err
 	case s.Archived < 0:
-		d.problem(queue, "it has no archive, so that nothing can be archived and rejected messages are lost (mq create makes it)")
+		d.problem(queue, "it has no archive, so that nothing can be archived and rejected messages are lost (mq create %s makes it)", queue)
 		return nil
 	}
 	switch _, err := d.client.EnsureQueue(ctx, queue, mq.QueueOptions{AnyName: true}); {

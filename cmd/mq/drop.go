@@ -23,7 +23,7 @@ func dropCommand(a *app) *cobra.Command {
 				if err := mustExist(cmd.Context(), c, args...); err != nil {
 					return err
 				}
-				if err := a.confirm(yes, "drop %s with all messages and archives", strings.Join(args, ", ")); err != nil {
+				if err := a.confirm(cmd.Context(), yes, "drop %s with all messages and archives", strings.Join(args, ", ")); err != nil {
 					return err
 				}
 				out := newPrinter(a, "DROPPED")

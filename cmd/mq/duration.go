@@ -27,7 +27,7 @@ func (d *duration) Set(text string) error {
 	return nil
 }
 
-func (d *duration) Type() string { return "duration" }
+func (d *duration) Type() string { return "time" }
 
 func (d *duration) String() string { return time.Duration(*d).String() }
 

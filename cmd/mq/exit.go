@@ -54,6 +54,7 @@ func (a *app) exit(cmd *cobra.Command, err error) int {
 // forUsers puts what cobra and the library say into the words of the tool.
 var forUsers = strings.NewReplacer(
 	": mq: ", ": ", // of an error inside another one
+	"\nmq: ", "\n",
 	"\n\nDid you mean this?\n\t", "; did you mean ",
 	"\n\t", " or ",
 	"(create it with EnsureQueue)", "(mq ls shows the queues, mq create makes one)",

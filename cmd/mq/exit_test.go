@@ -45,7 +45,7 @@ func TestOneLine(t *testing.T) {
 		"mq: x":               "x",
 		"a\nb\r\n\nc\n":       "a; b; c",
 		"a: mq: b":            "a: b",
-		"no\x1bise\nmq: more": "no\x1bise; mq: more",
+		"no\x1bise\nmq: more": "no\x1bise; more",
 	} {
 		if got := oneLine(errors.New(in)); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -36,11 +38,20 @@ func doubleDashes(root *cobra.Command, args []string) []string {
 		} else {
 			out[i] = "--" + strings.TrimLeft(out[i], "-")
 		}
+		if f == nil && mistyped(out[i]) {
+			out[i] = "-" + out[i]
+		}
 		if f != nil && f.NoOptDefVal == "" && !hasValue {
 			i++ // its value
 		}
 	}
 	return out
+}
+
+// mistyped reports whether pflag would take a word behind one dash for letters
+// that are flags, and for their values: -goup for -g oup.
+func mistyped(word string) bool {
+	return len(word) > 2 && !strings.HasPrefix(word, "--") && unicode.IsLetter(rune(word[2]))
 }
 
 // many is no limit for takes.
@@ -71,9 +82,20 @@ func flagError(_ *cobra.Command, err error) error {
 	case errors.As(err, &missing):
 		return usagef("flag -%s needs a value", missing.GetFlag().Name)
 	case errors.As(err, &invalid):
-		return usagef("%q is not a value for flag -%s: it takes a %s", invalid.GetValue(), invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
+		kind := invalid.GetFlag().Value.Type()
+		return usagef("%q is not a value for flag -%s: it takes %s", invalid.GetValue(), invalid.GetFlag().Name, cmp.Or(kinds[kind], "a "+kind))
 	}
 	return &usageError{err}
+}
+
+// kinds say what flags of a type take.
+var kinds = map[string]string{
+	"int":      "a whole number",
+	"int64":    "a whole number",
+	"float64":  "a number",
+	"bool":     "true or false",
+	"duration": "a time as in 500ms, 90s or 12h",
+	"time":     "a time as in 90m, 12h or 30d",
 }
 
 // eachFlag calls f for the flags of a command and of all below it.

@@ -59,6 +59,7 @@ func tool(t *testing.T, messages int, args ...string) (cmd *exec.Cmd, stdout, st
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		args string
 		code int
@@ -83,6 +84,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestClosedPipe: whoever reads went away.
 func TestClosedPipe(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"peek", "w", "-n", "5000"},
 		{"peek", "w", "-n", "5000", "-o", "json"},

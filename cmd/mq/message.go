@@ -69,9 +69,10 @@ func (m messageLine) base64() *[]byte {
 	return &body
 }
 
-// embeddable reports whether body can stand in a line of JSON as it is.
+// embeddable reports whether body can stand in a line of JSON as it is. Spaces
+// around it would be lost to who parses the line.
 func embeddable(body []byte) bool {
-	return json.Valid(body) && utf8.Valid(body) && !bytes.ContainsFunc(body, unicode.IsControl)
+	return json.Valid(body) && len(bytes.TrimSpace(body)) == len(body) && utf8.Valid(body) && !bytes.ContainsFunc(body, unicode.IsControl)
 }
 
 // maxCell is how many characters of a body or a header fit into a table.

@@ -15,6 +15,15 @@ func isTerminal(f any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
+// columns returns how wide a terminal is, 0 if f is none.
+func columns(f any) int {
+	if !isTerminal(f) {
+		return 0
+	}
+	width, _, _ := term.GetSize(int(f.(*os.File).Fd()))
+	return width
+}
+
 // progress shows on the error output how far a command has come, if that is a
 // terminal. Its methods are safe for concurrent use.
 type progress struct{ bar *progressbar.ProgressBar }

@@ -25,7 +25,7 @@ The archive stays: mq archive purge is for that.`,
 				if err := mustExist(cmd.Context(), c, args[0]); err != nil {
 					return err
 				}
-				if err := a.confirm(yes, "remove all messages of %s", args[0]); err != nil {
+				if err := a.confirm(cmd.Context(), yes, "remove all messages of %s", args[0]); err != nil {
 					return err
 				}
 				n, err := q.Purge(cmd.Context())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,31 @@ func TestConfirm(t *testing.T) {
 			if err := d.client.Close(); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// TestInputInterrupted: a signal ends what waits for an answer, or for receipts.
+func TestInputInterrupted(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"purge w", "Really remove all messages of w? [y/N] \nmq: interrupted (nothing was changed)\n"},
+		{"drop w", "Really drop w with all messages and archives? [y/N] \nmq: interrupted (nothing was changed)\n"},
+		{"ack -", "mq: interrupted (nothing was acked)\n"},
+	} {
+		d := newDesk(t, "mem")
+		d.asks = true
+		a, _, stderr := d.app()
+		in, out := io.Pipe()
+		a.stdin = in
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(errInterrupted) })
+		time.AfterFunc(10*time.Second, func() { _ = out.Close() })
+		if code := a.run(ctx, strings.Fields(tt.args)); code != exitInterrupted || stderr.String() != tt.want {
+			t.Errorf("mq %s: exit code %d, %q", tt.args, code, stderr)
+		}
+		_ = out.Close()
+		if err := d.client.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -69,9 +69,6 @@ func (r receiving) check() error {
 }
 
 func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
-	if !r.ack && !r.pop && !q.Client().Caps().PortableReceipts {
-		a.note("%s gives messages back when this command ends; -ack deletes them", q.Client().Provider().Name())
-	}
 	out := newPrinter(a, "ID", "READ", "SENT", "RECEIPT", "BODY")
 	for got := 0; got < r.n; {
 		r.Max = min(r.n-got, q.Client().Caps().BatchLimit())
@@ -81,6 +78,9 @@ func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
 		}
 		if len(ds) == 0 {
 			break
+		}
+		if got == 0 && !r.ack && !r.pop && !q.Client().Caps().PortableReceipts {
+			a.note("%s gives messages back when this command ends; -ack deletes them", q.Client().Provider().Name())
 		}
 		got += len(ds)
 	}
@@ -115,9 +115,10 @@ func (a *app) show(ctx context.Context, out *printer, ds []*mq.Delivery, r recei
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if err := out.flush(); err != nil {
-		if !r.pop {
-			_ = settleAll(ctx, ds, mq.OpNack) // or they come back later
+		if r.pop { // not wrapped: even if it is but a closed pipe, this has to be said
+			return fmt.Errorf("%s popped, and lost since they could not be shown: %v", plural(int64(len(ds)), "message"), err)
 		}
+		_ = settleAll(ctx, ds, mq.OpNack) // or they come back later
 		return err
 	}
 	if r.ack {

@@ -84,6 +84,18 @@ func TestReceiveUnshown(t *testing.T) {
 	}
 }
 
+// TestPopUnshown: what is gone is told, whoever reads.
+func TestPopUnshown(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"), text("2"))
+	a, _, stderr := d.app()
+	a.stdout = closedPipe{}
+	code := a.run(t.Context(), []string{"receive", "w", "-n", "2", "-pop"})
+	if code != exitFailure || !strings.HasPrefix(stderr.String(), "mq: 2 messages popped, and lost") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
 type closedPipe struct{}
 
 func (closedPipe) Write([]byte) (int, error) { return 0, errors.Join(syscall.EPIPE) }
@@ -92,6 +104,9 @@ func (closedPipe) Write([]byte) (int, error) { return 0, errors.Join(syscall.EPI
 // without a word.
 func TestReceiveNotPortable(t *testing.T) {
 	d := newDesk(t, "rabbitstub")
+	if code, _, stderr := d.run("receive", "w"); code != exitOK || stderr != "" {
+		t.Errorf("there is nothing to give back: exit code %d, %q", code, stderr)
+	}
 	d.send(text("1"))
 	code, stdout, stderr := d.run("receive", "w", "-o", "json")
 	if code != exitOK || !strings.Contains(stdout, `"body":1`) || stderr != "mq: rabbitstub gives messages back when this command ends; -ack deletes them\n" {

@@ -58,7 +58,7 @@ func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 		code = cmd.ProcessState.ExitCode()
 	}
 	if ctx.Err() != nil && code != 0 {
-		r.app.note("%s/%s: stopped: %v", d.Queue().Name(), d.ID, context.Cause(ctx))
+		r.app.note("%s/%s: stopped: %s", d.Queue().Name(), d.ID, oneLine(context.Cause(ctx)))
 		return context.Cause(ctx)
 	}
 	switch code {

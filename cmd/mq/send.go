@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ something fails it is said which lines have been sent.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&s.file, "file", "f", "", "read messages from a `file`, - for the standard input")
-	flags.StringVar(&s.format, "format", "ndjson", "what the input is: `ndjson`, lines, raw or records")
+	flags.StringVar(&s.format, "format", "", "what the input is: `ndjson`, lines, raw or records (default ndjson)")
 	flags.DurationVar(&s.delay, "delay", 0, "hide the messages for a while")
 	flags.StringArrayVarP(&s.headers, "header", "H", nil, "a header as `name=value`; may be repeated")
 	flags.StringVarP(&s.group, "group", "g", "", "the messages' FIFO `group`")
@@ -74,6 +75,10 @@ func (a *app) send(ctx context.Context, s sending, queue string, bodies []string
 		return usagef("nothing to send: give a body, - for the standard input or -file")
 	case s.file != "" && len(bodies) > 0:
 		return usagef("a body and -file do not go together")
+	case slices.Contains(bodies, "-"):
+		return usagef("- reads the standard input, and goes with no other body")
+	case s.file == "" && s.format != "":
+		return usagef("-format is for - and -file")
 	}
 	in, err := a.openInput(s.file)
 	if err != nil {
@@ -85,14 +90,14 @@ func (a *app) send(ctx context.Context, s sending, queue string, bodies []string
 		if s.file == "" {
 			return a.sendBodies(ctx, q, template, bodies)
 		}
-		return a.sendAll(ctx, q, newReader(in, s.format, template, c.Caps().MaxBody))
+		return a.sendAll(ctx, q, newReader(in, cmp.Or(s.format, formats[0]), template, c.Caps().MaxBody))
 	})
 }
 
 // template returns a message with what the flags say.
 func (s sending) template() (mq.Message, error) {
 	m := mq.Message{Group: s.group, Delay: s.delay}
-	if !slices.Contains(formats, s.format) {
+	if s.format != "" && !slices.Contains(formats, s.format) {
 		return m, usagef("unknown format %q (give -format %s)", s.format, strings.Join(formats, ", "))
 	}
 	for _, h := range s.headers {

@@ -40,6 +40,7 @@ func TestSendInput(t *testing.T) {
 		want          []string
 	}{
 		{"ndjson", "{\"n\": 1.0}\r\n\n  2  \n\"x\"", []string{`{"n": 1.0}`, "2", `"x"`}},
+		{"ndjson", "\uFEFF1\r\n2\r\n", []string{"1", "2"}},
 		{"ndjson", "", nil},
 		{"lines", "a b\n\n{\n", []string{"a b", "", "{"}},
 		{"raw", "a\nb\r\n\x00", []string{"a\nb\r\n\x00"}},
@@ -80,6 +81,20 @@ func TestSendMany(t *testing.T) {
 	}
 }
 
+// TestSendRecordsSpaces: those around a body are kept.
+func TestSendRecordsSpaces(t *testing.T) {
+	d := newDesk(t, "mem")
+	want := []string{" 1 ", "{} ", " x ", " "}
+	for _, body := range want {
+		d.send(text(body))
+	}
+	d.stdin = d.must("peek", "w", "-o", "json")
+	d.must("send", "w", "-", "-format", "records")
+	if got := d.bodies(); !slices.Equal(got[len(want):], want) {
+		t.Errorf("came back as %q", got)
+	}
+}
+
 func TestSendRecords(t *testing.T) {
 	d := newDesk(t, "mem")
 	d.send(mq.Message{Body: []byte(`{"a":1.0}`), Headers: mq.Headers{"h": "1"}, Group: "g"}, text("\xff"))
@@ -105,6 +120,9 @@ func TestSendMalformed(t *testing.T) {
 		{"ndjson", "x", "line 1: not JSON (-format lines takes any text) (nothing was sent)"},
 		{"records", "{\"body\":1}\n{}\n", `line 2: not a record as -o json shows it: it must have one of "body" and "body_base64" (sent 1 message, up to line 1)`},
 		{"records", "[]", "line 1: not a record"},
+		{"records", `{"body":1,"headers":{"a":1}}`, "line 1: not a record as -o json shows it: headers has a number in it (nothing was sent)"},
+		{"records", "{\"body\":1}\n\n{\"body\":2,\"headers\":{\"a\":\"\\u0000\"}}\n{\"body\":3}\n", `line 3: send "w": invalid argument: header "a"`},
+		{"records", "{\"body\":1}\n\n{\"body\":2,\"headers\":{\"a\":\"\\u0000\"}}\n{\"body\":3}\n", "(sent 1 message, up to line 1)"},
 		{"records", `{"body":1,"body_base64":"eA=="}`, "it must have one of"},
 		{"lines", "1\n" + strings.Repeat("x", 34<<20), "line 2: longer than a message may be (sent 1 message, up to line 1)"},
 	} {

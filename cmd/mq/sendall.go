@@ -127,15 +127,43 @@ func (s *sender) next(ctx context.Context, wait bool) (it item, ok bool, err err
 }
 
 // send sends a batch. A signal does not cut it off: what was sent shall be
-// known.
+// known. If one of its messages cannot be sent, those in front of it are.
 func (s *sender) send(ctx context.Context, batch []item) error {
+	ids, err := s.call(ctx, batch)
+	if errs := (*mq.BatchError)(nil); refused(err) && !errors.As(err, &errs) {
+		if len(batch) > 1 {
+			return s.sendEach(ctx, batch)
+		}
+		err = fmt.Errorf("line %d: %w", batch[0].line, err)
+	}
+	return s.note(batch, ids, err)
+}
+
+// sendEach sends message by message, up to the first that cannot be sent.
+func (s *sender) sendEach(ctx context.Context, batch []item) error {
+	for i := range batch {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.send(ctx, batch[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sender) call(ctx context.Context, batch []item) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
 	msgs := make([]*mq.Message, len(batch))
 	for i, it := range batch {
 		msgs[i] = it.message
 	}
-	ids, err := s.queue.Send(ctx, msgs...)
+	return s.queue.Send(ctx, msgs...)
+}
+
+// note takes down what came of a batch, and returns err.
+func (s *sender) note(batch []item, ids []string, err error) error {
 	sent := 0
 	for i, it := range batch {
 		if err == nil || i < len(ids) && ids[i] != "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/portmq/mq"
 )
 
-// formats are what mq send reads.
+// formats are what mq send reads, the default first.
 var formats = []string{"ndjson", "lines", "raw", "records"}
 
 // reader reads messages.
@@ -72,8 +72,11 @@ func (r *reader) message(body []byte) *mq.Message {
 	return &m
 }
 
+// byteOrderMark is what some programs begin a text with. It is not JSON.
+var byteOrderMark = []byte("\uFEFF")
+
 func (r *reader) ndjson(line []byte) (*mq.Message, error) {
-	line = bytes.TrimSpace(line)
+	line = bytes.TrimSpace(bytes.TrimPrefix(line, byteOrderMark))
 	switch {
 	case len(line) == 0:
 		return nil, nil
@@ -85,7 +88,8 @@ func (r *reader) ndjson(line []byte) (*mq.Message, error) {
 
 // record reads what messageLine.marshal writes. The flags win over it.
 func (r *reader) record(line []byte) (*mq.Message, error) {
-	if len(bytes.TrimSpace(line)) == 0 {
+	line = bytes.TrimSpace(bytes.TrimPrefix(line, byteOrderMark))
+	if len(line) == 0 {
 		return nil, nil
 	}
 	var in struct {
@@ -94,7 +98,11 @@ func (r *reader) record(line []byte) (*mq.Message, error) {
 		Group   string          `json:"group"`
 		Headers mq.Headers      `json:"headers"`
 	}
-	if err := json.Unmarshal(line, &in); err != nil {
+	err := json.Unmarshal(line, &in)
+	if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) && kind.Field != "" {
+		return nil, fmt.Errorf("not a record as -o json shows it: %s has a %s in it", kind.Field, kind.Value)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("not a record as -o json shows it: %w", err)
 	}
 	if (in.Body == nil) == (in.Base64 == nil) {

@@ -86,7 +86,10 @@ func (a *app) settle(ctx context.Context, done string, args []string, s mq.Settl
 // eachQueue calls f with the receipts of one queue after the other, and says
 // for how many it worked.
 func (a *app) eachQueue(ctx context.Context, done string, args []string, f func(context.Context, *mq.Queue, []mq.Receipt) error) error {
-	queues, receipts, err := a.receipts(args)
+	queues, receipts, err := a.receipts(ctx, args)
+	if errors.Is(err, errInterrupted) {
+		return fmt.Errorf("%w (nothing was %s)", err, done)
+	}
 	if err != nil {
 		return err
 	}
@@ -99,9 +102,9 @@ func (a *app) eachQueue(ctx context.Context, done string, args []string, f func(
 		for _, name := range queues {
 			rs := receipts[name]
 			err := f(ctx, c.Queue(name), rs)
-			failed := failures(name, rs, err)
-			n += int64(len(rs) - len(failed))
-			errs = append(errs, failed...)
+			failed, each := failures(name, rs, err)
+			n += int64(len(rs) - failed)
+			errs = append(errs, each...)
 		}
 		if n == 0 && len(errs) > 0 {
 			return errors.Join(errs...)
@@ -110,26 +113,28 @@ func (a *app) eachQueue(ctx context.Context, done string, args []string, f func(
 	})
 }
 
-// failures returns an error for each receipt that err is about.
-func failures(queue string, rs []mq.Receipt, err error) (errs []error) {
-	var batch *mq.BatchError
-	whole := err != nil && (!errors.As(err, &batch) || len(batch.Errs) != len(rs))
+// failures returns for how many receipts err says that they failed, and what it
+// says of each, or of all in one.
+func failures(queue string, rs []mq.Receipt, err error) (n int, errs []error) {
+	if err == nil {
+		return 0, nil
+	}
+	if batch := (*mq.BatchError)(nil); len(rs) > 1 && (!errors.As(err, &batch) || len(batch.Errs) != len(rs)) {
+		return len(rs), []error{err}
+	}
 	for i, r := range rs {
-		switch {
-		case whole:
+		if err := itemError(err, i); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", receiptText(queue, r), err))
-		case err != nil && batch.Errs[i] != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", receiptText(queue, r), batch.Errs[i]))
 		}
 	}
-	return errs
+	return len(errs), errs
 }
 
 // receipts parses receipts, or reads them if there is but "-", and returns them
 // by queue, and the queues in the order they came.
-func (a *app) receipts(args []string) (queues []string, receipts map[string][]mq.Receipt, err error) {
+func (a *app) receipts(ctx context.Context, args []string) (queues []string, receipts map[string][]mq.Receipt, err error) {
 	if len(args) == 1 && args[0] == "-" {
-		if args, err = a.readLines(); err != nil {
+		if args, err = unlessEnded(ctx, a.readLines); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -62,6 +62,9 @@ func TestSettleStale(t *testing.T) {
 		t.Errorf("exit code %d, %q and %q", code, stdout, stderr)
 	}
 	d.fails(exitFailure, "already settled", "extend", r[1])
+	if _, _, stderr := d.run("nack", "-delay", "-1s", r[0], r[1]); strings.Count(stderr, "negative") != 1 {
+		t.Errorf("what is wrong with all is said of each: %s", stderr)
+	}
 	d.fails(exitUsage, "receipt is not valid", "ack", "w:frob")
 }
 

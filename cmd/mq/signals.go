@@ -5,7 +5,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// atOnce is how close signals come that count as one: timeout(1) sends its own
+// to the process and to the group of the process.
+const atOnce = 100 * time.Millisecond
 
 // signals returns a context that ends with the first SIGINT or SIGTERM. The
 // second one ends the program. A closed pipe is an error of the write to it,
@@ -17,8 +22,13 @@ func (a *app) signals() (ctx context.Context, stop func()) {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
 		<-c
+		first := time.Now()
 		cancel(errInterrupted)
-		<-c
+		for range c {
+			if time.Since(first) > atOnce {
+				break
+			}
+		}
 		a.aborted.Store(true)
 		a.callAbort()
 		os.Exit(exitInterrupted)

@@ -89,8 +89,28 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestSignalsAtOnce: those that come at once are one, as timeout(1) sends them.
+func TestSignalsAtOnce(t *testing.T) {
+	t.Parallel()
+	cmd, _, stderr := tool(t, 1, "work", "w", "--", "sh", "-c", "echo begin; sleep 0.5; echo end")
+	rest := untilLine(t, cmd, "begin")
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := <-rest; out != "end\n" {
+		t.Errorf("output goes on with %q", out)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitOK || !strings.Contains(stderr.String(), "1 done") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
 // TestSendInterrupted: what was read is sent, and it is said how much that is.
 func TestSendInterrupted(t *testing.T) {
+	t.Parallel()
 	cmd, _, stderr := tool(t, 0, "send", "w", "-")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -117,6 +137,7 @@ func TestSendInterrupted(t *testing.T) {
 
 // TestSecondSignal: it ends everything, commands that do not heed SIGTERM too.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	cmd, _, _ := tool(t, 1, "work", "w", "--", "sh", "-c", "trap '' TERM; echo pid $$; while :; do sleep 0.1; done")
 	cmd.Stdout = nil
 	out, err := cmd.StdoutPipe()

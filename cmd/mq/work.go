@@ -94,8 +94,8 @@ func (w *working) check() error {
 	switch {
 	case w.cfg.Concurrency < 1:
 		return usagef("-concurrency %d is below 1", w.cfg.Concurrency)
-	case w.cfg.MaxReads < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
-		return usagef("-max-reads, -timeout, -stop-timeout and -idle are not negative")
+	case w.cfg.MaxReads < 0 || w.cfg.Visibility < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
+		return usagef("-max-reads, -visibility, -timeout, -stop-timeout and -idle are not negative")
 	}
 	if w.cfg.MaxReads == 0 {
 		w.cfg.MaxReads = -1
@@ -128,10 +128,13 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) error
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if w.idle > 0 {
-		go stopIdle(ctx, stop, consumer, w.idle)
+		go stopIdle(ctx, stop, consumer, q.Client().Ping, w.idle)
 	}
 	err := consumer.Run(ctx)
 	s := consumer.Stats()
+	if err != nil && s.Received == 0 {
+		return err
+	}
 	a.note("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, losses(s))
 	return err
 }
@@ -143,16 +146,29 @@ func losses(s mq.ConsumerStats) string {
 	return fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
 }
 
-// stopIdle calls stop when the consumer has had nothing to do for a while.
-func stopIdle(ctx context.Context, stop func(), c *mq.Consumer, idle time.Duration) {
+// retryPause is the longest pause of a Consumer whose backend does not answer.
+const retryPause = 12 * time.Second
+
+// stopIdle calls stop when the consumer has had nothing to do for a while. A
+// backend that is away is no proof of that, nor is the pause after it.
+func stopIdle(ctx context.Context, stop func(), c *mq.Consumer, ping func(context.Context) error, idle time.Duration) {
 	var last int64
+	var away time.Time // since when, zero if the backend answers
 	since := time.Now()
 	for waitFor(ctx, min(idle/4+time.Millisecond, time.Second)) {
 		s := c.Stats()
-		if s.Running+s.Buffered > 0 || s.Received != last {
-			last, since = s.Received, time.Now()
-		} else if time.Since(since) >= idle {
+		switch err := ping(ctx); {
+		case err != nil:
+			if away.IsZero() {
+				away = time.Now()
+			}
+			since = time.Now().Add(min(2*time.Since(away), retryPause)) // pauses double
+		case s.Running+s.Buffered > 0 || s.Received != last:
+			away, last, since = time.Time{}, s.Received, time.Now()
+		case time.Since(since) >= idle:
 			stop()
+		default:
+			away = time.Time{}
 		}
 	}
 }

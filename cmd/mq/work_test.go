@@ -8,10 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
+	"github.com/portmq/mq/mqtest"
 )
 
 // work runs mq work until there is nothing more to do.
@@ -101,6 +106,35 @@ func TestWorkTimeout(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Error("the child of the child did not get SIGTERM")
+}
+
+// TestWorkAway: a backend that is away is not a queue that is empty.
+func TestWorkAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := mem.New()
+		begin := time.Now()
+		down := func(int) bool { s := time.Since(begin); return s > time.Second && s < time.Minute }
+		c := mq.New(mqtest.Faulty(p, mqtest.Fault{Op: "receive", When: down, Err: driver.ErrUnavailable},
+			mqtest.Fault{Op: "ping", When: down, Err: driver.ErrUnavailable}), mq.Config{})
+		q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var worked atomic.Int64
+		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { worked.Add(1); return nil }), mq.ConsumerConfig{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go stopIdle(ctx, cancel, consumer, c.Ping, 10*time.Second)
+		time.AfterFunc(30*time.Second, func() { _, _ = q.Send(t.Context(), &mq.Message{}) })
+		if err := consumer.Run(ctx); err != nil || worked.Load() != 1 {
+			t.Errorf("after %v: worked on %d messages, %v", time.Since(begin), worked.Load(), err)
+		}
+		if took := time.Since(begin); took > 3*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestWorkUnread: a command need not read its input.
