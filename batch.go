@@ -15,18 +15,13 @@ import (
 )
 
 // Natural batching: a call that finds the lane free flies at once, in its own
-// goroutine and with its own ctx. Calls that arrive while maxFlights are under
-// way wait, and leave together when one lands. There is no timer: what makes
+// goroutine and with its own ctx. Calls that arrive while Caps.Flights are
+// under way wait, and leave together when one lands. There is no timer: what makes
 // calls wait is what makes merging them worth while. A provider in the same
 // process has no round trips to save, so there each call flies alone.
 
-const (
-	// maxFlights per lane: one leaves the backend idle between two flights,
-	// and more make the batches smaller.
-	maxFlights = 2
-	// maxFlightBytes bounds what one flight carries.
-	maxFlightBytes = 1 << 20
-)
+// maxFlightBytes bounds what one flight carries.
+const maxFlightBytes = 1 << 20
 
 // lanes are the ways of one queue, shared by its handles.
 type lanes struct {
@@ -205,7 +200,7 @@ func (l *lane[T]) doPart(ctx context.Context, items []T) ([]string, error) {
 		return l.fly(ctx, items)
 	}
 	l.mu.Lock()
-	if l.flights < maxFlights && len(l.waiting) == 0 {
+	if l.flights < l.client.caps.FlightLimit() && len(l.waiting) == 0 {
 		l.flights++
 		l.mu.Unlock()
 		defer l.land()
@@ -270,7 +265,7 @@ func (l *lane[T]) start(items []T, landed func(ids []string, err error)) {
 	}
 	p := &part[T]{items: items, bytes: l.bytes(items), landed: landed}
 	l.mu.Lock()
-	if l.flights == maxFlights || len(l.waiting) > 0 {
+	if l.flights == l.client.caps.FlightLimit() || len(l.waiting) > 0 {
 		l.waiting = append(l.waiting, p)
 		l.mu.Unlock()
 		return

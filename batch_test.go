@@ -101,8 +101,20 @@ func TestLaneKeepsLimits(t *testing.T) {
 				t.Errorf("flight of %d items, the limit is 4", len(f))
 			}
 		}
-		if w.most > maxFlights {
+		if w.most > driver.DefaultFlights {
 			t.Errorf("%d flights at once", w.most)
+		}
+	})
+}
+
+func TestLaneFlights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := new(tower)
+		l := newLane(w, 100)
+		l.client.caps.Flights = 4
+		fleet(7, func(i int) { _, _ = l.do(t.Context(), []int{i}) }).Wait()
+		if got, want := fmt.Sprint(w.flights), "[[0] [1] [2] [3] [4 5 6]]"; got != want {
+			t.Errorf("flights = %v, want %v", got, want)
 		}
 	})
 }

@@ -54,6 +54,12 @@ type Caps struct {
 	// and any number of Send, Settle and Extend come at once.
 	InProcess bool
 
+	// Flights is how many Send, how many Settle and how many Extend calls mq
+	// keeps under way per queue; those that come meanwhile are merged. More
+	// are for a backend that gains little from large batches and much from
+	// never being idle. 0 means DefaultFlights.
+	Flights int
+
 	// Order is the order in which Receive chooses among visible messages.
 	Order Order
 
@@ -77,6 +83,10 @@ type Caps struct {
 
 // DefaultMaxBatch is the batch limit of a provider that declares none.
 const DefaultMaxBatch = 1000
+
+// DefaultFlights is the Flights of a provider that declares none. With one the
+// backend would be idle between two flights; more make the batches smaller.
+const DefaultFlights = 2
 
 // Order is the order in which a provider hands out visible messages. It is
 // what one receiver sees with nothing redelivered; several receivers run side
@@ -114,4 +124,12 @@ func (c Caps) BatchLimit() int {
 		return c.MaxBatch
 	}
 	return DefaultMaxBatch
+}
+
+// FlightLimit returns Flights, or its default.
+func (c Caps) FlightLimit() int {
+	if c.Flights > 0 {
+		return c.Flights
+	}
+	return DefaultFlights
 }

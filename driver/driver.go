@@ -89,9 +89,9 @@ type Env struct {
 }
 
 // Provider is one open backend. Any number of goroutines call any of its
-// methods at the same time; mq makes at most two Send, two Settle and two
-// Extend calls at once per queue, unless Caps.InProcess, and any number of the
-// others.
+// methods at the same time; mq makes at most Caps.Flights Send, as many Settle
+// and as many Extend calls at once per queue, unless Caps.InProcess, and any
+// number of the others.
 //
 // Every method that takes a ctx must return soon after ctx ends. Queue names
 // have passed mq's validation and, if there is one, the provider's own

@@ -117,6 +117,9 @@ func TestValues(t *testing.T) {
 	if r.Reason() != "why" || new(Record).Reason() != "" {
 		t.Errorf("reason = %q", r.Reason())
 	}
+	if (Caps{}).FlightLimit() != DefaultFlights || (Caps{Flights: 7}).FlightLimit() != 7 {
+		t.Error("FlightLimit")
+	}
 	if (Caps{}).BatchLimit() != DefaultMaxBatch || (Caps{MaxBatch: 7}).BatchLimit() != 7 {
 		t.Error("BatchLimit is wrong")
 	}

@@ -88,6 +88,7 @@ func (p *Provider) Caps() driver.Caps {
 		Shared:        true,
 		NackFences:    true,
 		ExactBodies:   true,
+		Flights:       flights,
 		Order:         driver.Unordered,
 		MaxBatch:      maxBatch,
 		MaxBody:       p.options.maxBody,
@@ -97,6 +98,10 @@ func (p *Provider) Caps() driver.Caps {
 		Resolution:    delayUnit,
 	}
 }
+
+// flights is more than the default: the broker takes a batch message by message,
+// and has an answer for each.
+const flights = 4
 
 // maxBatch keeps a batch within what a channel has under way.
 const maxBatch = 1000

@@ -132,9 +132,12 @@ func (d *demand) meet() {
 // broker confirms first, and amqp091-go then knows it no more.
 func (d *demand) collect() (s supply) {
 	var ready int
-	if d.Wait <= 0 {
+	if d.Wait <= 0 || d.Max == 1 {
 		ready = d.get(&s)
-	} else if ready = d.count(&s); ready == 0 && s.err == nil {
+	} else {
+		ready = d.count(&s)
+	}
+	if d.Wait > 0 && len(s.ds) == 0 && ready == 0 && s.err == nil {
 		d.consume(&s, 1, d.Wait)
 		if s.err == nil && len(s.ds) > 0 && d.Max > 1 {
 			ready = d.count(&s)

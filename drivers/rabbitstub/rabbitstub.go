@@ -93,6 +93,7 @@ func (p *Provider) Caps() driver.Caps {
 		Shared:        p.broker.name != "",
 		NackFences:    true,
 		ExactBodies:   true,
+		Flights:       4, // as drivers/rabbitmq
 		Order:         driver.Unordered,
 		MaxBatch:      maxBatch,
 		MaxBody:       maxBody,
