@@ -109,15 +109,7 @@ race: ## Run the library's tests COUNT=5 times over, shuffled, under the race de
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
-	@{ grep -rnE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . || true; } | \
-		sed -E 's,^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9_]*)\(.*,\1 \2,' | sort | { \
-		n=0; \
-		while read -r dir target; do \
-			echo "$$dir $$target"; \
-			(cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . </dev/null); \
-			n=$$((n+1)); \
-		done; \
-		echo "$$n fuzz targets"; }
+	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
 bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 100000 -rounds 5']
