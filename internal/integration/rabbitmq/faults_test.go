@@ -219,6 +219,29 @@ func TestEndedContext(t *testing.T) {
 	eventually(t, "the client goes on", func() bool { return c.Ping(t.Context()) == nil })
 }
 
+// TestAbandonedReceive: what the broker delivers to a receive that has ended in
+// the meantime is given back, on a connection that stands.
+func TestAbandonedReceive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p, dsn := newProxy(t, r.dsn)
+	c := open(t, dsn)
+	defer c.Close()
+	q := c.Queue(queueName)
+	must(q.Receive(t.Context(), mq.ReceiveOptions{}))(t) // opens the channel
+	r.send("late")
+	p.freeze(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if ds, err := q.Receive(ctx, mq.ReceiveOptions{}); len(ds) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a broker that does not answer has delivered %d messages, %v", len(ds), err)
+	}
+	p.freeze(false)
+	if d := r.take(); string(d.Body) != "late" {
+		t.Errorf("received %q", d.Body)
+	}
+}
+
 // ours skips tests that need a node of the tests' own.
 func ours(t *testing.T) *server.Broker {
 	t.Helper()
