@@ -180,7 +180,6 @@ func copyHeaders(d *amqp.Delivery) amqp.Table {
 		t = make(amqp.Table, 4)
 	}
 	if cc, ok := t["CC"]; ok {
-		delete(t, "CC")
 		t[headerEscaped+"CC"] = headerText(cc)
 	}
 	for k := range t {
