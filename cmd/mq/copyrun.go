@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
-	"github.com/portmq/mq/driver"
 )
 
 // mover moves one queue.
@@ -346,7 +345,7 @@ func (m *mover) release(ctx context.Context) {
 func (m *mover) giveBack(ctx context.Context, ds []*mq.Delivery) {
 	for len(ds) > 0 {
 		n := min(len(ds), m.batch)
-		_ = settleAll(ctx, ds[:n], driver.OpNack)
+		_ = settleAll(ctx, ds[:n], mq.OpNack)
 		ds = ds[n:]
 	}
 }
