@@ -288,10 +288,10 @@ func sendReuse(t *tester) {
 	want := &mq.Message{Body: []byte("first"), Headers: maps.Clone(m.Headers)}
 	for range 2 {
 		t.post(q, m)
-		copy(m.Body, "XXXXX")
+		copy(m.Body, "other")
 		if m.Headers != nil {
-			m.Headers["k"] = "XXXXX"
-			m.Headers["more"] = "XXXXX"
+			m.Headers["k"] = "other"
+			m.Headers["more"] = "other"
 		}
 		d := t.one(q)
 		t.sameMessage(d.Message, want)
@@ -314,9 +314,9 @@ func sendNotSharedOut(t *tester) {
 	for _, delay := range delays {
 		d := t.one(q)
 		t.sameMessage(d.Message, m)
-		copy(d.Body, "XXXX")
+		copy(d.Body, "else")
 		if d.Headers != nil {
-			d.Headers["k"] = "X"
+			d.Headers["k"] = "else"
 		}
 		t.ok(d.Nack(t.ctx, delay), "nack")
 	}
