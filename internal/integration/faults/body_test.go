@@ -153,7 +153,7 @@ func TestLargeBodies(t *testing.T) {
 	t.Parallel()
 	b := newBase(t)
 	const mib = 1 << 20
-	for _, large := range []struct {
+	for _, tt := range []struct {
 		name, library string
 		body          []byte
 	}{
@@ -163,14 +163,14 @@ func TestLargeBodies(t *testing.T) {
 		{"60 MB of JSON", "pgx", []byte(`["` + strings.Repeat("x", 60*mib) + `"]`)},
 		{"60 MB of bytes", "pgx", bytes.Repeat([]byte{0xff}, 60*mib)},
 	} {
-		t.Run(large.name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			b := b.of(t)
-			q := b.queue(b.client("driver="+large.library), "jobs")
-			_, err := q.Send(t.Context(), &mq.Message{Body: large.body})
+			q := b.queue(b.client("driver="+tt.library), "jobs")
+			_, err := q.Send(t.Context(), &mq.Message{Body: tt.body})
 			b.ok(err)
 			d := b.one(q)
-			if !bytes.Equal(d.Body, large.body) {
-				t.Errorf("%d bytes came back as %d others", len(large.body), len(d.Body))
+			if !bytes.Equal(d.Body, tt.body) {
+				t.Errorf("%d bytes came back as %d others", len(tt.body), len(d.Body))
 			}
 			b.ok(d.Ack(t.Context()))
 		})
