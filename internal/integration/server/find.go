@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -15,7 +16,7 @@ type found interface {
 // search is how the servers of a kind are found.
 type search[T found] struct {
 	kind, require string // as people say it, and as MQ_TEST_REQUIRE does
-	dsn, from     string // the variables that name a server, or the only way to one
+	dsn, from     string // the variables that name a server, or the only way to find one
 	ways          []way[T]
 }
 
@@ -26,13 +27,22 @@ type way[T found] struct {
 
 // find tries one way after the other, the best first.
 func (s search[T]) find() (none T, err error) {
-	only := os.Getenv(s.from)
+	if os.Getenv(s.dsn) != "" {
+		return s.among("env")
+	}
+	return s.among(os.Getenv(s.from))
+}
+
+// own is find for a server that this process may stop.
+func (s search[T]) own() (none T, err error) {
+	s.ways = slices.DeleteFunc(slices.Clone(s.ways), func(w way[T]) bool { return w.name == "env" })
+	return s.among(os.Getenv(s.from))
+}
+
+// among is find with one way only, unless that is "".
+func (s search[T]) among(only string) (none T, err error) {
 	switch only {
-	case "env", "docker", "local":
-	case "":
-		if os.Getenv(s.dsn) != "" {
-			only = "env"
-		}
+	case "", "env", "docker", "local":
 	default:
 		return none, errors.New(s.from + " must be env, docker or local")
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -21,31 +22,60 @@ type Bouncer struct {
 	*folder
 }
 
-// PgBouncer starts a PgBouncer that pools by mode, such as "transaction".
+// PgBouncer returns a PgBouncer that pools by mode, such as "transaction": that
+// of MQ_TEST_PGBOUNCER if it does, else one of the test's own.
 func PgBouncer(tb testing.TB, c *Cluster, mode string) *Bouncer {
 	tb.Helper()
+	if b := sharedBouncer(c, mode); b != nil {
+		return b
+	}
+	b, err := StartPgBouncer(c, mode)
+	if errors.Is(err, exec.ErrNotFound) {
+		missing(tb, "pgbouncer", err)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return b
+}
+
+// sharedBouncer returns the one of MQ_TEST_PGBOUNCER, or nil if that cannot
+// serve.
+func sharedBouncer(c *Cluster, mode string) *Bouncer {
+	at, err := url.Parse(os.Getenv("MQ_TEST_PGBOUNCER"))
+	if err != nil || at.Host == "" || c.host != nil || mode != "transaction" {
+		return nil
+	}
+	return &Bouncer{at: *at}
+}
+
+// StartPgBouncer starts a PgBouncer until Close.
+func StartPgBouncer(c *Cluster, mode string) (*Bouncer, error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		program, err = exec.LookPath("/usr/sbin/pgbouncer")
 	}
 	if err != nil {
-		missing(tb, "pgbouncer", fmt.Errorf("no PgBouncer: %w: install pgbouncer", err))
+		return nil, fmt.Errorf("no PgBouncer: %w: install pgbouncer", exec.ErrNotFound)
 	}
 	folder, err := newFolder("pgbouncer")
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	b := &Bouncer{folder: folder}
-	tb.Cleanup(func() {
-		if err := b.remove(); err != nil {
-			tb.Error(err)
-		}
-	})
 	if err := b.start(program, c, mode); err != nil {
-		tb.Fatal(err)
+		return nil, errors.Join(err, b.Close())
 	}
-	return b
+	return b, nil
 }
+
+// Close stops what StartPgBouncer has started.
+func (b *Bouncer) Close() error { return b.remove() }
 
 // bouncerConfig is all that differs from the defaults.
 const bouncerConfig = `[databases]

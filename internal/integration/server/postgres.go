@@ -22,7 +22,8 @@ type Cluster struct {
 	dsn   *url.URL // of the administrator
 	admin *sql.DB
 	about string
-	host  host // nil if the server is not ours
+	host  host       // nil if the server is not ours
+	lent  sync.Mutex // held by the test that may stop the server
 
 	mu    sync.Mutex
 	spare []string // databases that are empty
@@ -42,8 +43,8 @@ var postgres = search[*Cluster]{"PostgreSQL", "pgmq", "MQ_TEST_POSTGRES", "MQ_TE
 	{"local", openLocal},
 }}
 
-// Postgres returns the server of this process. Without one it skips the test,
-// or fails it if a server is required.
+// Postgres returns the server that all tests share. Without one it skips the
+// test, or fails it if a server is required.
 func Postgres(tb testing.TB) *Cluster {
 	tb.Helper()
 	c, err := FindPostgres()
@@ -53,6 +54,20 @@ func Postgres(tb testing.TB) *Cluster {
 
 // FindPostgres is Postgres for programs. They call Stop in the end.
 var FindPostgres = sync.OnceValues(postgres.find)
+
+// OwnPostgres lends the test a server of this process that it may stop, once
+// no other test has it.
+func OwnPostgres(tb testing.TB) *Cluster {
+	tb.Helper()
+	c, err := findOwnPostgres()
+	if err != nil {
+		missing(tb, "pgmq", err)
+	}
+	lend(tb, &c.lent)
+	return c
+}
+
+var findOwnPostgres = sync.OnceValues(postgres.own)
 
 func (c *Cluster) describe() string { return c.about }
 
@@ -193,17 +208,17 @@ const (
 	Immediate = syscall.SIGQUIT
 )
 
-// Ours reports whether the server may be stopped.
+// Ours reports whether this process has started the server.
 func (c *Cluster) Ours() bool { return c.host != nil }
 
-// Restart stops and starts the server. Whoever else uses it notices.
+// Restart stops and starts a server of OwnPostgres.
 func (c *Cluster) Restart(tb testing.TB, how syscall.Signal) {
 	tb.Helper()
 	c.Stop(tb, how)
 	c.Start(tb)
 }
 
-// Stop stops the server until Start.
+// Stop stops a server of OwnPostgres until Start.
 func (c *Cluster) Stop(tb testing.TB, how syscall.Signal) {
 	tb.Helper()
 	c.admin.SetMaxIdleConns(-1) // they would be found dead later

@@ -24,6 +24,7 @@ type Broker struct {
 	api   *url.URL // of the management plugin
 	about string
 	host  brokerHost // nil if the node is not ours
+	lent  sync.Mutex // held by the test that may stop the node
 }
 
 // brokerHost runs a node that is ours, always at the same address.
@@ -39,8 +40,8 @@ var rabbitMQ = search[*Broker]{"RabbitMQ", "rabbitmq", "MQ_TEST_AMQP", "MQ_TEST_
 	{"local", openBrokerLocal},
 }}
 
-// RabbitMQ returns the node of this process. Without one it skips the test, or
-// fails it if one is required.
+// RabbitMQ returns the node that all tests share. Without one it skips the
+// test, or fails it if one is required.
 func RabbitMQ(tb testing.TB) *Broker {
 	tb.Helper()
 	b, err := FindRabbitMQ()
@@ -50,6 +51,20 @@ func RabbitMQ(tb testing.TB) *Broker {
 
 // FindRabbitMQ is RabbitMQ for programs. They call Stop in the end.
 var FindRabbitMQ = sync.OnceValues(rabbitMQ.find)
+
+// OwnRabbitMQ lends the test a node of this process that it may stop or set
+// up otherwise, once no other test has it.
+func OwnRabbitMQ(tb testing.TB) *Broker {
+	tb.Helper()
+	b, err := findOwnRabbitMQ()
+	if err != nil {
+		missing(tb, "rabbitmq", err)
+	}
+	lend(tb, &b.lent)
+	return b
+}
+
+var findOwnRabbitMQ = sync.OnceValues(rabbitMQ.own)
 
 func (b *Broker) describe() string { return b.about }
 
@@ -196,7 +211,7 @@ func (b *Broker) Vhost(tb testing.TB) (dsn string) {
 	return b.DSN(name)
 }
 
-// Ours reports whether the node may be stopped, and Ctl be used.
+// Ours reports whether this process has started the node, so that Ctl works.
 func (b *Broker) Ours() bool { return b.host != nil }
 
 // Ctl runs rabbitmqctl on the node.
@@ -215,14 +230,14 @@ const (
 	Crash = syscall.SIGKILL
 )
 
-// Restart stops and starts the node.
+// Restart stops and starts a node of OwnRabbitMQ.
 func (b *Broker) Restart(tb testing.TB, how syscall.Signal) {
 	tb.Helper()
 	b.Stop(tb, how)
 	b.Start(tb)
 }
 
-// Stop stops the node until Start.
+// Stop stops a node of OwnRabbitMQ until Start.
 func (b *Broker) Stop(tb testing.TB, how syscall.Signal) {
 	tb.Helper()
 	http.DefaultClient.CloseIdleConnections()

@@ -1,14 +1,24 @@
 // Package server finds or starts the servers that tests need.
 //
-// A server of the caller's comes first, then a container, then a private one
-// made with the programs of this machine. What is started listens on loopback
-// only and ends with the tests, however those end.
+// A server named by the environment comes first, then a container, then a
+// private one made with the programs of this machine. What is started listens
+// on loopback only and ends with the tests, however those end.
+//
+// All tests share one server of a kind; each has a database or vhost of its
+// own in it. The command withservers names one for all packages of a run.
+// Without it every package starts its own. Tests that stop a server or change
+// its settings ask for OwnPostgres or OwnRabbitMQ.
 //
 //	MQ_TEST_POSTGRES       postgres:// DSN of a role that may create databases and roles
-//	MQ_TEST_PGMQ_IMAGE     the image of PostgreSQL to run in a container
 //	MQ_TEST_POSTGRES_FROM  the only way to look for PostgreSQL: env, docker or local
-//	MQ_TEST_REQUIRE        what must be there, with commas: pgmq, pgbouncer. A test
-//	                       that lacks it fails; without this it is skipped.
+//	MQ_TEST_PGMQ_IMAGE     the image of PostgreSQL to run in a container
+//	MQ_TEST_PGBOUNCER      postgres:// URL of a PgBouncer in transaction mode before MQ_TEST_POSTGRES
+//	MQ_TEST_AMQP           amqp:// DSN of an administrator
+//	MQ_TEST_RABBITMQ_API   http:// URL of its management plugin, if not at the usual port
+//	MQ_TEST_RABBITMQ_FROM  the only way to look for RabbitMQ: env, docker or local
+//	MQ_TEST_RABBITMQ_IMAGE the image of RabbitMQ to run in a container
+//	MQ_TEST_REQUIRE        what must be there, with commas: pgmq, pgbouncer, rabbitmq. A
+//	                       test that lacks it fails; without this it is skipped.
 package server
 
 import (
@@ -60,6 +70,12 @@ func use(line string, stop func() error) {
 	defer used.Unlock()
 	used.lines = append(used.lines, line)
 	used.stops = append(used.stops, stop)
+}
+
+// lend gives a test something that only one may have at a time.
+func lend(tb testing.TB, it *sync.Mutex) {
+	it.Lock()
+	tb.Cleanup(it.Unlock)
 }
 
 // missing ends a test that cannot have its server.

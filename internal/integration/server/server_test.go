@@ -16,7 +16,22 @@ import (
 	"time"
 )
 
-func TestMain(m *testing.M) { os.Exit(Run(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv("MQ_TEST_HANG") != "" {
+		hang()
+	}
+	os.Exit(Run(m))
+}
+
+// hang starts a server, and leaves it to whoever kills the process.
+func hang() {
+	c, err := postgres.own()
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("server at %s\n", c.dsn)
+	select {}
+}
 
 func query(dsn, text string) error {
 	db, err := sql.Open("pgx", dsn)
@@ -63,11 +78,7 @@ func TestRole(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
-	c := Postgres(t)
-	if !c.Ours() {
-		t.Log("the server is not ours")
-		return
-	}
+	c := OwnPostgres(t)
 	dsn := c.Database(t)
 	ok(t, query(dsn, "CREATE TABLE t AS SELECT 42 AS i"))
 	for _, how := range []syscall.Signal{Fast, Immediate} {
@@ -83,30 +94,61 @@ func TestRestart(t *testing.T) {
 }
 
 func TestPgBouncer(t *testing.T) {
-	c := Postgres(t)
+	c := OwnPostgres(t)
 	b := PgBouncer(t, c, "transaction")
 	dsn := c.Database(t)
 	ok(t, query(b.DSN(dsn), "CREATE TABLE t (i int)"))
 	ok(t, query(dsn, "DROP TABLE t"))
-	if c.Ours() {
-		c.Restart(t, Immediate)
-		ok(t, query(b.DSN(dsn), "CREATE TABLE t (i int)"))
+	c.Restart(t, Immediate)
+	ok(t, query(b.DSN(dsn), "CREATE TABLE t (i int)"))
+}
+
+// TestShare: what is found or started once serves other processes.
+func TestShare(t *testing.T) {
+	env, missing, stop := Share()
+	t.Cleanup(func() { ok(t, stop()) })
+	if len(missing) > 0 {
+		t.Skip(missing)
 	}
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	c, err := postgres.find()
+	ok(t, err)
+	if c.Ours() {
+		t.Error("another server was started")
+	}
+	b := PgBouncer(t, c, "transaction")
+	if at := b.at.String(); at != os.Getenv("MQ_TEST_PGBOUNCER") {
+		t.Errorf("another PgBouncer was started: %s", at)
+	}
+	ok(t, query(b.DSN(c.Database(t)), "CREATE TABLE t (i int)"))
+	_, err = rabbitMQ.find()
+	ok(t, err)
 }
 
 func TestFrom(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "unix:///nowhere")
-	t.Setenv("MQ_TEST_POSTGRES", "postgres://postgres:s3cret@127.0.0.1:1/postgres")
-	for from, want := range map[string]string{
-		"":       "127.0.0.1:1",
-		"env":    "127.0.0.1:1",
-		"docker": "no engine answers",
-		"all":    "must be env, docker or local",
+	const down = "postgres://postgres:s3cret@127.0.0.1:1/postgres"
+	for _, tt := range []struct {
+		find      func() (*Cluster, error)
+		dsn, from string
+		want      string
+	}{
+		{postgres.find, down, "", "127.0.0.1:1"},
+		{postgres.find, down, "docker", "127.0.0.1:1"},
+		{postgres.find, "", "env", "MQ_TEST_POSTGRES is not set"},
+		{postgres.find, "", "docker", "no engine answers"},
+		{postgres.find, "", "all", "must be env, docker or local"},
+		{postgres.own, down, "docker", "no engine answers"},
+		{postgres.own, down, "env", "no PostgreSQL"},
 	} {
-		t.Setenv("MQ_TEST_POSTGRES_FROM", from)
-		c, err := postgres.find()
-		if c != nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("from %q: %v, error %v", from, c, err)
+		t.Setenv("MQ_TEST_POSTGRES", tt.dsn)
+		t.Setenv("MQ_TEST_POSTGRES_FROM", tt.from)
+		c, err := tt.find()
+		if c != nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("from %q: %v, error %v", tt.from, c, err)
 		}
 	}
 }
@@ -156,17 +198,14 @@ func TestMissing(t *testing.T) {
 
 // TestKilled: nothing is left of tests that are killed.
 func TestKilled(t *testing.T) {
-	if !Postgres(t).Ours() {
-		t.Log("the server is not ours")
-		return
-	}
+	OwnPostgres(t)                    // can be had
 	temp, err := os.MkdirTemp("", "") // t.TempDir is closed to other users
 	ok(t, err)
 	t.Cleanup(func() { ok(t, os.Remove(temp)) })
 	ok(t, os.Chmod(temp, 0o777|os.ModeSticky))
 	self, err := os.Executable()
 	ok(t, err)
-	cmd := exec.Command(self, "-test.run=^TestHang$")
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "MQ_TEST_HANG=1", "TMPDIR="+temp)
 	out, err := cmd.StdoutPipe()
 	ok(t, err)
@@ -187,12 +226,4 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("left are %q, and the server answers %v", left, err)
 		}
 	}
-}
-
-func TestHang(t *testing.T) {
-	if os.Getenv("MQ_TEST_HANG") == "" {
-		return
-	}
-	fmt.Printf("server at %s\n", Postgres(t).dsn)
-	select {}
 }
