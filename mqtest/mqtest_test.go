@@ -405,3 +405,17 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+// TestOnly: a run can be limited to some cases, and not to none.
+func TestOnly(t *testing.T) {
+	h := private()
+	h.Known = map[string]string{"open/close-twice": "https://example.com/4"} // not in this run
+	for only, want := range map[string]int{"open/ping": 1, "open/none": 0} {
+		h.Only = func(name string) bool { return name == only }
+		var n int
+		failures := record(t.Context(), only, func(tb testing.TB) { n = len(newPlan(tb, h).apply) })
+		if n != want || (len(failures) == 0) != (want > 0) {
+			t.Errorf("%s: %d cases apply, want %d; %q", only, n, want, failures)
+		}
+	}
+}
