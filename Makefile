@@ -18,6 +18,10 @@ LIVE = ./internal/integration
 export MQ_TEST_REQUIRE ?= pgmq,pgbouncer,rabbitmq
 TESTSUM = bin/testsum -skips tools/skips.txt -args
 
+# The flag of go test with which tests of server set-ups that repeat what
+# another one shows are skipped.
+SHORT ?= -short
+
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -36,13 +40,21 @@ demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
 	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
 
 .PHONY: test
-test: bin/testsum servers ## Run all tests of all modules, those without a server under the race detector, and count them
+test: bin/testsum bin/withservers servers ## Run the tests of all modules, those without a server under the race detector
 	@$(TESTSUM) '-race -shuffle=on' $(filter-out $(LIVE),$(MODULES))
-	@$(TESTSUM) '-shuffle=on -timeout=20m -parallel=4' $(LIVE)
+	@bin/withservers $(TESTSUM) '-shuffle=on -timeout=30m -p=2 -parallel=4 $(SHORT)' $(LIVE)
+
+.PHONY: test-all
+test-all: ## Run test with the full product of suite and set-ups
+	@$(MAKE) --no-print-directory test SHORT=
+
+.PHONY: test-loaded
+test-loaded: ## Run test three times over beside four busy loops: how flakiness is found
+	@scripts/loaded $(MAKE) --no-print-directory test
 
 .PHONY: test-pgmq
-test-pgmq: bin/testsum servers ## Run the tests on PostgreSQL: make test-pgmq [MQ_TEST_POSTGRES=postgres://...] [TESTFLAGS=-run=TestPGX]
-	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)
+test-pgmq: bin/testsum bin/withservers servers ## Run the tests on PostgreSQL: make test-pgmq [MQ_TEST_POSTGRES=postgres://...] [TESTFLAGS=-run=TestPGX]
+	@bin/withservers $(TESTSUM) '-shuffle=on -timeout=30m -p=2 $(TESTFLAGS)' $(LIVE)
 
 .PHONY: test-rabbitmq
 test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbitmq [MQ_TEST_AMQP=amqp://...] [TESTFLAGS=-run=TestSuite]
@@ -127,6 +139,9 @@ bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermil
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
 	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) ./... >bin/cover.log || { cat bin/cover.log; exit 1; }
 	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
+
+bin/withservers: FORCE
+	@cd $(LIVE) && $(GO) build -o $(CURDIR)/$@ ./withservers
 
 bin/%: FORCE
 	@cd tools && $(GO) build -o ../$@ ./$*

@@ -1,14 +1,15 @@
 // Command testsum runs the tests of one or more modules and says what came
 // of it in one line.
 //
-//	testsum [-skips file] [-args "go test flags"] dir...
+//	testsum [-skips file] [-slowest n] [-args "go test flags"] dir...
 //
-// It prints a line for each package and the whole output of each test that
-// failed. It exits with 1 if a test or a build failed, if a test was skipped
-// that the skips file does not allow, or if no test ran.
+// It prints a line for each package, the whole output of each test that
+// failed, and how long it took. It exits with 1 if a test or a build failed,
+// if a test was skipped that the skips file does not allow, or if no test ran.
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,22 +17,34 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
 func main() {
 	skips := flag.String("skips", "", "file of regular expressions, one a line, of the tests that may be skipped")
 	args := flag.String("args", "", "further arguments of go test")
+	slowest := flag.Int("slowest", 0, "how many of the slowest tests to list")
 	flag.Parse()
 
+	start := time.Now()
 	s := newSummary(os.Stdout)
 	if err := run(s, *skips, *args, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
 		os.Exit(1)
 	}
+	s.list(*slowest)
+	fmt.Printf("in %s, load average %s\n", time.Since(start).Round(time.Second), load())
 	if !s.close() {
 		os.Exit(1)
 	}
+}
+
+// load returns the load average of the machine, where it can be had.
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	return strings.Join(append(strings.Fields(string(text)), "unknown")[:1], "")
 }
 
 func run(s *summary, skips, args string, dirs []string) error {
@@ -78,6 +91,7 @@ func test(s *summary, dir string, args []string) error {
 // event is one line of go test -json.
 type event struct {
 	Action, Package, Test, Output, ImportPath string
+	Elapsed                                   float64 // seconds
 }
 
 func (e event) name() string {
@@ -97,6 +111,7 @@ type summary struct {
 	shuffle                 map[string]string // by package: how to repeat the order
 	parents                 map[string]bool   // tests that have subtests
 	broken                  map[string]bool   // packages and tests in which a failure is counted
+	times                   []event           // the ends of tests without subtests
 }
 
 func newSummary(w io.Writer) *summary {
@@ -181,6 +196,9 @@ func (s *summary) packageOutput(e event) {
 // was skipped by itself.
 func (s *summary) endTest(e event) {
 	name := e.name()
+	if !s.parents[name] {
+		s.times = append(s.times, e)
+	}
 	switch {
 	case e.Action == "pass" && !s.parents[name]:
 		s.passed++
@@ -238,6 +256,14 @@ func (s *summary) print(name string) {
 	fmt.Fprintf(s.w, "%s\n", name)
 	if b := s.output[name]; b != nil {
 		fmt.Fprint(s.w, b.String())
+	}
+}
+
+// list prints the slowest tests.
+func (s *summary) list(n int) {
+	slices.SortStableFunc(s.times, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	for _, e := range s.times[:min(n, len(s.times))] {
+		fmt.Fprintf(s.w, "%8.2fs  %s\n", e.Elapsed, e.name())
 	}
 }
 

@@ -68,3 +68,16 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+func TestSlowest(t *testing.T) {
+	var out strings.Builder
+	s := newSummary(&out)
+	for name, elapsed := range map[string]float64{"A/1": 3, "A/2": 1, "A": 4, "B": 2} {
+		s.parents["pkg.A"] = true
+		s.endTest(event{Action: "pass", Package: "pkg", Test: name, Elapsed: elapsed})
+	}
+	s.list(2)
+	if got, want := out.String(), "    3.00s  pkg.A/1\n    2.00s  pkg.B\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
