@@ -24,62 +24,75 @@ func runBench(ctx context.Context, args ...string) (code int, stdout, stderr str
 	return code, out.String(), err.String()
 }
 
+// inSlowBubble runs a test in a bubble, on a desk where each call of mq takes a
+// millisecond and nothing else takes time.
+func inSlowBubble(t *testing.T, driver string, f func(*desk)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, driver)
+		var slow []mqtest.Fault
+		for _, op := range []string{"send", "receive", "settle"} {
+			slow = append(slow, mqtest.Fault{Op: op, Delay: time.Millisecond})
+		}
+		d.suffer(slow...)
+		f(d)
+		time.Sleep(2 * stragglers) // for timers and the progress bar to end
+	})
+}
+
 func TestBench(t *testing.T) {
-	for _, dsn := range []string{"mem://bench", "rabbitstub://bench"} {
-		c, err := mq.Open(dsn) // keeps the store
-		if err != nil {
-			t.Fatal(err)
-		}
-		code, out, errs := runBench(t.Context(), dsn, "-duration", "50ms", "-batch", "5", "-queue", "b", "-size", "200")
-		if code != exitOK || errs != "" {
-			t.Errorf("%s: exit code %d, %s", dsn, code, errs)
-		}
-		for _, want := range []string{"MEASUREMENT", "send", "receive+ack", "end-to-end", "load", "latency of load, at ", "<= ", "##", "%"} {
-			if !strings.Contains(out, want) {
-				t.Errorf("%s: %q is not in\n%s", dsn, want, out)
+	for _, driver := range []string{"mem", "rabbitstub"} {
+		inSlowBubble(t, driver, func(d *desk) {
+			out := d.must("bench", "-duration", "100ms", "-batch", "5", "-queue", "b", "-size", "200")
+			for _, want := range []string{"MEASUREMENT", "send", "receive+ack", "end-to-end", "load", "latency of load, at ", "<= ", "##", "%"} {
+				if !strings.Contains(out, want) {
+					d.Errorf("%s: %q is not in\n%s", driver, want, out)
+				}
 			}
-		}
-		if strings.ContainsAny(out, "\x1b\r") {
-			t.Errorf("%s: control characters in %q", dsn, out)
-		}
-		if v := c.Verify(t.Context(), "b"); len(v.Missing) != 1 {
-			t.Errorf("%s: the queue is still there", dsn)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+			if strings.ContainsAny(out, "\x1b\r") {
+				d.Errorf("%s: control characters in %q", driver, out)
+			}
+			if v := d.client.Verify(d.Context(), "b"); len(v.Missing) != 1 {
+				d.Errorf("%s: the queue is still there", driver)
+			}
+		})
 	}
 }
 
 func TestBenchJSON(t *testing.T) {
-	code, out, errs := runBench(t.Context(), "mem://", "-duration", "50ms", "-rate", "1000", "-o", "json")
-	if code != exitOK || errs != "" {
-		t.Fatalf("exit code %d, %s", code, errs)
+	inSlowBubble(t, "mem", func(d *desk) {
+		var names []string
+		dec := json.NewDecoder(strings.NewReader(d.must("bench", "-duration", "100ms", "-rate", "1000", "-o", "json")))
+		for dec.More() {
+			var l benchLine
+			if err := dec.Decode(&l); err != nil {
+				d.Fatal(err)
+			}
+			names = append(names, l.Measurement)
+			requireFigures(d.T, l)
+		}
+		if got := strings.Join(names, " "); got != "send receive+ack end-to-end load" {
+			d.Errorf("measurements %s", got)
+		}
+	})
+}
+
+// requireFigures requires that those of a measurement add up. The load is 1,000
+// messages per second for a tenth of a second.
+func requireFigures(t *testing.T, l benchLine) {
+	t.Helper()
+	n := int64(0)
+	for _, b := range l.Histogram {
+		n += b.Count
 	}
-	var names []string
-	dec := json.NewDecoder(strings.NewReader(out))
-	for dec.More() {
-		var l benchLine
-		if err := dec.Decode(&l); err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, l.Measurement)
-		n := int64(0)
-		for _, b := range l.Histogram {
-			n += b.Count
-		}
-		if l.Messages == 0 || n != l.Messages || math.Abs(l.Rate*l.Seconds-float64(l.Messages)) > 1 {
-			t.Errorf("%s: %d messages in %v s, rate %v, histogram of %d", l.Measurement, l.Messages, l.Seconds, l.Rate, n)
-		}
-		if l.P50 > l.P95 || l.P95 > l.P99 || l.P99 > l.Max || l.Max <= 0 {
-			t.Errorf("%s: latencies %v %v %v %v", l.Measurement, l.P50, l.P95, l.P99, l.Max)
-		}
-		if l.Measurement == "load" && l.Target != 1000 {
-			t.Errorf("the load is %v", l.Target)
-		}
+	if l.Messages == 0 || n != l.Messages || math.Abs(l.Rate*l.Seconds-float64(l.Messages)) > 1 {
+		t.Errorf("%s: %d messages in %v s, rate %v, histogram of %d", l.Measurement, l.Messages, l.Seconds, l.Rate, n)
 	}
-	if got := strings.Join(names, " "); got != "send receive+ack end-to-end load" {
-		t.Errorf("measurements %s", got)
+	if l.P50 > l.P95 || l.P95 > l.P99 || l.P99 > l.Max || l.Max <= 0 {
+		t.Errorf("%s: latencies %v %v %v %v", l.Measurement, l.P50, l.P95, l.P99, l.Max)
+	}
+	if l.Measurement == "load" && (l.Target != 1000 || l.Messages != 100) {
+		t.Errorf("the load is %d messages at %v per second", l.Messages, l.Target)
 	}
 }
 
@@ -177,20 +190,17 @@ func TestBenchFails(t *testing.T) {
 
 // What was measured before a signal is shown, and the queue is dropped.
 func TestBenchInterrupted(t *testing.T) {
-	c, err := mq.Open("mem://bench")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(100*time.Millisecond, func() { cancel(errInterrupted) })
-	code, out, errs := runBench(ctx, "mem://bench", "-duration", "1h")
-	if code != exitInterrupted || !strings.Contains(out, "send ") || !strings.Contains(errs, "measured so far") {
-		t.Errorf("exit code %d\n%s%s", code, out, errs)
-	}
-	if names, err := c.Queues(t.Context()); err != nil || len(names) > 0 {
-		t.Errorf("queues left: %v, %v", names, err)
-	}
+	inSlowBubble(t, "mem", func(d *desk) {
+		ctx, cancel := context.WithTimeoutCause(d.Context(), 100*time.Millisecond, errInterrupted)
+		defer cancel()
+		code, out, errs := d.runIn(ctx, "bench", "-duration", "1h")
+		if code != exitInterrupted || !strings.Contains(out, "send ") || !strings.Contains(errs, "measured so far") {
+			d.Errorf("exit code %d\n%s%s", code, out, errs)
+		}
+		if names, err := d.client.Queues(d.Context()); err != nil || len(names) != 1 {
+			d.Errorf("queues left: %v, %v", names, err)
+		}
+	})
 }
 
 // A queue that may have been made when the signal came is dropped, too.

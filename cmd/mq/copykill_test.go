@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,6 +54,23 @@ type DistantCall struct {
 type server struct {
 	provider driver.Provider
 	before   func(method string)
+
+	mu     sync.Mutex
+	leases map[driver.Receipt]string // the queues of what was received and not settled
+}
+
+// giveBack ends the leases of a client that was killed, which the next one would
+// have to wait for.
+func (s *server) giveBack(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for receipt, queue := range s.leases {
+		if err := s.provider.Settle(t.Context(), queue, []driver.Settlement{{Receipt: receipt, Op: driver.OpNack}}); err != nil {
+			t.Error(err)
+		}
+	}
+	clear(s.leases)
 }
 
 func (s *server) answer(method string, err error, to *DistantCall, c DistantCall) error {
@@ -79,10 +97,20 @@ func (s *server) Send(c DistantCall, r *DistantCall) error {
 func (s *server) Receive(c DistantCall, r *DistantCall) error {
 	c.Request.Wait = min(c.Request.Wait, 20*time.Millisecond)
 	ds, err := s.provider.Receive(context.Background(), c.Queue, c.Request)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range ds {
+		s.leases[d.Receipt] = c.Queue
+	}
 	return s.answer("receive", err, r, DistantCall{Deliveries: ds})
 }
 
 func (s *server) Settle(c DistantCall, r *DistantCall) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, settlement := range c.Settlements {
+		delete(s.leases, settlement.Receipt)
+	}
 	return s.answer("settle", s.provider.Settle(context.Background(), c.Queue, c.Settlements), r, DistantCall{})
 }
 
@@ -92,15 +120,16 @@ func (s *server) Count(c DistantCall, r *DistantCall) error {
 }
 
 // serve serves p until the test ends and returns its DSN.
-func serve(t *testing.T, p driver.Provider, before func(method string)) string {
+func serve(t *testing.T, p driver.Provider, before func(method string)) (*server, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
+	served := &server{provider: p, before: before, leases: make(map[driver.Receipt]string)}
 	s := rpc.NewServer()
-	if err := s.RegisterName("Provider", &server{p, before}); err != nil {
+	if err := s.RegisterName("Provider", served); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -112,7 +141,7 @@ func serve(t *testing.T, p driver.Provider, before func(method string)) string {
 			go s.ServeConn(conn)
 		}
 	}()
-	return "distant://" + l.Addr().String()
+	return served, "distant://" + l.Addr().String()
 }
 
 type distantDriver struct{}
@@ -184,8 +213,8 @@ func TestCopyKilled(t *testing.T) {
 	from, to := mem.New(), mem.New()
 	var copier atomic.Pointer[os.Process]
 	var sends atomic.Int32
-	fromDSN := serve(t, from, nil)
-	toDSN := serve(t, to, func(method string) {
+	served, fromDSN := serve(t, from, nil)
+	_, toDSN := serve(t, to, func(method string) {
 		if method == "send" && sends.Add(1) == n/batch/2 {
 			if err := copier.Load().Kill(); err != nil {
 				t.Error(err)
@@ -200,10 +229,10 @@ func TestCopyKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := fmt.Sprintf("copy %s %s -queue orders -batch %d -visibility 2s -idle 100ms -o json", fromDSN, toDSN, batch)
+	line := fmt.Sprintf("copy %s %s -queue orders -batch %d -visibility 10m -idle 100ms -o json", fromDSN, toDSN, batch)
 	run := func() (string, error) {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), runEnv+"="+line)
+		cmd.Env = append(os.Environ(), runEnv+"="+line, noRaceSleep)
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {
@@ -216,6 +245,7 @@ func TestCopyKilled(t *testing.T) {
 	if out, err := run(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("the first copy was not killed: %v\n%s", err, out)
 	}
+	served.giveBack(t)
 	out, err := run()
 	if err != nil || !strings.Contains(out, fmt.Sprintf(`"moved":%d,`, n/2+batch)) {
 		t.Errorf("the second copy: %v\n%s", err, out)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ type desk struct {
 	dsn    string
 	client *mq.Client // keeps the store
 	stdin  string
-	asks   bool // whether somebody can be asked
+	input  io.Reader // instead of stdin, if not nil
+	asks   bool      // whether somebody can be asked
 }
 
 // newDesk opens the store of the test's own name, with an empty queue "w".
@@ -39,7 +41,11 @@ func newDesk(t *testing.T, driver string) *desk {
 func (d *desk) app() (a *app, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	getenv := func(name string) string { return map[string]string{"MQ_DSN": d.dsn}[name] }
-	return &app{stdin: strings.NewReader(d.stdin), stdout: stdout, stderr: stderr, getenv: getenv, asks: &d.asks}, stdout, stderr
+	stdin := d.input
+	if stdin == nil {
+		stdin = strings.NewReader(d.stdin)
+	}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, asks: &d.asks}, stdout, stderr
 }
 
 // run runs a command line.
@@ -103,10 +109,12 @@ func (d *desk) prints(want string, args ...string) {
 // send puts messages into queue w.
 func (d *desk) send(msgs ...mq.Message) {
 	d.Helper()
-	for _, m := range msgs {
-		if _, err := d.client.Queue("w").Send(d.Context(), &m); err != nil {
-			d.Fatal(err)
-		}
+	var pointers []*mq.Message
+	for i := range msgs {
+		pointers = append(pointers, &msgs[i])
+	}
+	if _, err := d.client.Queue("w").Send(d.Context(), pointers...); err != nil {
+		d.Fatal(err)
 	}
 }
 

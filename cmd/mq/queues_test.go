@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq"
@@ -49,14 +50,16 @@ w  1  -  -  -  0  -  -
 }
 
 func TestStatsWatch(t *testing.T) {
-	d := newDesk(t, "mem")
 	for _, format := range []string{"table", "json"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		code, stdout, stderr := d.runIn(ctx, "stats", "-watch", "-interval", "100ms", "-o", format)
-		if code != exitOK || stderr != "" || strings.Count(stdout, "w") < 3 {
-			t.Errorf("exit code %d, %q and %q", code, stdout, stderr)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, "mem")
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			code, stdout, stderr := d.runIn(ctx, "stats", "-watch", "-interval", "100ms", "-o", format)
+			if code != exitOK || stderr != "" || strings.Count(stdout, "w") < 5 {
+				t.Errorf("exit code %d, %q and %q", code, stdout, stderr)
+			}
+		})
 	}
 }
 
@@ -96,22 +99,32 @@ func TestInputInterrupted(t *testing.T) {
 		{"drop w", "Really drop w with all messages and archives? [y/N] \nmq: interrupted (nothing was changed)\n"},
 		{"ack -", "mq: interrupted (nothing was acked)\n"},
 	} {
-		d := newDesk(t, "mem")
-		d.asks = true
-		a, _, stderr := d.app()
-		in, out := io.Pipe()
-		a.stdin = in
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(50*time.Millisecond, func() { cancel(errInterrupted) })
-		time.AfterFunc(10*time.Second, func() { _ = out.Close() })
-		if code := a.run(ctx, strings.Fields(tt.args)); code != exitInterrupted || stderr.String() != tt.want {
-			t.Errorf("mq %s: exit code %d, %q", tt.args, code, stderr)
-		}
-		_ = out.Close()
-		if err := d.client.Close(); err != nil {
-			t.Fatal(err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, "mem")
+			d.asks = true
+			code, stderr := d.interrupt("", strings.Fields(tt.args)...)
+			if code != exitInterrupted || stderr != tt.want {
+				t.Errorf("mq %s: exit code %d, %q", tt.args, code, stderr)
+			}
+		})
 	}
+}
+
+// interrupt runs a command line in a bubble until it waits for more input than
+// this, and then interrupts it.
+func (d *desk) interrupt(input string, args ...string) (code int, stderr string) {
+	d.Helper()
+	in, out := io.Pipe()
+	d.input = in
+	ctx, interrupt := context.WithCancelCause(d.Context())
+	go func() {
+		_, _ = io.WriteString(out, input)
+		synctest.Wait()
+		interrupt(errInterrupted)
+	}()
+	code, _, stderr = d.runIn(ctx, args...)
+	_ = out.Close()
+	return code, stderr
 }
 
 func TestPurge(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq"
@@ -54,14 +55,13 @@ func TestReceiveGroups(t *testing.T) {
 }
 
 func TestReceiveWaits(t *testing.T) {
-	d := newDesk(t, "mem")
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		_, _ = d.client.Queue("w").Send(t.Context(), &mq.Message{Body: []byte("late")})
-	}()
-	if got := d.must("receive", "w", "-wait", "30s"); !strings.Contains(got, "late") {
-		t.Errorf("received\n%s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "mem")
+		time.AfterFunc(20*time.Second, func() { d.send(text("late")) })
+		if got := d.must("receive", "w", "-wait", "30s"); !strings.Contains(got, "late") {
+			t.Errorf("received\n%s", got)
+		}
+	})
 }
 
 // TestReceiveUnshown: what nobody saw is given back.

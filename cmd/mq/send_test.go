@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq"
@@ -189,6 +190,20 @@ func (p *failing) Send(ctx context.Context, queue string, msgs []mq.Message) ([]
 		ids[i], errs[i] = "", p.err
 	}
 	return ids, driver.Batch(errs)
+}
+
+// TestSendInterrupted: what was read is sent, and it is said how much that is.
+func TestSendInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "mem")
+		code, stderr := d.interrupt("1\n2\n\n3\n", "send", "w", "-")
+		if want := "mq: interrupted (sent 3 messages, up to line 4)\n"; code != exitInterrupted || stderr != want {
+			t.Errorf("exit code %d, stderr is %q, want %q", code, stderr, want)
+		}
+		if got := d.bodies(); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("sent %q", got)
+		}
+	})
 }
 
 func TestLines(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,9 +126,7 @@ line 1\n\u001b
 
 func TestRedriveMany(t *testing.T) {
 	d := newDesk(t, "mem")
-	for range 1500 {
-		d.send(text("1"))
-	}
+	d.send(slices.Repeat([]mq.Message{text("1")}, 1500)...)
 	for _, more := range [][]string{{"-all"}, {"-all", "-reason", "x"}, {"-n", "1200", "-reason", "x"}, {"-n", "1200"}} {
 		d.stdin = strings.Join(d.receipts("1500"), "\n")
 		d.prints("archived 1500 messages\n", "archive", "-", "-reason", "x")

@@ -16,9 +16,11 @@ import (
 
 func TestPeek(t *testing.T) {
 	d := newDesk(t, "mem")
+	var msgs []mq.Message
 	for i := range 1000 {
-		d.send(text(fmt.Sprint(i + 1)))
+		msgs = append(msgs, text(fmt.Sprint(i+1)))
 	}
+	d.send(msgs...)
 	d.prints(`
 ID  READ  SENT  VISIBLE  GROUP  BODY
 1  0  TIME  TIME  -  1
