@@ -51,12 +51,7 @@ func remind(ctx context.Context, mails mq.TypedQueue[string], out io.Writer) err
 		return err
 	}
 	sent := time.Now()
-	ds, err := mails.Receive(ctx, mq.ReceiveOptions{}) // does not wait
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(out, len(ds), "mails are due now")
-	ds, err = mails.Receive(ctx, mq.ReceiveOptions{Wait: mq.Forever})
+	ds, err := mails.Receive(ctx, mq.ReceiveOptions{Wait: mq.Forever})
 	if err != nil {
 		return err
 	}

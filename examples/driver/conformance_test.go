@@ -37,6 +37,9 @@ func open(t testing.TB) *mq.Client {
 func TestConformance(t *testing.T) { mqtest.Run(t, harness) }
 
 func TestConformanceInRealTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same on real time")
+	}
 	h := harness
 	h.Bubble = false
 	mqtest.Run(t, h)

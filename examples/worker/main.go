@@ -33,16 +33,17 @@ type Job struct {
 func main() {
 	dsn := flag.String("dsn", "mem://", "the `provider` to use: mem:// or rabbitstub://")
 	jobs := flag.Int("jobs", 20, "how many jobs to send, and to do; 0: work until a signal")
+	timeout := flag.Duration("timeout", 200*time.Millisecond, "how long a job may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, *dsn, *jobs, os.Stdout); err != nil {
+	if err := run(ctx, *dsn, *jobs, *timeout, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dsn string, jobs int, out io.Writer) error {
+func run(ctx context.Context, dsn string, jobs int, timeout time.Duration, out io.Writer) error {
 	c, err := mq.Open(dsn)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func run(ctx context.Context, dsn string, jobs int, out io.Writer) error {
 	if err := send(ctx, q, jobs); err != nil {
 		return err
 	}
-	return work(ctx, q, jobs, out)
+	return work(ctx, q, jobs, timeout, out)
 }
 
 // send sends n jobs. The last one takes longer than a job may.
@@ -72,7 +73,7 @@ func send(ctx context.Context, q *mq.Queue, n int) error {
 }
 
 // work does jobs until ctx ends, or until it has done so many.
-func work(ctx context.Context, q *mq.Queue, jobs int, out io.Writer) error {
+func work(ctx context.Context, q *mq.Queue, jobs int, timeout time.Duration, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var done atomic.Int64
@@ -85,10 +86,10 @@ func work(ctx context.Context, q *mq.Queue, jobs int, out io.Writer) error {
 	}
 	worker := mq.NewConsumer(q, mq.Of[Job](q).Handler(handle), mq.ConsumerConfig{
 		Concurrency: 4,
-		Timeout:     200 * time.Millisecond, // of one job: then its context ends
-		Visibility:  30 * time.Second,       // extended while a job runs: how soon those of a crashed worker come back
-		SoftStop:    10 * time.Second,       // after the signal, for the jobs that run
-		HardStop:    2 * time.Second,        // after that, for those that see their contexts end
+		Timeout:     timeout,          // of one job: then its context ends
+		Visibility:  30 * time.Second, // extended while a job runs: how soon those of a crashed worker come back
+		SoftStop:    10 * time.Second, // after the signal, for the jobs that run
+		HardStop:    2 * time.Second,  // after that, for those that see their contexts end
 	})
 	fmt.Fprintln(out, "working")
 	err := worker.Run(ctx)
