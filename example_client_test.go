@@ -110,13 +110,15 @@ func ExampleClient_DropQueue() {
 func ExampleClient_Close() {
 	c := open()
 	q := queue(c, "orders")
-	done := make(chan error)
+	fill(q, 1)
+	working, done := make(chan bool), make(chan error)
 	go func() {
 		done <- q.Consume(context.Background(), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+			working <- true
 			return nil
 		}), mq.ConsumerConfig{})
 	}()
-	time.Sleep(10 * time.Millisecond)
+	<-working
 	fmt.Println(c.Close(), <-done)
 	_, err := q.Send(context.Background(), new(mq.Message))
 	fmt.Println(errors.Is(err, mq.ErrClosed))
