@@ -193,17 +193,19 @@ func TestDocsMake(t *testing.T) {
 
 // TestDocsVariables looks for the variables of the environment that are named.
 func TestDocsVariables(t *testing.T) {
+	scripts, err := filepath.Glob("scripts/*")
+	if err != nil {
+		t.Fatal(err)
+	}
 	names := regexp.MustCompile(`\bMQ_[A-Z_]+`)
 	known := make(map[string]bool)
-	for _, pattern := range []string{"*.go", "Makefile"} {
-		for _, file := range files(t, pattern) {
-			text := readDoc(t, file)
-			if !strings.Contains(text, "MQ_") {
-				continue // which is faster
-			}
-			for _, name := range names.FindAllString(text, -1) {
-				known[name] = true
-			}
+	for _, file := range slices.Concat(files(t, "*.go"), files(t, "Makefile"), scripts) {
+		text := readDoc(t, file)
+		if !strings.Contains(text, "MQ_") {
+			continue // which is faster than to match
+		}
+		for _, name := range names.FindAllString(text, -1) {
+			known[name] = true
 		}
 	}
 	for _, file := range files(t, "*.md") {
