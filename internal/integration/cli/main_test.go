@@ -71,8 +71,9 @@ func on(t *testing.T, scheme, dsn string) *tool {
 	return &tool{t, scheme + "://" + rest}
 }
 
-// patience is how long a process may take that should not.
-const patience = time.Minute
+// patience is how long a process may take that should not. It is never waited
+// for when all is well.
+const patience = 3 * time.Minute
 
 // command returns a process that does not run yet.
 func (m *tool) command(args ...string) *exec.Cmd {

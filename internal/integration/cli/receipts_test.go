@@ -30,7 +30,7 @@ func TestReceipts(t *testing.T) {
 	s := newShop(t)
 	s.must("create", "orders")
 	s.mustFeed("{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n", "send", "orders", "-")
-	got := s.receive("-n", "9", "-visibility", "1m")
+	got := s.receive("-n", "9", "-visibility", "1h")
 	if len(got) != 5 || got[4].ReadCount != 1 || !strings.HasPrefix(got[4].Receipt, "orders:") {
 		t.Fatalf("received %+v", got)
 	}
@@ -104,7 +104,7 @@ func TestReceiptsEnd(t *testing.T) {
 		args := map[string][]string{"redrive": {"-all"}, "purge": {"-yes"}}[command]
 		d.fails(d.run(append([]string{"archive", command, "orders"}, args...)...), failure, "not supported")
 	}
-	if got := d.receive("-ack"); len(got) != 1 || got[7].ReadCount < 2 {
+	if got := d.receive("-ack", "-wait", "1m"); len(got) != 1 || got[7].ReadCount < 2 {
 		t.Errorf("received %+v", got)
 	}
 	d.eventually("the message is acked", func() bool { return d.ready("orders") == 0 })

@@ -20,9 +20,11 @@ type shop struct {
 	db    *sql.DB
 }
 
-func newShop(t *testing.T) *shop {
+func newShop(t *testing.T) *shop { t.Helper(); return newShopOn(t, server.Postgres(t)) }
+
+func newShopOn(t *testing.T, c *server.Cluster) *shop {
 	t.Helper()
-	dsn := server.Postgres(t).Database(t)
+	dsn := c.Database(t)
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -55,9 +57,11 @@ type depot struct {
 	conn *amqp.Connection
 }
 
-func newDepot(t *testing.T) *depot {
+func newDepot(t *testing.T) *depot { t.Helper(); return newDepotOn(t, server.RabbitMQ(t)) }
+
+func newDepotOn(t *testing.T, b *server.Broker) *depot {
 	t.Helper()
-	dsn := server.RabbitMQ(t).Vhost(t)
+	dsn := b.Vhost(t)
 	conn, err := amqp.Dial(dsn)
 	if err != nil {
 		t.Fatal(err)

@@ -10,15 +10,11 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// TestDoctorSlot is alone with the server: a slot keeps the dead rows of all
+// TestDoctorSlot is alone with its server: a slot keeps the dead rows of all
 // databases.
 func TestDoctorSlot(t *testing.T) {
-	c := server.Postgres(t)
-	if !c.Ours() {
-		t.Log("the server is not ours")
-		return
-	}
-	s := newShop(t)
+	t.Parallel()
+	s := newShopOn(t, server.OwnPostgres(t))
 	s.must("install")
 	s.exec("SELECT pg_create_physical_replication_slot('left_behind', true)")
 	defer s.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'left_behind'")
@@ -30,6 +26,11 @@ func TestDoctorSlot(t *testing.T) {
 	a := ailment{level: "problem", where: "replication slot", finding: "nobody uses slot left_behind", cure: "SELECT pg_drop_replication_slot('left_behind')"}
 	s.suffer(a)
 	s.recover(a)
+	for _, f := range s.examine() {
+		if f.Where == a.where {
+			t.Errorf("the doctor finds %+v", f)
+		}
+	}
 }
 
 // standby streams by way of a slot for a moment, and lets it know that a
