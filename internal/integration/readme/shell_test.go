@@ -90,10 +90,51 @@ func newShop(t *testing.T, commands string) *shop {
 // receipt is that of message 7, as the documentation shows it.
 const receipt = "orders:p1:7:1:1763800000000000:orders"
 
+// interruptWhen is a function of the shell that runs a command which goes on, and
+// interrupts it as soon as a condition is true. What the command prints is also
+// in the file shown.
+const interruptWhen = `interrupt_when() {
+	set -m # without it the command would not heed SIGINT
+	"${@:2}" > >(tee shown) &
+	local pid=$!
+	until eval "$1"; do
+		if ! kill -0 $pid || ((SECONDS > 180)); then
+			echo "it has ended, or three minutes are over, without: $1" >&2
+			kill $pid
+			return 1
+		fi
+		sleep 0.1
+	done
+	kill -INT $pid
+	wait $pid
+}
+`
+
+// goesOn are commands that go on until they are interrupted, or until there was
+// nothing to do for a while, and what is true once they have done their work.
+var goesOn = [][2]string{
+	{"mq tail orders -n 0 ", "mq send orders {} >sent && test -s shown"},
+	{"mq tail ", "test -s shown"},
+	{"mq stats -watch ", "test -s shown"},
+	{"mq work thumbnails ", "test -s thumbnails"},
+	{"mq work orders -timeout ", "test -s ids"},
+	{"mq work orders -idle ", "test -s out"},
+	{"mq copy rabbitmq://old ", "mq stats -dsn rabbitmq://new orders -o json | grep -q visible.:2"},
+}
+
+// interrupted lets the commands that go on be interrupted.
+func interrupted(command string) string {
+	var pairs []string
+	for _, g := range goesOn { // the first one that fits
+		pairs = append(pairs, g[0], "interrupt_when '"+g[1]+"' "+g[0])
+	}
+	return interruptWhen + strings.NewReplacer(pairs...).Replace(command)
+}
+
 // here makes of a command of a document one that works in the shop.
 func (s *shop) here(command string) string {
 	s.Helper()
-	const interrupted = "timeout --foreground --preserve-status -s INT 1 "
+	command = interrupted(command)
 	quoted := func(text string) string { return "'" + text + "'" }
 	for _, r := range [][2]string{
 		{"mq copy pgmq:", "mq nack " + receipt + "; mq copy pgmq:"}, // it waits for what is leased
@@ -105,36 +146,38 @@ func (s *shop) here(command string) string {
 		{"mq drop orders", "mq drop -yes orders"},
 		{"mq purge orders", "mq purge -yes orders"},
 		{"mq archive purge orders", "mq archive purge -yes orders"},
-		// These go on until they are interrupted.
-		{"mq tail ", interrupted + "mq tail "},
-		{"mq stats -watch ", interrupted + "mq stats -watch "},
-		{"mq work thumbnails ", interrupted + "mq work thumbnails "},
-		{"mq work orders -timeout ", interrupted + "mq work orders -timeout "},
-		{"mq copy rabbitmq://old ", interrupted + "mq copy rabbitmq://old "},
-		// A reader has more time.
+		// A reader has more time, or is not interrupted.
 		{"mq bench ", "mq bench -duration 100ms "},
 		{"mq check -o", "mq check mem:// -o"},
-		{"-duration 30s", "-duration 500ms"},
+		{"seq 1 10000 ", "seq 1 2000 "},
+		{"-duration 30s", "-duration 100ms"},
 		{"-wait 10s", "-wait 1s"},
-		{"-idle 5s", "-idle 500ms"},
+		{"-idle 5s", "-idle 1h"},
 	} {
 		command = strings.ReplaceAll(command, r[0], r[1])
 	}
-	return regexp.MustCompile(`rabbitmq://\w+`).ReplaceAllStringFunc(command, func(string) string {
-		return quoted(s.vhost())
+	vhosts := make(map[string]string)
+	return regexp.MustCompile(`rabbitmq://\w+`).ReplaceAllStringFunc(command, func(name string) string {
+		if vhosts[name] == "" {
+			vhosts[name] = s.vhost()
+		}
+		return vhosts[name]
 	})
 }
 
-// vhost makes one with queue orders.
+// vhost makes one with a message in queue orders.
 func (s *shop) vhost() (dsn string) {
 	s.Helper()
 	dsn = server.RabbitMQ(s).Vhost(s)
 	c, err := mq.Open(dsn)
-	if err == nil {
-		_, err = c.EnsureQueue(s.Context(), "orders", mq.QueueOptions{})
-		err = errors.Join(err, c.Close())
-	}
 	if err != nil {
+		s.Fatal(err)
+	}
+	q, err := c.EnsureQueue(s.Context(), "orders", mq.QueueOptions{})
+	if err == nil {
+		_, err = q.Send(s.Context(), &mq.Message{Body: []byte(`{"id":1}`)})
+	}
+	if err = errors.Join(err, c.Close()); err != nil {
 		s.Fatal(err)
 	}
 	return dsn
@@ -247,6 +290,9 @@ func TestExamples(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n\n")
 		for line := range strings.Lines(text) {
 			t.Run(strings.TrimSpace(line), func(t *testing.T) {
+				if testing.Short() && strings.Contains(line, "mq check ") {
+					t.Skip("the full matrix: make test-all")
+				}
 				t.Parallel()
 				newShop(t, line).run(line)
 			})

@@ -116,7 +116,7 @@ func (d *database) checkPGMQ() {
 		if _, err := q.Send(d.Context(), &mq.Message{Body: []byte("1")}); err != nil {
 			d.Fatal(err)
 		}
-		ds, err := q.Receive(d.Context(), mq.ReceiveOptions{Wait: 10 * time.Second})
+		ds, err := q.Receive(d.Context(), mq.ReceiveOptions{Wait: time.Minute})
 		if err == nil {
 			err = settle(ds[0])
 		}
