@@ -25,7 +25,7 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, o driver.QueueO
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	_, complete, err := readShape(ctx, p.db, name)
+	_, complete, err := readShape(ctx, p.pool, name)
 	if errors.Is(err, driver.ErrQueueNotFound) || err == nil && !complete {
 		err = p.create(ctx, name, o)
 	}

@@ -50,7 +50,7 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 type index struct{ name, statement string }
 
 func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.GroupBy) (missing []index, err error) {
-	s, _, err := readShape(ctx, p.db, name)
+	s, _, err := readShape(ctx, p.pool, name)
 	if err != nil {
 		return nil, err
 	}
