@@ -28,6 +28,9 @@ type container struct {
 
 // openContainer starts PostgreSQL in a container.
 func openContainer() (*Cluster, error) {
+	if os.Getenv(binVariable) != "" {
+		return nil, errors.New(binVariable + " is set")
+	}
 	pool, err := engine()
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ type local struct {
 
 // openLocal makes a cluster and starts it.
 func openLocal() (*Cluster, error) {
-	bin, err := newestPostgres()
+	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,21 @@ func (l *local) init(password string) (err error) {
 func (l *local) start() error {
 	args := []string{"-D", l.file("data"), "-h", "127.0.0.1", "-p", l.port, "-k", ""}
 	return l.serve(filepath.Join(l.bin, "postgres"), append(args, settings...)...)
+}
+
+// binVariable names the folder of the programs to use. They are run by nobody
+// where the tests run as root.
+const binVariable = "MQ_TEST_POSTGRES_BIN"
+
+func postgresPrograms() (bin string, err error) {
+	bin = os.Getenv(binVariable)
+	if bin == "" {
+		return newestPostgres()
+	}
+	if majorVersion(bin) == 0 {
+		return "", fmt.Errorf("%s=%s has no initdb and no postgres that runs", binVariable, bin)
+	}
+	return bin, nil
 }
 
 // newestPostgres returns the folder of the newest programs of this machine.

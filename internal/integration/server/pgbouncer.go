@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +24,43 @@ type Bouncer struct {
 }
 
 // PgBouncer returns a PgBouncer that pools by mode, such as "transaction": that
-// of MQ_TEST_PGBOUNCER if it does, else one of the test's own.
-func PgBouncer(tb testing.TB, c *Cluster, mode string) *Bouncer {
+// of MQ_TEST_PGBOUNCER if it does, else one of the test's own. The settings are
+// further lines of its configuration.
+func PgBouncer(tb testing.TB, c *Cluster, mode string, settings ...string) *Bouncer {
 	tb.Helper()
-	if b := sharedBouncer(c, mode); b != nil {
+	if b := sharedBouncer(c, mode); b != nil && len(settings) == 0 {
 		return b
 	}
-	b, err := StartPgBouncer(c, mode)
+	return ownBouncer(tb, c, mode, settings...)
+}
+
+// PreparingPgBouncer is PgBouncer in transaction mode for one that keeps
+// prepared statements. It skips the test if there is none: that takes 1.21.
+func PreparingPgBouncer(tb testing.TB, c *Cluster, settings ...string) *Bouncer {
+	tb.Helper()
+	program, err := bouncerProgram()
+	if err == nil {
+		if v := bouncerVersion(program); slices.Compare(v, []int{1, 21}) < 0 {
+			tb.Skipf("%s is PgBouncer %v, and max_prepared_statements takes 1.21 (MQ_TEST_PGBOUNCER_PROGRAM names another)", program, v)
+		}
+	}
+	return ownBouncer(tb, c, "transaction", append(settings, "max_prepared_statements = 200")...)
+}
+
+// bouncerVersion returns major and minor, or nil.
+func bouncerVersion(program string) []int {
+	out, _ := exec.Command(program, "--version").Output()
+	var major, minor int
+	if _, err := fmt.Sscanf(string(out), "PgBouncer %d.%d", &major, &minor); err != nil {
+		return nil
+	}
+	return []int{major, minor}
+}
+
+// ownBouncer starts a PgBouncer for a test.
+func ownBouncer(tb testing.TB, c *Cluster, mode string, settings ...string) *Bouncer {
+	tb.Helper()
+	b, err := StartPgBouncer(c, mode, settings...)
 	if errors.Is(err, exec.ErrNotFound) {
 		missing(tb, "pgbouncer", err)
 	}
@@ -54,21 +85,19 @@ func sharedBouncer(c *Cluster, mode string) *Bouncer {
 	return &Bouncer{at: *at}
 }
 
-// StartPgBouncer starts a PgBouncer until Close.
-func StartPgBouncer(c *Cluster, mode string) (*Bouncer, error) {
-	program, err := exec.LookPath("pgbouncer")
+// StartPgBouncer starts a PgBouncer until Close. The settings are further lines
+// of its configuration.
+func StartPgBouncer(c *Cluster, mode string, settings ...string) (*Bouncer, error) {
+	program, err := bouncerProgram()
 	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/pgbouncer")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("no PgBouncer: %w: install pgbouncer", exec.ErrNotFound)
+		return nil, err
 	}
 	folder, err := newFolder("pgbouncer")
 	if err != nil {
 		return nil, err
 	}
 	b := &Bouncer{folder: folder}
-	if err := b.start(program, c, mode); err != nil {
+	if err := b.start(program, c, mode, settings); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -76,6 +105,20 @@ func StartPgBouncer(c *Cluster, mode string) (*Bouncer, error) {
 
 // Close stops what StartPgBouncer has started.
 func (b *Bouncer) Close() error { return b.remove() }
+
+// bouncerProgram returns that of MQ_TEST_PGBOUNCER_PROGRAM, or the one of this
+// machine.
+func bouncerProgram() (program string, err error) {
+	if program = os.Getenv("MQ_TEST_PGBOUNCER_PROGRAM"); program != "" {
+		return exec.LookPath(program)
+	}
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+		if program, err = exec.LookPath(name); err == nil {
+			return program, nil
+		}
+	}
+	return "", fmt.Errorf("no PgBouncer: %w: install pgbouncer", exec.ErrNotFound)
+}
 
 // bouncerConfig is all that differs from the defaults.
 const bouncerConfig = `[databases]
@@ -93,7 +136,7 @@ server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 `
 
-func (b *Bouncer) start(program string, c *Cluster, mode string) error {
+func (b *Bouncer) start(program string, c *Cluster, mode string, settings []string) error {
 	to, err := pgx.ParseConfig(c.dsn.String())
 	if err != nil {
 		return err
@@ -107,7 +150,7 @@ func (b *Bouncer) start(program string, c *Cluster, mode string) error {
 	password := cmp.Or(to.Password, rand.Text())
 	b.at = url.URL{Scheme: "postgres", User: url.UserPassword(to.User, password), Host: "127.0.0.1:" + port}
 	err = errors.Join(
-		b.write("pgbouncer.ini", fmt.Sprintf(bouncerConfig, to.Host, to.Port, port, mode)),
+		b.write("pgbouncer.ini", fmt.Sprintf(bouncerConfig, to.Host, to.Port, port, mode)+strings.Join(settings, "\n")),
 		b.write("users", quoted(to.User)+" "+quoted(password)+"\n"),
 	)
 	if err != nil {
