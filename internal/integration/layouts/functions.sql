@@ -1,4 +1,5 @@
--- A stand-in for the functions of 1.13, as far as tests need them.
+-- A stand-in for the functions of 1.13.1, as far as tests need them. TestFunctions
+-- compares it with PGMQ's own.
 
 CREATE TABLE pgmq.topic_bindings (
 	pattern text NOT NULL,
@@ -35,9 +36,13 @@ CREATE TYPE pgmq.metrics_result AS (
 );
 
 -- table_of is for the stand-in alone: a quoted table of a queue.
-CREATE FUNCTION pgmq.table_of(kind text, queue text) RETURNS text LANGUAGE sql AS $$
-	SELECT format('pgmq.%I', kind || '_' || lower(queue))
-$$;
+CREATE FUNCTION pgmq.table_of(kind text, queue text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF queue ~ '[$;'']|--' THEN
+		RAISE EXCEPTION 'the name of queue % has a character that PGMQ does not take', queue;
+	END IF;
+	RETURN format('pgmq.%I', kind || '_' || lower(queue));
+END $$;
 
 CREATE FUNCTION pgmq.acquire_queue_lock(queue_name text) RETURNS void LANGUAGE sql AS $$
 	SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || queue_name))
@@ -48,6 +53,9 @@ DECLARE
 	q text := pgmq.table_of('q', queue_name);
 	a text := pgmq.table_of('a', queue_name);
 BEGIN
+	IF length(queue_name) > 47 THEN
+		RAISE EXCEPTION 'the name of queue % is too long', queue_name;
+	END IF;
 	PERFORM pgmq.acquire_queue_lock(queue_name);
 	EXECUTE format('CREATE TABLE IF NOT EXISTS %s (
 		msg_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, read_ct int NOT NULL DEFAULT 0,
@@ -59,7 +67,6 @@ BEGIN
 		vt timestamptz NOT NULL, message jsonb, headers jsonb)', a);
 	EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (vt)', 'q_' || lower(queue_name) || '_vt_idx', q);
 	EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (archived_at)', 'archived_at_idx_' || queue_name, a);
-	EXECUTE format('COMMENT ON TABLE %s IS %L', q, 'made by pgmq.create');
 	INSERT INTO pgmq.meta VALUES ($1, false, false) ON CONFLICT DO NOTHING;
 END $$;
 
@@ -76,15 +83,23 @@ BEGIN
 	RETURN true;
 END $$;
 
+-- The argument of the trigger is the queue's name as its owner spells it: the
+-- channel has that name, while the table's is in lower case.
 CREATE FUNCTION pgmq.notify_queue_listeners() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE pgmq.notify_insert_throttle SET last_notified_at = clock_timestamp()
-	WHERE 'q_' || lower(queue_name) = TG_TABLE_NAME AND (throttle_interval_ms = 0
+	WHERE queue_name = TG_ARGV[0] AND (throttle_interval_ms = 0
 		OR clock_timestamp() - last_notified_at >= throttle_interval_ms * interval '1 millisecond');
 	IF FOUND THEN
-		PERFORM pg_notify('pgmq.' || TG_TABLE_NAME || '.INSERT', NULL);
+		PERFORM pg_notify('pgmq.q_' || TG_ARGV[0] || '.INSERT', NULL);
 	END IF;
 	RETURN NEW;
+END $$;
+
+CREATE FUNCTION pgmq.disable_notify_insert(queue_name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE 'DROP TRIGGER IF EXISTS trigger_notify_queue_insert_listeners ON ' || pgmq.table_of('q', queue_name);
+	DELETE FROM pgmq.notify_insert_throttle t WHERE t.queue_name = $1;
 END $$;
 
 CREATE FUNCTION pgmq.enable_notify_insert(queue_name text, throttle_interval_ms int DEFAULT 250) RETURNS void LANGUAGE plpgsql AS $$
@@ -97,12 +112,10 @@ BEGIN
 	IF to_regclass(q) IS NULL THEN
 		RAISE EXCEPTION 'queue % does not exist', queue_name;
 	END IF;
-	EXECUTE 'DROP TRIGGER IF EXISTS trigger_notify_queue_insert_listeners ON ' || q;
-	EXECUTE 'CREATE CONSTRAINT TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON ' || q ||
-		' DEFERRABLE FOR EACH ROW EXECUTE FUNCTION pgmq.notify_queue_listeners()';
-	INSERT INTO pgmq.notify_insert_throttle VALUES ($1, $2)
-	ON CONFLICT ON CONSTRAINT notify_insert_throttle_queue_name_key
-	DO UPDATE SET throttle_interval_ms = excluded.throttle_interval_ms, last_notified_at = to_timestamp(0);
+	PERFORM pgmq.disable_notify_insert(queue_name);
+	INSERT INTO pgmq.notify_insert_throttle VALUES ($1, $2);
+	EXECUTE format('CREATE CONSTRAINT TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON %s
+		DEFERRABLE FOR EACH ROW EXECUTE FUNCTION pgmq.notify_queue_listeners(%L)', q, queue_name);
 END $$;
 
 CREATE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb, delay int) RETURNS SETOF bigint LANGUAGE plpgsql AS $$

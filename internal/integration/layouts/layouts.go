@@ -39,12 +39,6 @@ func (l Layout) Make(tb testing.TB, db *sql.DB) {
 	run(tb, db, l.files...)
 }
 
-// Functions makes a stand-in for the functions of PGMQ 1.13, and no queue.
-func Functions(tb testing.TB, db *sql.DB) {
-	tb.Helper()
-	run(tb, db, "meta", "functions")
-}
-
 func run(tb testing.TB, db *sql.DB, names ...string) {
 	tb.Helper()
 	for _, name := range names {
@@ -52,8 +46,13 @@ func run(tb testing.TB, db *sql.DB, names ...string) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if _, err := db.ExecContext(tb.Context(), string(text)); err != nil {
-			tb.Fatalf("%s.sql: %v", name, err)
-		}
+		exec(tb, db, name+".sql", string(text))
+	}
+}
+
+func exec(tb testing.TB, db *sql.DB, name, text string) {
+	tb.Helper()
+	if _, err := db.ExecContext(tb.Context(), text); err != nil {
+		tb.Fatalf("%s: %v", name, err)
 	}
 }

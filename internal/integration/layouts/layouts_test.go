@@ -37,36 +37,3 @@ func TestAll(t *testing.T) {
 		})
 	}
 }
-
-// TestFunctions checks that the stand-in does what is known of PGMQ.
-func TestFunctions(t *testing.T) {
-	db := fresh(t)
-	Functions(t, db)
-	for _, step := range []struct{ query, want string }{
-		{"SELECT pgmq.create('Jobs')", ""},
-		{"SELECT pgmq.create('Jobs')", ""},
-		{"SELECT string_agg(queue_name, ',') FROM pgmq.meta", "Jobs"},
-		{"SELECT pgmq.send('jobs', '1', '{\"a\": \"b\"}', 0)", "1"},
-		{"SELECT pgmq.send('jobs', '2')", "2"},
-		{"SELECT pgmq.send('jobs', '3', NULL, 3600)", "3"},
-		{"SELECT string_agg(msg_id || ':' || message || ':' || read_ct, ',' ORDER BY msg_id) FROM pgmq.read('jobs', 3600, 5)", "1:1:1,2:2:1"},
-		{"SELECT (m).queue_length || ',' || (m).queue_visible_length || ',' || (m).total_messages FROM pgmq.metrics('jobs') m", "3,0,3"},
-		{"SELECT count(*) FROM pgmq.set_vt('jobs', 1, 0)", "1"},
-		{"SELECT headers->>'a' || ':' || read_ct FROM pgmq.pop('jobs')", "b:1"},
-		{"SELECT pgmq.archive('jobs', 2)", "true"},
-		{"SELECT pgmq.archive('jobs', 2)", "false"},
-		{"SELECT pgmq.delete('jobs', 3)", "true"},
-		{"SELECT pgmq.delete('jobs', 3)", "false"},
-		{"SELECT count(*) FROM pgmq.a_jobs", "1"},
-		{"SELECT pgmq.enable_notify_insert('Jobs')", ""},
-		{"SELECT throttle_interval_ms FROM pgmq.notify_insert_throttle", "250"},
-		{"SELECT pgmq.drop_queue('Jobs')", "true"},
-		{"SELECT pgmq.drop_queue('Jobs')", "false"},
-		{"SELECT count(*) FROM pgmq.meta", "0"},
-	} {
-		var got sql.NullString
-		if err := db.QueryRow(step.query).Scan(&got); err != nil || got.String != step.want {
-			t.Errorf("%s: got %q, want %q, error %v", step.query, got.String, step.want, err)
-		}
-	}
-}
