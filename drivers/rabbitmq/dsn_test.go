@@ -171,7 +171,8 @@ func TestReads(t *testing.T) {
 		{old, nil, true, 2}, // a classic queue
 		{old, amqp.Table{"x-delivery-count": int64(3)}, true, 4},
 		{old, amqp.Table{"x-delivery-count": int64(1), "x-acquired-count": int64(9)}, true, 2},
-		{fresh, amqp.Table{"x-delivery-count": int64(1), "x-acquired-count": int64(9)}, true, 9},
+		{fresh, amqp.Table{"x-delivery-count": int64(1), "x-acquired-count": int64(9)}, true, 10},
+		{fresh, amqp.Table{"x-acquired-count": int64(1)}, true, 2},
 		{fresh, amqp.Table{"x-delivery-count": "odd"}, false, 1},
 	} {
 		if got := tt.v.reads(&amqp.Delivery{Headers: tt.headers, Redelivered: tt.again}); got != tt.want {

@@ -48,9 +48,8 @@ func (v version) before(major, minor int) bool {
 }
 
 // reads returns how often a message was delivered, this time included, as far
-// as its headers tell. Since 4.3 x-delivery-count leaves out what was given
-// back without a failure, and x-acquired-count counts everything; it is not
-// documented whether it counts this time, so that it is a lower bound.
+// as its headers tell. Both count the times before: x-delivery-count all of
+// them until 4.3 and only the failures since, when x-acquired-count has them all.
 func (v version) reads(d *amqp.Delivery) int64 {
 	n, counted := integer(d.Headers["x-delivery-count"])
 	n++
@@ -58,7 +57,7 @@ func (v version) reads(d *amqp.Delivery) int64 {
 		n = 2 // a classic queue
 	}
 	if acquired, ok := integer(d.Headers["x-acquired-count"]); ok && !v.before(4, 3) {
-		n = max(n, acquired)
+		n = max(n, acquired+1)
 	}
 	return n
 }
