@@ -256,8 +256,12 @@ func ours(t *testing.T) *server.Broker {
 func TestOversized(t *testing.T) {
 	b := ours(t)
 	r := newRig(t)
-	b.Ctl(t, "eval", "application:set_env(rabbit, max_message_size, 100000).")
-	defer b.Ctl(t, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+	// A node reads its setting when it starts, and from 3.13 on keeps a copy.
+	setLimit := func(bytes int) {
+		b.Ctl(t, "eval", fmt.Sprintf("application:set_env(rabbit, max_message_size, %d), persistent_term:put(max_message_size, %[1]d).", bytes))
+	}
+	setLimit(100_000)
+	defer setLimit(16 << 20)
 	c := r.open()
 	q := c.Queue(queueName)
 	_, err := q.Send(t.Context(), &mq.Message{Body: make([]byte, 100_001)})
