@@ -77,3 +77,37 @@ var steps = []struct{ query, want string }{
 	{"SELECT pgmq.drop_queue('Jobs')", "false"},
 	{"SELECT count(*) FROM pgmq.meta", "0"},
 }
+
+// TestCreate checks that the layouts are those that PGMQ's functions make.
+func TestCreate(t *testing.T) {
+	made := make(map[string]string)
+	for _, l := range All {
+		if l.Name == "1.13" { // which the stand-in makes
+			continue
+		}
+		db := fresh(t)
+		l.Make(t, db)
+		made[answer(db, tables)] = l.Name
+	}
+	for _, source := range Sources(t) {
+		t.Run(source.Name, func(t *testing.T) {
+			db := fresh(t)
+			source.Make(t, db)
+			if code := answer(db, "SELECT pgmq.create('jobs')"); code != "" {
+				t.Fatal(code)
+			}
+			if is := answer(db, tables); made[is] == "" {
+				t.Errorf("no layout is like\n%s", is)
+			}
+		})
+	}
+}
+
+// tables describes the columns and indexes of a queue and its archive.
+const tables = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+	SELECT concat_ws(' ', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
+		(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum)) AS line
+	FROM pg_attribute WHERE attrelid IN ('pgmq.q_jobs'::regclass, 'pgmq.a_jobs'::regclass) AND attnum > 0
+	UNION ALL
+	SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid IN ('pgmq.q_jobs'::regclass, 'pgmq.a_jobs'::regclass)
+) l`
