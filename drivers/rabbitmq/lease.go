@@ -18,13 +18,15 @@ type channel struct {
 	q     *queue
 	s     *session
 	id    uint64
-	rpc   chan struct{} // holds one: who may wait for an answer, since answers have no address
+	rpc   chan struct{} // one slot: answers carry no correlation id, so only one call may wait at a time
 	ended chan struct{} // closed when the channel is over
 
 	mu     sync.Mutex
 	leases map[uint64]*lease // by tag; nil when the channel is over
 	tags   tags
-	told   int // acks and nacks since the queue last answered, see flush
+
+	writing  sync.Mutex // held while acks and nacks are written
+	commands commands
 }
 
 // lease is a message that the broker has delivered and that is not settled. It
@@ -78,11 +80,6 @@ func (c *channel) call(f func() error) error {
 	}
 	defer func() { <-c.rpc }()
 	return f()
-}
-
-// barrier returns nil if the broker has carried out what was sent before.
-func (c *channel) barrier() error {
-	return c.call(func() error { return c.Qos(1, 0, false) })
 }
 
 // lease takes note of messages that were delivered.
@@ -141,7 +138,7 @@ func (l *lease) expire() {
 	}
 	delete(c.leases, l.tag)
 	c.mu.Unlock()
-	_ = c.Nack(l.tag, false, true) // if this fails the broker has given it back
+	_ = c.giveBack(l.tag) // if this fails the broker has given it back
 }
 
 // claim returns the lease for somebody who settles it, which nobody else then
@@ -180,7 +177,6 @@ func (c *channel) settle(acks, nacks []*lease) bool {
 		delete(c.leases, l.tag)
 	}
 	c.tags.settling++
-	c.told += len(acks) + len(nacks)
 	return true
 }
 

@@ -150,7 +150,6 @@ func (p *Provider) Close() error {
 	}
 	close(p.done)
 	p.mu.Unlock()
-	p.flush()
 	var both sync.WaitGroup
 	for _, l := range []*link{&p.publisher, &p.consumer} {
 		both.Go(l.close)

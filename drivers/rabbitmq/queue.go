@@ -118,19 +118,6 @@ func (q *queue) discard(c *channel) {
 	q.p.start(func() { _ = c.Close() })
 }
 
-// retire is discard for a channel that nobody uses, and that answers.
-func (q *queue) retire(c *channel) {
-	q.forget(c)
-	end := func() {
-		c.flush()
-		c.end()
-		_ = c.Close()
-	}
-	if !q.p.start(end) {
-		c.end()
-	}
-}
-
 func (q *queue) forget(c *channel) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -115,10 +114,10 @@ func (d *demand) meet() {
 	if d.c.begin() {
 		s = d.collect()
 	}
-	d.c.giveBack(d.c.conclude(s.ds, d.open))
+	_ = d.c.giveBack(d.c.conclude(s.ds, d.open)...) // if this fails the broker has done it
 	if !d.fate.CompareAndSwap(undecided, handedOver) {
 		for i := range s.ds {
-			d.c.giveBack([]uint64{s.ds[i].DeliveryTag})
+			_ = d.c.giveBack(s.ds[i].DeliveryTag)
 		}
 		d.c.handed()
 		return
@@ -154,7 +153,7 @@ func (d *demand) collect() (s supply) {
 
 // get asks for one message, and returns how many are left.
 func (d *demand) get(s *supply) (ready int) {
-	s.err = d.c.asked(func() error {
+	s.err = d.c.ask(func() error {
 		m, ok, err := d.c.Get(d.c.q.name, false)
 		if ok {
 			s.ds, ready = append(s.ds, m), int(m.MessageCount)
@@ -178,16 +177,12 @@ func (d *demand) count(s *supply) (ready int) {
 // taken them.
 const quiet = 20 * time.Millisecond
 
-// consumers numbers consumers: a tag that was used before may crash the
-// channel of RabbitMQ 3.10.
-var consumers atomic.Uint64
-
 // consume is a consumer of n messages. It waits for the first, and shorter for
 // the others.
 func (d *demand) consume(s *supply, n int, wait time.Duration) {
-	tag := "mq-" + strconv.FormatUint(consumers.Add(1), 10)
+	tag := nextConsumer()
 	var ds <-chan amqp.Delivery
-	s.err = d.c.asked(func() (err error) {
+	s.err = d.c.ask(func() (err error) {
 		if err = d.c.Qos(n, 0, false); err == nil {
 			ds, err = d.c.Consume(d.c.q.name, tag, false, false, false, false, nil)
 		}

@@ -174,16 +174,25 @@ func (c *channel) finish(ctx context.Context, acks, nacks []*lease) error {
 	}
 }
 
+// send returns nil when the queue has the acks and nacks.
 func (c *channel) send(acks, nacks []*lease) error {
-	for _, l := range acks {
-		if err := c.Ack(l.tag, false); err != nil {
-			return err
+	err := c.write(len(acks), func() error {
+		for _, l := range acks {
+			if err := c.Ack(l.tag, false); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	tags := make([]uint64, len(nacks))
+	for i, l := range nacks {
+		tags[i] = l.tag
 	}
-	for _, l := range nacks {
-		if err := c.Nack(l.tag, false, true); err != nil {
-			return err
-		}
+	if err == nil {
+		err = c.giveBack(tags...)
+	}
+	if err != nil {
+		return err
 	}
 	return c.barrier()
 }

@@ -82,13 +82,6 @@ func (c *channel) refresh() {
 	t.retired = t.retired || idle
 	c.mu.Unlock()
 	if idle {
-		c.q.retire(c)
-	}
-}
-
-// giveBack returns messages that nobody has seen.
-func (c *channel) giveBack(tags []uint64) {
-	for _, tag := range tags {
-		_ = c.Nack(tag, false, true) // if this fails the broker has done it
+		c.q.discard(c)
 	}
 }

@@ -48,7 +48,11 @@ const queueName = "orders"
 
 func newRig(t testing.TB, params ...string) *rig {
 	t.Helper()
-	b := server.RabbitMQ(t)
+	return newRigOn(t, server.RabbitMQ(t), params...)
+}
+
+func newRigOn(t testing.TB, b *server.Broker, params ...string) *rig {
+	t.Helper()
 	dsn := b.Vhost(t)
 	conn := must(amqp.Dial(dsn))(t)
 	t.Cleanup(func() { _ = conn.Close() })
@@ -81,7 +85,7 @@ func (r *rig) take() *mq.Delivery { return r.takeFrom(r.Queue) }
 
 func (r *rig) takeFrom(q *mq.Queue) *mq.Delivery {
 	r.Helper()
-	ds := must(q.Receive(r.Context(), mq.ReceiveOptions{Wait: 20 * time.Second}))(r)
+	ds := must(q.Receive(r.Context(), mq.ReceiveOptions{Wait: patience}))(r)
 	if len(ds) != 1 {
 		r.Fatalf("received %d messages, want 1", len(ds))
 	}
@@ -102,10 +106,13 @@ func (r *rig) publish(m amqp.Publishing) {
 	ok(r, r.raw.PublishWithContext(r.Context(), "", queueName, true, false, m))
 }
 
+// patience is how long a test waits for what must come. A machine may be slow.
+const patience = time.Minute
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, met func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !met(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !met(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never happened: %s", what)
 		}

@@ -190,27 +190,3 @@ func (l *load) check(t *testing.T) {
 		t.Error("nothing was sent, or nobody noticed what happened to the broker")
 	}
 }
-
-// TestAckedAtTheEnd: what was acked stays acked, though the client is closed
-// at once and the broker still has a queue of acks.
-func TestAckedAtTheEnd(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	const n = 1000
-	for range 3 {
-		r.send(make([]string, n)...)
-		c := open(t, r.dsn)
-		q := c.Queue(queueName)
-		var all []mq.Settlement
-		for len(all) < n {
-			for _, d := range must(q.Receive(t.Context(), mq.ReceiveOptions{Max: n - len(all), Wait: 10 * time.Second}))(t) {
-				all = append(all, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck})
-			}
-		}
-		ok(t, q.Settle(t.Context(), all...))
-		ok(t, c.Close())
-		if ds := must(r.Receive(t.Context(), mq.ReceiveOptions{Wait: 100 * time.Millisecond}))(t); len(ds) > 0 {
-			t.Fatal("an acked message has come back")
-		}
-	}
-}

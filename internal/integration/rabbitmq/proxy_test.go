@@ -14,6 +14,7 @@ import (
 type proxy struct {
 	listener net.Listener
 	target   string
+	alter    func(fromBroker []byte) // or nil; what it changes keeps its length
 
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
@@ -48,13 +49,13 @@ func (p *proxy) serve() {
 		p.mu.Lock()
 		p.conns[from], p.conns[to] = true, true
 		p.mu.Unlock()
-		go p.pipe(from, to)
-		go p.pipe(to, from)
+		go p.pipe(from, to, nil)
+		go p.pipe(to, from, p.alter)
 	}
 }
 
-func (p *proxy) pipe(from, to net.Conn) {
-	_, _ = io.Copy(&gate{p, to}, from)
+func (p *proxy) pipe(from, to net.Conn, alter func([]byte)) {
+	_, _ = io.Copy(&gate{p, to, alter}, from)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range []net.Conn{from, to} {
@@ -76,6 +77,7 @@ func (p *proxy) cut() {
 type gate struct {
 	p *proxy
 	net.Conn
+	alter func([]byte)
 }
 
 func (g *gate) Write(b []byte) (int, error) {
@@ -84,6 +86,9 @@ func (g *gate) Write(b []byte) (int, error) {
 	g.p.mu.Unlock()
 	if frozen != nil {
 		<-frozen
+	}
+	if g.alter != nil {
+		g.alter(b)
 	}
 	return g.Conn.Write(b)
 }
