@@ -118,3 +118,11 @@ func eventually(t testing.TB, what string, met func() bool) {
 		}
 	}
 }
+
+// writeDown makes the node write to disk at once which quorum queues it has:
+// RabbitMQ 3.10 may take seconds, and one that is killed before has queues
+// without a leader for ever.
+func writeDown(t testing.TB, b *server.Broker) {
+	t.Helper()
+	b.Ctl(t, "eval", "[ok = dets:sync(T) || T <- dets:all()].")
+}
