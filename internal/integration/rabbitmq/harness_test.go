@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
@@ -27,10 +26,9 @@ type way struct {
 }
 
 // harness is that of the suite.
-func harness(t *testing.T) mqtest.Harness {
-	t.Helper()
-	cs := &clients{Broker: server.RabbitMQ(t)}
-	h := mqtest.Harness{
+func harness(b *server.Broker) (mqtest.Harness, *clients) {
+	cs := &clients{Broker: b}
+	return mqtest.Harness{
 		Open:    func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
 		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
 		Break:   func(_ testing.TB, c *mq.Client) { cs.of(c).cut() },
@@ -42,11 +40,7 @@ func harness(t *testing.T) mqtest.Harness {
 		Known: map[string]string{
 			"lifecycle/purge-delayed": "docs/rabbitmq.md, Limits: AMQP cannot reach delayed messages",
 		},
-	}
-	if cs.Ours() {
-		h.Restart = cs.restart
-	}
-	return h
+	}, cs
 }
 
 var badDSN = []string{
@@ -89,7 +83,7 @@ func (cs *clients) restart(t testing.TB) {
 	how := server.Shutdown
 	if restarts.Add(1)%2 == 0 {
 		how = server.Crash
-		time.Sleep(settled)
+		writeDown(t, cs.Broker)
 	}
 	cs.Restart(t, how)
 }
@@ -97,5 +91,14 @@ func (cs *clients) restart(t testing.TB) {
 var restarts atomic.Int64
 
 func TestRabbitMQ(t *testing.T) {
-	mqtest.Run(t, harness(t))
+	h, _ := harness(server.RabbitMQ(t))
+	mqtest.Run(t, h)
+}
+
+// TestRestarts is the part of the suite that restarts the node.
+func TestRestarts(t *testing.T) {
+	h, cs := harness(server.OwnRabbitMQ(t))
+	h.Restart = cs.restart
+	h.Only = func(name string) bool { return strings.HasPrefix(name, "fault/restart") || name == "fault/durable" }
+	mqtest.Run(t, h)
 }

@@ -119,6 +119,32 @@ func eventually(t testing.TB, what string, met func() bool) {
 	}
 }
 
+// inTime calls try with longer and longer times until it returns nil: what
+// takes the test itself must take less than d.
+func inTime(t testing.TB, d time.Duration, try func(d time.Duration) error) {
+	t.Helper()
+	var err error
+	for range 4 {
+		if err = try(d); err == nil {
+			return
+		}
+		t.Logf("with %v: %v", d, err)
+		d *= 5
+	}
+	t.Fatal(err)
+}
+
+// within waits for what comes from a channel.
+func within[T any](t testing.TB, what string, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatalf("never happened: %s", what)
+	}
+	return v
+}
+
 // writeDown makes the node write to disk at once which quorum queues it has:
 // RabbitMQ 3.10 may take seconds, and one that is killed before has queues
 // without a leader for ever.

@@ -21,17 +21,29 @@ func TestStubBehaves(t *testing.T) {
 	for n := range 6 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newTwins(t, cs)
-			for range 40 {
-				op := twinOps[w.rand.IntN(len(twinOps))]
-				w.log = append(w.log, op.name)
-				op.run(w)
-				if t.Failed() {
-					t.Fatalf("after %q", w.log)
-				}
-			}
+			inTime(t, 150*time.Millisecond, func(moment time.Duration) error {
+				w := newTwins(t, cs)
+				w.moment = moment
+				return w.play(40)
+			})
 		})
 	}
+}
+
+// play does things at random, unless the machine is too slow for them.
+func (w *twins) play(n int) error {
+	for range n {
+		op := twinOps[w.rand.IntN(len(twinOps))]
+		w.log = append(w.log, op.name)
+		op.run(w)
+		if w.slow {
+			return fmt.Errorf("a lease was over before all messages were received, after %q", w.log)
+		}
+		if w.Failed() {
+			w.Fatalf("after %q", w.log)
+		}
+	}
+	return nil
 }
 
 // twins are two queues with the same messages. Of each pair the broker's is the
@@ -39,6 +51,8 @@ func TestStubBehaves(t *testing.T) {
 type twins struct {
 	*testing.T
 	rand   *rand.Rand
+	moment time.Duration // is soon over, and pass lets it pass
+	slow   bool          // the machine is, so that the two have seen different things
 	log    []string
 	c      [2]*mq.Client
 	q      [2]*mq.Queue
@@ -53,19 +67,19 @@ var twinOps = []struct {
 }{
 	{"send", func(w *twins) { w.send(0) }},
 	{"send", func(w *twins) { w.send(0) }},
-	{"send delayed", func(w *twins) { w.send(w.moment()); w.pass() }},
+	{"send delayed", func(w *twins) { w.send(w.moment); w.pass() }},
 	{"send for later", func(w *twins) { w.send(time.Hour) }},
-	{"receive", func(w *twins) { w.receive(time.Minute) }},
-	{"receive", func(w *twins) { w.receive(time.Minute) }},
-	{"receive, and leave to the timeout", func(w *twins) { w.receive(w.moment()); w.pass() }},
+	{"receive", func(w *twins) { w.receive(long) }},
+	{"receive", func(w *twins) { w.receive(long) }},
+	{"receive, and leave to the timeout", func(w *twins) { w.receive(w.moment); w.pass() }},
 	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
 	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
 	{"nack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack}) }},
-	{"nack delayed", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment()}); w.pass() }},
+	{"nack delayed", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment}); w.pass() }},
 	{"nack at timeout", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
 	{"archive", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
-	{"extend", func(w *twins) { w.extend(time.Minute) }},
-	{"extend, and leave to the timeout", func(w *twins) { w.extend(w.moment()); w.pass() }},
+	{"extend", func(w *twins) { w.extend(long) }},
+	{"extend, and leave to the timeout", func(w *twins) { w.extend(w.moment); w.pass() }},
 	{"wrong receipt", (*twins).wrongReceipt},
 	{"stats", (*twins).stats},
 	{"purge", (*twins).purge},
@@ -88,17 +102,17 @@ func newTwins(t *testing.T, cs *clients) *twins {
 	return w
 }
 
-// moment is soon over, and pass lets it pass.
-func (w *twins) moment() time.Duration { return 150 * time.Millisecond }
+// long is longer than the test.
+const long = 20 * time.Minute
 
 func (w *twins) pass() {
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(4 * w.moment)
 	w.catchUp()
 }
 
 // catchUp waits for a busy broker: the stub takes no time for what it does.
 func (w *twins) catchUp() {
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var s [2]mq.Stats
 		var errs [2]error
 		for i, q := range w.q {
@@ -141,18 +155,13 @@ func (w *twins) send(delay time.Duration) {
 // receive takes all there is, since there is no order.
 func (w *twins) receive(visibility time.Duration) {
 	w.catchUp()
+	begin := time.Now()
 	var got [2]map[string]*mq.Delivery
 	for i, q := range w.q {
-		got[i] = make(map[string]*mq.Delivery)
-		for {
-			ds := must(q.Receive(w.Context(), mq.ReceiveOptions{Max: 10, Visibility: visibility, Wait: 50 * time.Millisecond}))(w)
-			if len(ds) == 0 || got[i][string(ds[0].Body)] != nil { // a short lease has ended already
-				break
-			}
-			for _, d := range ds {
-				got[i][string(d.Body)] = d
-			}
-		}
+		got[i] = w.takeAll(q, visibility)
+	}
+	if w.slow = time.Since(begin) > visibility; w.slow {
+		return
 	}
 	bodies := slices.Sorted(maps.Keys(got[0]))
 	if others := slices.Sorted(maps.Keys(got[1])); !slices.Equal(bodies, others) {
@@ -165,6 +174,21 @@ func (w *twins) receive(visibility time.Duration) {
 		}
 		w.leases = append(w.leases, [2]mq.Receipt{r.Receipt, s.Receipt})
 	}
+}
+
+// takeAll stops before it takes a message twice.
+func (w *twins) takeAll(q *mq.Queue, visibility time.Duration) map[string]*mq.Delivery {
+	got := make(map[string]*mq.Delivery)
+	for begin := time.Now(); time.Since(begin) < min(visibility, patience); {
+		ds := must(q.Receive(w.Context(), mq.ReceiveOptions{Max: 10, Visibility: visibility}))(w)
+		if len(ds) == 0 && must(q.Stats(w.Context()))(w).Visible == 0 {
+			break
+		}
+		for _, d := range ds {
+			got[string(d.Body)] = d
+		}
+	}
+	return got
 }
 
 // lease picks one, a late one more often.
@@ -223,16 +247,14 @@ func (w *twins) wrongReceipt() {
 
 func (w *twins) stats() {
 	var all [2]mq.Stats
-	same := false
-	for range 50 { // a broker counts a little later
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // a broker counts a little later
 		for i, q := range w.q {
 			all[i] = must(q.Stats(w.Context()))(w)
 			all[i].ScrapedAt = time.Time{}
 		}
-		if same = all[0] == all[1]; same {
+		if all[0] == all[1] {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	w.Errorf("Stats are %+v and %+v", all[0], all[1])
 }
@@ -250,10 +272,8 @@ func (w *twins) purge() {
 
 func (w *twins) disconnect() {
 	w.cut()
-	for w.c[0].Ping(w.Context()) != nil {
-		time.Sleep(20 * time.Millisecond)
-	}
-	w.pass() // until the broker has noticed
+	eventually(w, "the client is connected again", func() bool { return w.c[0].Ping(w.Context()) == nil })
+	w.catchUp() // until the broker has noticed
 }
 
 func (w *twins) drop() {

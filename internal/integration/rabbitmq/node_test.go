@@ -1,0 +1,178 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
+)
+
+// TestOversized: the broker's own limit may be lower than ours.
+func TestOversized(t *testing.T) {
+	b := server.OwnRabbitMQ(t)
+	r := newRigOn(t, b)
+	// A node reads its setting when it starts, and from 3.13 on keeps a copy.
+	setLimit := func(bytes int) {
+		b.Ctl(t, "eval", fmt.Sprintf("application:set_env(rabbit, max_message_size, %d), persistent_term:put(max_message_size, %[1]d).", bytes))
+	}
+	setLimit(100_000)
+	defer setLimit(16 << 20)
+	c := r.open()
+	q := c.Queue(queueName)
+	_, err := q.Send(t.Context(), &mq.Message{Body: make([]byte, 100_001)})
+	wantError(t, err, mq.ErrTooLarge)
+	must(q.Send(t.Context(), &mq.Message{Body: make([]byte, 100_000)}))(t)
+	if d := r.takeFrom(q); len(d.Body) != 100_000 {
+		t.Errorf("received %d bytes", len(d.Body))
+	}
+}
+
+// TestMemoryAlarm: a publisher that the broker blocks is told at the end of its
+// ctx, consumers go on, and so does the publisher when the alarm is over.
+func TestMemoryAlarm(t *testing.T) {
+	b := server.OwnRabbitMQ(t)
+	r := newRigOn(t, b)
+	r.send("before")
+	clear := alarm(t, b)
+	blocked := func() bool {
+		err := r.Client().Ping(t.Context())
+		return err != nil && strings.Contains(err.Error(), "blocks publishers")
+	}
+	eventually(t, "Ping reports that the broker blocks publishers", func() bool {
+		_ = r.sendWithin(100*time.Millisecond, "to find out") // the broker tells who publishes
+		return blocked()
+	})
+	for i := range 2 {
+		inTime(t, 200*time.Millisecond, func(d time.Duration) error {
+			err := r.sendWithin(d, fmt.Sprint("during ", i))
+			if !errors.Is(err, mq.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("Send to a broker that blocks publishers: %w", err)
+			}
+			return nil
+		})
+	}
+	ok(t, r.take().Ack(t.Context()))
+	sent := make(chan error, 1)
+	go func() { _, err := r.Send(t.Context(), &mq.Message{Body: []byte("waited")}); sent <- err }()
+	select {
+	case err := <-sent:
+		t.Errorf("Send to a broker that blocks publishers returned %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	clear()
+	ok(t, within(t, "Send goes on", sent))
+	eventually(t, "Ping is content", func() bool { return r.Client().Ping(t.Context()) == nil })
+	seen := ""
+	for !strings.Contains(seen, "waited") {
+		d := r.take()
+		seen += string(d.Body) + ", "
+		ok(t, d.Ack(t.Context()))
+	}
+	if strings.Contains(seen, "during") {
+		t.Errorf("received %q: what was sent to a broker known to block was published", seen)
+	}
+}
+
+// alarm makes a node short of memory until clear, or the end of the test.
+func alarm(t *testing.T, b *server.Broker) (clear func()) {
+	t.Helper()
+	limit := func(watermark string) {
+		t.Helper()
+		b.Ctl(t, "eval", "vm_memory_monitor:set_vm_memory_high_watermark("+watermark+").")
+	}
+	limit("0.000001")
+	clear = func() { t.Helper(); limit(`{absolute, "1GB"}`) }
+	t.Cleanup(clear)
+	return clear
+}
+
+// sendWithin sends a message, and gives up after d.
+func (r *rig) sendWithin(d time.Duration, body string) error {
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	defer cancel()
+	_, err := r.Send(ctx, &mq.Message{Body: []byte(body)})
+	return err
+}
+
+// TestConsumerTimeout: the broker closes the channel of a lease that is older
+// than its limit. The receipts are stale, and the client goes on.
+func TestConsumerTimeout(t *testing.T) {
+	b := server.OwnRabbitMQ(t)
+	r := newRigOn(t, b)
+	limitConsumers(t, b, 1500*time.Millisecond)
+	r.send("held")
+	d := r.take()
+	eventually(t, "the lease is lost", func() bool { return errors.Is(d.Extend(t.Context(), time.Minute), mq.ErrStaleReceipt) })
+	wantError(t, d.Ack(t.Context()), mq.ErrStaleReceipt)
+	limitConsumers(t, b, 30*time.Minute) // for channels that are opened from now on
+	again := r.take()
+	if string(again.Body) != "held" || again.ReadCount != 2 {
+		t.Errorf("received %q, read %d times", again.Body, again.ReadCount)
+	}
+	ok(t, again.Ack(t.Context()))
+}
+
+// TestWithinConsumerTimeout: a client that knows the limit gives a message back
+// before, and the channel of the others stands.
+func TestWithinConsumerTimeout(t *testing.T) {
+	b := server.OwnRabbitMQ(t)
+	inTime(t, 1500*time.Millisecond, func(limit time.Duration) error {
+		limitConsumers(t, b, limit)
+		lease := limit * 2 / 3
+		r := newRigOn(t, b, fmt.Sprintf("consumer_timeout=%v", limit)) // MaxHold is four fifths of it
+		r.send("1", "2")
+		begin := time.Now()
+		first := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: lease}))(t)[0]
+		for first.Extend(t.Context(), lease) == nil {
+			time.Sleep(limit / 50)
+		}
+		second := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: lease}))(t)
+		time.Sleep(time.Until(begin.Add(limit * 5 / 4))) // the broker has looked for leases above its limit
+		if len(second) == 0 {
+			return errors.New("there is no second message")
+		}
+		return second[0].Ack(t.Context())
+	})
+}
+
+// limitConsumers sets how long the node lets a consumer of a new channel keep a
+// message. It looks every tenth of that.
+func limitConsumers(t *testing.T, b *server.Broker, limit time.Duration) {
+	t.Helper()
+	set := func(limit, tick time.Duration) {
+		t.Helper()
+		b.Ctl(t, "eval", fmt.Sprintf("application:set_env(rabbit, consumer_timeout, %d), application:set_env(rabbit, channel_tick_interval, %d).",
+			limit.Milliseconds(), tick.Milliseconds()))
+	}
+	set(limit, limit/10)
+	t.Cleanup(func() { set(30*time.Minute, time.Minute) })
+}
+
+// TestBrokerDown: calls fail while the broker is down, and work when it is
+// back.
+func TestBrokerDown(t *testing.T) {
+	b := server.OwnRabbitMQ(t)
+	r := newRigOn(t, b)
+	r.send("survives")
+	d := r.take()
+	writeDown(t, b)
+	b.Stop(t, server.Crash)
+	_, err := r.Send(t.Context(), &mq.Message{})
+	if !errors.Is(err, mq.ErrBadConn) && !errors.Is(err, mq.ErrUnavailable) {
+		t.Errorf("Send to a broker that is down: %v", err)
+	}
+	eventually(t, "the lease is lost", func() bool { return errors.Is(d.Extend(t.Context(), time.Minute), mq.ErrStaleReceipt) })
+	wantError(t, d.Ack(t.Context()), mq.ErrStaleReceipt)
+	b.Start(t)
+	eventually(t, "the client goes on", func() bool { return r.Client().Ping(t.Context()) == nil })
+	again := r.take()
+	if string(again.Body) != "survives" {
+		t.Errorf("received %q", again.Body)
+	}
+	ok(t, again.Ack(t.Context()))
+}
