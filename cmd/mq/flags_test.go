@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestDoubleDashes(t *testing.T) {
@@ -122,25 +123,28 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestCompletion has time stand still: a completion that takes long is given up.
 func TestCompletion(t *testing.T) {
-	d := newDesk(t, "mem")
-	for args, want := range map[string]string{
-		"peek|":                   "w\n:4\n",
-		"peek|w|":                 ":4\n",
-		"drop|w|":                 "w\n:4\n",
-		"archive|ls|":             "w\n:4\n",
-		"work|w|-dead-letter|":    "w\n:4\n",
-		"send|w|-format|":         "ndjson\nlines\nraw\nrecords\n:4\n",
-		"-o|":                     "table\njson\n:4\n",
-		"-dsn|mem://nobody|peek|": ":4\n",
-		"-dsn|frob://|peek|":      ":5\n",
-	} {
-		_, got, _ := d.run(append([]string{"__complete"}, strings.Split(args, "|")...)...)
-		if got != want {
-			t.Errorf("%q is completed by %q, want %q", args, got, want)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "mem")
+		for args, want := range map[string]string{
+			"peek|":                   "w\n:4\n",
+			"peek|w|":                 ":4\n",
+			"drop|w|":                 "w\n:4\n",
+			"archive|ls|":             "w\n:4\n",
+			"work|w|-dead-letter|":    "w\n:4\n",
+			"send|w|-format|":         "ndjson\nlines\nraw\nrecords\n:4\n",
+			"-o|":                     "table\njson\n:4\n",
+			"-dsn|mem://nobody|peek|": ":4\n",
+			"-dsn|frob://|peek|":      ":5\n",
+		} {
+			_, got, _ := d.run(append([]string{"__complete"}, strings.Split(args, "|")...)...)
+			if got != want {
+				t.Errorf("%q is completed by %q, want %q", args, got, want)
+			}
 		}
-	}
-	if script := d.must("completion", "bash"); !strings.Contains(script, "__complete") {
-		t.Error("there is no script for bash")
-	}
+		if script := d.must("completion", "bash"); !strings.Contains(script, "__complete") {
+			t.Error("there is no script for bash")
+		}
+	})
 }

@@ -45,16 +45,19 @@ func untilLines(t *testing.T, cmd *exec.Cmd, n int, want string) (rest <-chan st
 	return all
 }
 
+// A signalTest sends a signal to a command that has printed some lines.
+type signalTest struct {
+	name     string
+	args     []string
+	lines    int // with begins, before the signal
+	begins   string
+	signal   syscall.Signal
+	code     int
+	out, err string
+}
+
 func TestSignals(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		args     []string
-		lines    int // with begins, before the signal
-		begins   string
-		signal   syscall.Signal
-		code     int
-		out, err string
-	}{
+	for _, tt := range []signalTest{
 		{"tail", []string{"tail", "w", "-o", "json"}, 1, `{"n":3}`, syscall.SIGINT, exitOK, "", ""},
 		{"watch", []string{"stats", "-watch"}, 1, "w", syscall.SIGTERM, exitOK, "", ""},
 		{"receive", []string{"receive", "w", "-n", "9", "-wait", "1m", "-o", "json"}, 1, `{"n":3}`, syscall.SIGTERM, exitInterrupted, "", "mq: interrupted (received 3 messages)\n"},
@@ -71,24 +74,32 @@ func TestSignals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cmd, _, stderr := tool(t, 3, tt.args...)
-			rest := untilLines(t, cmd, tt.lines, tt.begins)
-			if err := cmd.Process.Signal(tt.signal); err != nil {
-				t.Fatal(err)
-			}
-			out := <-rest
-			_ = cmd.Wait()
-			if code := cmd.ProcessState.ExitCode(); code != tt.code {
-				t.Errorf("exit code %d, want %d", code, tt.code)
-			}
-			if !strings.Contains(out, tt.out) || tt.out == "" && strings.Contains(out, "end") {
-				t.Errorf("output goes on with %q", out)
-			}
-			if !strings.HasSuffix(stderr.String(), tt.err) || tt.err == "" && stderr.Len() > 0 {
-				t.Errorf("stderr is %q, want %q in the end", stderr, tt.err)
+			if problem := tt.try(t); problem != "" {
+				t.Error(problem)
 			}
 		})
 	}
+}
+
+// try returns what is wrong.
+func (tt signalTest) try(t *testing.T) (problem string) {
+	t.Helper()
+	cmd, _, stderr := tool(t, 3, tt.args...)
+	rest := untilLines(t, cmd, tt.lines, tt.begins)
+	if err := cmd.Process.Signal(tt.signal); err != nil {
+		t.Fatal(err)
+	}
+	out := <-rest
+	_ = cmd.Wait()
+	switch code := cmd.ProcessState.ExitCode(); {
+	case code != tt.code:
+		return fmt.Sprintf("exit code %d, want %d: %s", code, tt.code, stderr)
+	case !strings.Contains(out, tt.out) || tt.out == "" && strings.Contains(out, "end"):
+		return fmt.Sprintf("output goes on with %q", out)
+	case !strings.HasSuffix(stderr.String(), tt.err) || tt.err == "" && stderr.Len() > 0:
+		return fmt.Sprintf("stderr is %q, want %q in the end", stderr, tt.err)
+	}
+	return ""
 }
 
 // TestSignalsAtOnce: those that come at once are one, as timeout(1) sends them.
