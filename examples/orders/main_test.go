@@ -243,20 +243,22 @@ func TestBrokenInput(t *testing.T) {
 }
 
 func TestQueueIsDropped(t *testing.T) {
-	const dsn = "mem://orders_test"
-	c, err := mq.Open(dsn) // keeps the store open
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for want, args := range [][]string{{"-dsn", dsn}, {"-dsn", dsn, "-keep"}} {
-		r := runNow(t.Context(), strings.NewReader(order(1, "a", "strict")), append(args, "-in", "-")...)
-		names, err := c.Queues(t.Context())
-		if r.code != 0 || err != nil || len(names) != want {
-			t.Errorf("%v: exit %d, queues %v, %v", args, r.code, names, err)
+	synctest.Test(t, func(t *testing.T) {
+		const dsn = "mem://orders_test"
+		c, err := mq.Open(dsn) // keeps the store open
+		if err != nil {
+			t.Fatal(err)
 		}
-		if kept := fmt.Sprintf("queue %s is still there", strings.Join(names, " ")); want == 1 && !strings.Contains(r.stdout, kept) {
-			t.Errorf("%q is not in %q", kept, r.stdout)
+		defer c.Close()
+		for want, args := range [][]string{{"-dsn", dsn}, {"-dsn", dsn, "-keep"}} {
+			r := runNow(t.Context(), strings.NewReader(order(1, "a", "strict")), append(args, "-in", "-")...)
+			names, err := c.Queues(t.Context())
+			if r.code != 0 || err != nil || len(names) != want {
+				t.Errorf("%v: exit %d, queues %v, %v", args, r.code, names, err)
+			}
+			if kept := fmt.Sprintf("queue %s is still there", strings.Join(names, " ")); want == 1 && !strings.Contains(r.stdout, kept) {
+				t.Errorf("%q is not in %q", kept, r.stdout)
+			}
 		}
-	}
+	})
 }
