@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"text/template/parse"
 
 	"github.com/portmq/mq/driver"
 )
@@ -57,55 +56,46 @@ func sections(golden string) map[string]string {
 	return m
 }
 
-// rendered returns the statements of the golden file.
+// rendered returns the golden file: the statements of a queue of the newest
+// layout and of the oldest, what is special about others, and all the rest.
 func rendered() string {
 	var b strings.Builder
 	b.WriteString("What statements.sql makes of queue \"jobs\". Written by go test -update.\n")
 	add := func(name, text string) { fmt.Fprintf(&b, "\n-- %s\n%s\n", name, text) }
-	for _, version := range []string{"1.13", "1.4"} {
-		l := map[string]layout{"1.13": layout113, "1.4": layout14}[version]
-		for name, text := range ofQueue(l) {
-			add(version+" "+name, text)
-		}
-	}
-	for name, text := range ofGroups() {
-		add(name, text)
-	}
-	for name, text := range ofAll() {
-		add(name, text)
-	}
+	addQueue(add, "1.13 ", layout113)
+	addQueue(add, "1.4 ", layout14)
+	half, alone, byID := layoutHalf.texts("jobs"), layoutAlone.texts("jobs"), textsOf(namesOf("jobs", layout113.shape(), "msg_id"))
+	add("old archive: browseArchive", half.browseArchive)
+	add("old archive: redrive", half.redrive)
+	add("old archive: settle", half.settle)
+	add("no archive: settle", alone.settle)
+	add("no archive: stats", alone.stats)
+	add("by id: claim", byID.claim)
+	add("by id: pop", byID.pop)
+	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
+	addGroups(add, "plain groups: ", layout113, driver.GroupBy{})
+	addGroups(add, "indexed groups: ", layout14.indexed(byPath), byPath)
+	addAll(add)
 	return b.String()
 }
 
-// ofQueue yields the statements of a queue, by the names of their fields.
-func ofQueue(l layout) func(func(string, string) bool) {
-	return func(yield func(string, string) bool) {
-		v := reflect.ValueOf(l.texts("jobs"))
-		for i := range v.NumField() {
-			if !yield(v.Type().Field(i).Name, v.Field(i).String()) {
-				return
-			}
-		}
-		n := l.names("jobs")
-		n.To = layout113.names("other").Q
-		yield("move", statement("move", n))
+// addQueue adds the statements of a queue, by the names of their fields.
+func addQueue(add func(name, text string), prefix string, l layout) {
+	v := reflect.ValueOf(l.texts("jobs"))
+	for i := range v.NumField() {
+		add(prefix+v.Type().Field(i).Name, v.Field(i).String())
 	}
+	n := l.names("jobs")
+	n.To = layout113.names("other").Q
+	add(prefix+"move", statement("move", n))
 }
 
-// ofGroups yields the statements of a grouping, with and without indexes.
-func ofGroups() func(func(string, string) bool) {
-	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
-	return func(yield func(string, string) bool) {
-		for _, g := range []struct {
-			what string
-			l    layout
-			by   driver.GroupBy
-		}{{"plain groups: ", layout113, driver.GroupBy{}}, {"indexed groups: ", layout14.indexed(byPath), byPath}} {
-			grouping := groupingOf(g.l, g.by)
-			_ = yield(g.what+"choose", grouping.choose) && yield(g.what+"claim", grouping.claim) &&
-				yield(g.what+"lock", grouping.lock) && yield(g.what+"drain", grouping.drain)
-		}
-	}
+func addGroups(add func(name, text string), prefix string, l layout, by driver.GroupBy) {
+	g := groupingOf(l, by)
+	add(prefix+"choose", g.choose)
+	add(prefix+"claim", g.claim)
+	add(prefix+"lock", g.lock)
+	add(prefix+"drain", g.drain)
 }
 
 func groupingOf(l layout, by driver.GroupBy) *grouping {
@@ -114,8 +104,8 @@ func groupingOf(l layout, by driver.GroupBy) *grouping {
 	return g
 }
 
-// ofAll yields what is not of the hot paths.
-func ofAll() func(func(string, string) bool) {
+// addAll adds what is not of the hot paths.
+func addAll(add func(name, text string)) {
 	n := layout113.names("jobs")
 	n.Key = groupKey(driver.GroupBy{})
 	indexes := struct {
@@ -123,21 +113,19 @@ func ofAll() func(func(string, string) bool) {
 		VTIndex, ArchivedAtIndex, GroupIndex, LeaseIndex, Literal string
 		Every                                                     int64
 	}{n, ident("q_jobs_vt_idx"), ident("archived_at_idx_jobs"), ident("mq_group_1"), ident("mq_lease_1"), literal("jobs"), 250}
-	return func(yield func(string, string) bool) {
-		for _, name := range constants {
-			_ = yield(name, statement(name, nil))
-		}
-		for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive"} {
-			_ = yield(name, statement(name, n))
-		}
-		for _, name := range []string{"make index", "make archive index", "make trigger", "make group index", "make lease index"} {
-			_ = yield(name, statement(name, indexes))
-		}
-		for _, name := range []string{"add headers", "add last_read_at"} {
-			_ = yield(name, statement(name, n.Q))
-		}
-		yield("drop index", statement("drop index", ident("mq_group_1")))
+	for _, name := range constants {
+		add(name, statement(name, nil))
 	}
+	for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive"} {
+		add(name, statement(name, n))
+	}
+	for _, name := range []string{"make index", "make archive index", "make trigger", "make group index", "make lease index"} {
+		add(name, statement(name, indexes))
+	}
+	for _, name := range []string{"add headers", "add last_read_at"} {
+		add(name, statement(name, n.Q))
+	}
+	add("drop index", statement("drop index", ident("mq_group_1")))
 }
 
 // constants are the statements that are the same for every queue.
@@ -150,129 +138,18 @@ var constants = []string{
 // TestStatementsComplete keeps statements.sql free of what nobody uses, and
 // the golden file from missing something.
 func TestStatementsComplete(t *testing.T) {
-	used := make(map[string]bool)
-	for _, tmpl := range statements.Templates() {
-		if tmpl.Tree != nil {
-			included(tmpl.Root, used)
-		}
-	}
+	squeeze := func(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
 	golden := make(map[string]bool)
 	for name := range sections(rendered()) {
-		name = strings.TrimPrefix(strings.TrimPrefix(name, "1.13 "), "1.4 ")
+		golden[squeeze(strings.TrimPrefix(name, "1.13 "))] = true
+	}
+	for _, name := range []string{"choose groups", "choose groups without an index", "claim groups", "lock group", "claim group"} { // see addGroups
 		golden[squeeze(name)] = true
 	}
-	for _, name := range []string{"choose groups", "choose groups without an index", "claim groups", "lock group", "claim group"} {
-		golden[squeeze(name)] = true
-	}
-	for _, tmpl := range statements.Templates() {
-		if name := tmpl.Name(); name != "statements.sql" && !used[name] && !golden[squeeze(name)] {
-			t.Errorf("statement %q is neither in the golden file nor a part of another", name)
+	for _, m := range regexp.MustCompile(`{{-? ?define "([^"]+)"}}`).FindAllStringSubmatch(statementsSQL, -1) {
+		if !golden[squeeze(m[1])] && !strings.Contains(statementsSQL, `{{template "`+m[1]+`"`) {
+			t.Errorf("statement %q is neither in the golden file nor a part of another", m[1])
 		}
-	}
-}
-
-func squeeze(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
-
-// included notes which templates a node includes.
-func included(node parse.Node, used map[string]bool) {
-	switch n := node.(type) {
-	case *parse.TemplateNode:
-		used[n.Name] = true
-	case *parse.ListNode:
-		for _, child := range n.Nodes {
-			included(child, used)
-		}
-	case *parse.IfNode:
-		branch(&n.BranchNode, used)
-	case *parse.RangeNode:
-		branch(&n.BranchNode, used)
-	}
-}
-
-func branch(n *parse.BranchNode, used map[string]bool) {
-	included(n.List, used)
-	if n.ElseList != nil {
-		included(n.ElseList, used)
-	}
-}
-
-// TestStatementsOfLayout checks that no statement names a column that is not
-// there, and that each uses those that are.
-func TestStatementsOfLayout(t *testing.T) {
-	var (
-		headers  = regexp.MustCompile(`\bheaders\b`)
-		lastRead = regexp.MustCompile(`\blast_read_at\b`)
-		kept     = regexp.MustCompile(`INSERT INTO "pgmq"."a_jobs" \(([^)]*)\)`)
-	)
-	for name, l := range layouts {
-		s := l.shape()
-		for what, text := range ofQueue(l) {
-			here := s
-			switch what {
-			case "move": // to a queue with headers
-				text = strings.ReplaceAll(text, "NULL::jsonb AS headers", "")
-				text, _, _ = strings.Cut(text, "i AS (INSERT")
-			case "settle":
-				continue
-			case "browseArchive":
-				here.Headers = s.ArchivedHeaders
-			case "redrive":
-				here.Headers = s.Headers && s.ArchivedHeaders
-			}
-			text = strings.ReplaceAll(text, "'mq.groups'", "")
-			if headers.MatchString(text) && !here.Headers {
-				t.Errorf("%s: %s names headers: %s", name, what, text)
-			}
-			if lastRead.MatchString(text) && !s.LastReadAt {
-				t.Errorf("%s: %s names last_read_at: %s", name, what, text)
-			}
-		}
-		if c := l.texts("jobs"); l.archive == "" {
-			if strings.Contains(c.settle, `a_jobs`) || strings.Contains(c.stats, `a_jobs`) {
-				t.Errorf("%s: a statement names the archive", name)
-			}
-		} else if got := kept.FindStringSubmatch(c.settle); got == nil || got[1] != strings.Join(s.Kept, ", ") {
-			t.Errorf("%s: it archives the columns %v, want %v", name, got, s.Kept)
-		}
-	}
-}
-
-func TestStatementsUseColumns(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		l          layout
-		has        bool
-		part       string
-	}{
-		{"insert", jobs.insert, layout113, true, "headers"},
-		{"claim", jobs.claim, layout113, true, "q.headers"},
-		{"claim of 1.4", layout14.texts("jobs").claim, layout14, true, "NULL::jsonb"},
-		{"claim", jobs.claim, layout113, true, "last_read_at = clock_timestamp()"},
-		{"settle", jobs.settle, layout113, true, "last_read_at = NULL"},
-		{"settle", jobs.settle, layout113, true, "x.last_read_at"},
-		{"stats", jobs.stats, layout113, true, "last_read_at IS NOT NULL"},
-		{"redrive", jobs.redrive, layout113, true, "'mq-origin'"},
-		{"redrive of a half", layoutHalf.texts("jobs").redrive, layoutHalf, false, "'mq-origin'"},
-		{"archive of a half", layoutHalf.texts("jobs").browseArchive, layoutHalf, true, "NULL::jsonb"},
-		{"queue of a half", layoutHalf.texts("jobs").browse, layoutHalf, true, "q.headers"},
-		{"settle of a half", layoutHalf.texts("jobs").settle, layoutHalf, false, "'mq-reason'"},
-	} {
-		if strings.Contains(tt.text, tt.part) != tt.has {
-			t.Errorf("%s: it has %q: %v, want %v: %s", tt.name, tt.part, !tt.has, tt.has, tt.text)
-		}
-	}
-}
-
-// TestStatementsOrder is what order=id changes.
-func TestStatementsOrder(t *testing.T) {
-	due, id := textsOf(namesOf("jobs", layout113.shape(), "vt")), textsOf(namesOf("jobs", layout113.shape(), "msg_id"))
-	for what, pair := range map[string][2]string{"claim": {due.claim, id.claim}, "pop": {due.pop, id.pop}} {
-		if !strings.Contains(pair[0], "ORDER BY vt LIMIT $1") || !strings.Contains(pair[1], "ORDER BY msg_id LIMIT $1") {
-			t.Errorf("%s by vt is %s, by msg_id %s", what, pair[0], pair[1])
-		}
-	}
-	if due.settle != id.settle || due.probe != id.probe {
-		t.Error("the order is in a statement that has none")
 	}
 }
 
@@ -280,15 +157,10 @@ func TestStatementsOrder(t *testing.T) {
 // libraries do not read them.
 func TestStatementsInfiniteTimes(t *testing.T) {
 	column := regexp.MustCompile(`(?:RETURNING|SELECT|,) q\.(enqueued_at|vt|archived_at)\b`)
-	for _, tt := range []struct{ name, text string }{
-		{"pop", jobs.pop}, {"browse", jobs.browse}, {"browse archive", jobs.browseArchive},
-	} {
-		if got := column.FindString(tt.text); got != "" {
-			t.Errorf("%s returns a time that may be infinite: %q", tt.name, got)
+	for _, text := range []string{jobs.pop, jobs.browse, jobs.browseArchive, strings.ReplaceAll(jobs.claim, "q.vt", "")} { // which it sets
+		if got := column.FindString(text); got != "" {
+			t.Errorf("a time that may be infinite is returned, %q: %s", got, text)
 		}
-	}
-	if got := column.FindStringSubmatch(jobs.claim); got != nil && got[1] != "vt" { // which it sets
-		t.Errorf("claim returns %q", got)
 	}
 }
 
