@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/lib/pq"
@@ -43,18 +42,6 @@ func TestArrayGoesOn(t *testing.T) {
 	a.int(2)
 	if got := a.String(); first != "{1}" || got != "{1,2}" || a.String() != got {
 		t.Errorf("got %s, then %s, then %s", first, got, a.String())
-	}
-}
-
-func TestArrayGrow(t *testing.T) {
-	var a array
-	a.grow(1100)
-	room := cap(a.b)
-	for range 10 {
-		a.text(strings.Repeat("x", 100))
-	}
-	if room < 1100 || cap(a.b) != room {
-		t.Errorf("room for %d bytes has become %d", room, cap(a.b))
 	}
 }
 

@@ -2,8 +2,6 @@ package pgmq
 
 import (
 	"context"
-	"database/sql"
-	sqldriver "database/sql/driver"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,112 +46,53 @@ func TestGroupIndexNames(t *testing.T) {
 	}
 }
 
-func TestReceiveGroups(t *testing.T) {
-	byPath := driver.GroupBy{Path: []string{"customer"}}
-	for _, tt := range []struct {
-		name string
-		l    layout
-		by   driver.GroupBy
+// TestReceiveGroupsWindow: how far a search for free groups goes, and from
+// where: where the last one ended, unless that failed, and so on too when the
+// queue was looked up again.
+func TestReceiveGroupsWindow(t *testing.T) {
+	l := layout113.indexed(driver.GroupBy{})
+	g := groupingOf(l, driver.GroupBy{})
+	var args values
+	var next string
+	var fails error
+	p := (&fake{answer: func(_ context.Context, text string, got values) ([]values, error) {
+		switch text {
+		case sqlShape:
+			return []values{l.row()}, nil
+		case g.choose:
+			args = got
+			return []values{{"[]", next}}, nil
+		case g.claim:
+			return nil, fails
+		}
+		return nil, nil
+	}}).open(t)
+	for i, tt := range []struct {
 		max  int
-		args values
+		to   string
+		fail error
+		want values
 	}{
-		{"plain", layout113, driver.GroupBy{}, 10, values{10}},
-		{"plain by path, 1.4", layout14, byPath, 10, values{10}},
-		{"indexed", layout113.indexed(driver.GroupBy{}), driver.GroupBy{}, 10, values{10, 200, 300, ""}},
-		{"indexed, many", layout14.indexed(byPath), byPath, 100, values{100, 400, 300, ""}},
-		{"indexed for another grouping", layout113.indexed(byPath), driver.GroupBy{}, 10, values{10}},
+		{10, "k", nil, values{int64(10), int64(200), int64(300), ""}},
+		{10, "m", pgxError("40P01", "ERROR", ""), values{int64(10), int64(200), int64(300), "k"}},
+		{100, `n'"`, nil, values{int64(100), int64(400), int64(300), "k"}},
+		{1, "", nil, values{int64(1), int64(200), int64(300), `n'"`}},
+		{1, "", nil, values{int64(1), int64(200), int64(300), ""}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.known("jobs", tt.l)
-				g := groupingOf(tt.l, tt.by)
-				if g.indexed != strings.HasPrefix(g.choose, "WITH RECURSIVE") || g.indexed != (len(tt.args) > 1) {
-					t.Errorf("indexed is %v: %s", g.indexed, g.choose)
-				}
-				m.ExpectBegin()
-				m.answers(g.choose, tt.args, values{[]byte(`["a","b"]`), "b"})
-				m.answers(g.claim, values{tt.max, 60_000_000}, leased(9, "b"), leased(4, nil), leased(8, "a"))
-				m.ExpectCommit()
-				r := driver.GroupRequest{ReceiveRequest: oneMinute, By: tt.by}
-				r.Max = tt.max
-				ds, err := m.ReceiveGroups(t.Context(), "jobs", r)
-				m.must(err)
-				var got []string
-				for _, d := range ds {
-					got = append(got, d.ID+d.GroupKey)
-				}
-				if !reflect.DeepEqual(got, []string{"4", "8a", "9b"}) {
-					t.Errorf("it receives %q", got)
-				}
-			})
-		})
+		if i == 3 {
+			p.queues.Clear()
+		}
+		next, fails = tt.to, tt.fail
+		_, err := p.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: tt.max}})
+		if (err != nil) != (tt.fail != nil) || !reflect.DeepEqual(args, tt.want) {
+			t.Errorf("search %d is given %v, want %v: %v", i, args, tt.want, err)
+		}
 	}
 }
 
-// TestReceiveGroupsCursor: the walk goes on where the last one ended, unless
-// that failed, and goes on too when the queue was looked up again.
-func TestReceiveGroupsCursor(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		l := layout113.indexed(driver.GroupBy{})
-		g := groupingOf(l, driver.GroupBy{})
-		m.known("jobs", l)
-		receive := func(from, to string, fail error) {
-			t.Helper()
-			m.ExpectBegin()
-			m.answers(g.choose, values{10, 200, 300, from}, values{"[]", to})
-			if fail == nil {
-				m.answers(g.claim, values{10, 60_000_000})
-				m.ExpectCommit()
-			} else {
-				m.fails(g.claim, values{10, 60_000_000}, fail)
-				m.ExpectRollback()
-			}
-			_, err := m.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
-			if (err != nil) != (fail != nil) {
-				t.Fatalf("error is %v: %s", err, chain(err))
-			}
-		}
-		receive("", "k", nil)
-		receive("k", "m", pgxError("40P01", "ERROR", ""))
-		receive("k", `n'"`, nil)
-		m.queues.Delete("jobs")
-		m.shape("jobs", l)
-		receive(`n'"`, "", nil)
-		receive("", "", nil)
-	})
-}
-
-func TestReceiveGroup(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.known("jobs", layout113)
-		g := groupingOf(layout113, driver.GroupBy{})
-		for _, delayed := range []bool{false, true} {
-			m.ExpectBegin()
-			m.answers(g.lock, values{`g'"`}, values{""})
-			m.answers(g.drain, values{10, 60_000_000, `g'"`, "{7,8,9}", "{2,3,NULL}", "{1700000000123456,NULL,NULL}", delayed}, leased(12, `g'"`), leased(11, `g'"`))
-			m.ExpectCommit()
-			ds, err := m.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{
-				ReceiveRequest: oneMinute, Value: `g'"`, Holding: []driver.Receipt{lease(7), "p1:8:3:-:jobs", Unfenced("jobs", "9")}, IncludeDelayed: delayed,
-			})
-			m.must(err)
-			if len(ds) != 2 || ds[0].ID != "11" || ds[0].GroupKey != `g'"` {
-				t.Errorf("it receives %+v", ds)
-			}
-		}
-		m.ExpectBegin()
-		m.answers(g.lock, values{""}, values{""})
-		m.answers(g.drain, values{10, 60_000_000, "", "{}", "{}", "{}", false})
-		m.ExpectCommit()
-		ds, err := m.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{ReceiveRequest: oneMinute})
-		if m.must(err); len(ds) != 0 {
-			t.Errorf("it receives %+v", ds)
-		}
-	})
-}
-
-// TestReceiveGroupRefuses is what fails without a transaction.
-func TestReceiveGroupRefuses(t *testing.T) {
-	nul := driver.GroupBy{Path: []string{"a", "b\x00"}}
+// TestGroupsRefused is what fails without a statement on the queue.
+func TestGroupsRefused(t *testing.T) {
+	path := driver.GroupBy{Path: []string{"a"}}
 	for _, tt := range []struct {
 		name    string
 		l       layout
@@ -163,21 +102,20 @@ func TestReceiveGroupRefuses(t *testing.T) {
 		want    error
 	}{
 		{"1.4", layout14, Config{}, driver.GroupBy{}, nil, driver.ErrNotSupported},
-		{"exact bodies", layout113, Config{ExactBodies: true}, driver.GroupBy{Path: []string{"a"}}, nil, driver.ErrNotSupported},
-		{"NUL", layout113, Config{}, nul, nil, driver.ErrInvalid},
-		{"receipt", layout113, Config{}, driver.GroupBy{}, []driver.Receipt{lease(1), "x"}, driver.ErrInvalidReceipt},
-		{"receipt of another queue", layout113, Config{}, driver.GroupBy{}, []driver.Receipt{Unfenced("other", "1")}, driver.ErrInvalidReceipt},
+		{"exact bodies", layout113, Config{ExactBodies: true}, path, nil, driver.ErrNotSupported},
+		{"NUL", layout113, Config{}, driver.GroupBy{Path: []string{"a", "b\x00"}}, nil, driver.ErrInvalid},
+		{"receipt", layout113, Config{}, path, []driver.Receipt{lease(1), "x"}, driver.ErrInvalidReceipt},
+		{"receipt of another queue", layout113, Config{}, path, []driver.Receipt{Unfenced("other", "1")}, driver.ErrInvalidReceipt},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			mockedWith(t, tt.cfg, func(t *testing.T, m *mock) {
-				m.known("jobs", tt.l)
-				_, err := m.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{ReceiveRequest: oneMinute, By: tt.by, Holding: tt.holding})
-				requireErr(t, err, tt.want)
-				if tt.holding == nil {
-					_, err = m.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute, By: tt.by})
-					requireErr(t, err, tt.want)
-				}
-			})
+			p := (&fake{answer: only(sqlShape, tt.l.row())}).open(t)
+			p.cfg.ExactBodies = tt.cfg.ExactBodies
+			requireErr(t, second(p.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{By: tt.by, Holding: tt.holding})), tt.want)
+			if tt.holding != nil {
+				return
+			}
+			requireErr(t, second(p.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{By: tt.by})), tt.want)
+			requireErr(t, p.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{tt.by}}), tt.want)
 		})
 	}
 }
@@ -185,65 +123,20 @@ func TestReceiveGroupRefuses(t *testing.T) {
 // TestGroupingKept: the statements of a grouping are made once, until the
 // queue is another.
 func TestGroupingKept(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.known("jobs", layout113)
-		grouping := func() *grouping {
-			g, err := m.grouping(t.Context(), "jobs", driver.GroupBy{})
-			m.must(err)
-			return g
-		}
-		first := grouping()
-		if grouping() != first {
-			t.Error("a grouping is made again")
-		}
-		m.queues.Delete("jobs")
-		m.known("jobs", layout113.indexed(driver.GroupBy{}))
-		if g := grouping(); g == first || !g.indexed || g.cursor != first.cursor {
-			t.Errorf("an index that has come is not made use of, or the cursor is lost: %+v", g)
-		}
-	})
-}
-
-// TestReceiveGroupsIsolation: the second look must see what has been committed
-// before it began, whatever the server's default is.
-func TestReceiveGroupsIsolation(t *testing.T) {
-	var levels []sql.IsolationLevel
-	f := &fake{
-		isolated: func(o sqldriver.TxOptions) { levels = append(levels, sql.IsolationLevel(o.Isolation)) },
-		answer: func(_ context.Context, text string, _ values) ([]values, error) {
-			switch {
-			case text == sqlShape:
-				return []values{layout113.row()}, nil
-			case strings.Contains(text, "set_config"):
-				return []values{{"[]", ""}}, nil
-			}
-			return nil, nil
-		},
+	r := newRig(t, call{})
+	r.answers(sqlShape, layout113.row())
+	r.answers(sqlShape, layout113.indexed(driver.GroupBy{}).row())
+	grouping := func() *grouping {
+		g, err := r.grouping(t.Context(), "jobs", driver.GroupBy{})
+		r.must(err)
+		return g
 	}
-	if _, err := f.open(t).ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute}); err != nil {
-		t.Fatal(err)
+	first := grouping()
+	if grouping() != first {
+		t.Error("a grouping is made again")
 	}
-	if !reflect.DeepEqual(levels, []sql.IsolationLevel{sql.LevelReadCommitted}) {
-		t.Errorf("the transactions are %v", levels)
-	}
-}
-
-func TestReceiveGroupsRowErrors(t *testing.T) {
-	for name, row := range map[string]values{"width": {int64(1)}, "type": {int64(1), secret, sentAt, dueAt, nil, nil, "g"}} {
-		t.Run(name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.known("jobs", layout113)
-				g := groupingOf(layout113, driver.GroupBy{})
-				m.ExpectBegin()
-				m.answers(g.choose, values{10}, values{"[]", ""})
-				m.answers(g.claim, values{10, 60_000_000}, row)
-				m.ExpectRollback()
-				ds, err := m.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
-				if err == nil || ds != nil || strings.Contains(err.Error(), secret) {
-					t.Errorf("it returns %v, %v", ds, err)
-				}
-				m.released()
-			})
-		})
+	r.queues.Delete("jobs")
+	if g := grouping(); g == first || !g.indexed || g.cursor != first.cursor {
+		t.Errorf("an index that has come is not made use of, or the cursor is lost: %+v", g)
 	}
 }

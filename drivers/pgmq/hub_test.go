@@ -82,6 +82,45 @@ func TestHubLive(t *testing.T) {
 	}
 }
 
+// TestWakes: what wakes the receivers of queue jobs in this process, and which
+// queues' receivers in others are told in a notification of its own.
+func TestWakes(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		plain, groups bool
+		others        string
+		answers       answers
+		run           func(*rig) error
+	}{
+		{"send", true, true, "", nil, sends(body("1"))}, // it carries its notification
+		{"ack", false, true, "", answers{jobs.ackOne: {{int64(7)}}}, settles(ack(lease(7)))},
+		{"nack", true, true, "jobs", nil, settles(nack(lease(7), 0))},
+		{"nack at the timeout", false, true, "", nil, settles(nack(lease(7), driver.AtTimeout))},
+		{"move", false, true, "other", nil, settles(moved(lease(7), "other", ""))},
+		{"purge", false, true, "", nil, purges},
+		{"redrive", true, true, "jobs", nil, redrives},
+		{"redrive of nothing", false, false, "", answers{jobs.redrive: {{int64(0)}}}, redrives},
+		{"drop", true, true, "", nil, drops},
+		{"send in a transaction", false, false, "", nil, txSends(body("1"))},
+		{"nack in a transaction", false, false, "", nil, txSettles(nack(lease(7), 0))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var plain, group *waiter
+			call{run: tt.run, answers: tt.answers}.try(t, func(r *rig) {
+				plain, group = r.hub("jobs").join(false), r.hub("jobs").join(true)
+			}, func(t *testing.T, r *rig, err error) {
+				others := strings.Join(r.notified, " ")
+				if tt.others != "" {
+					tt.others = channel(tt.others)
+				}
+				if p, g := woke(plain), woke(group); err != nil || p != tt.plain || g != tt.groups || others != tt.others {
+					t.Errorf("it wakes plain receivers: %v, of groups: %v, of others: %q; want %v, %v, %q: %v", p, g, others, tt.plain, tt.groups, tt.others, err)
+				}
+			})
+		})
+	}
+}
+
 // TestHubOfQueue: each queue has one.
 func TestHubOfQueue(t *testing.T) {
 	p := (&fake{}).open(t)
@@ -93,36 +132,35 @@ func TestHubOfQueue(t *testing.T) {
 
 // TestHubClose: the notification that is due leaves with Close, and none after.
 func TestHubClose(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		h := m.hub("jobs")
+	onRig(t, func(t *testing.T, r *rig) {
+		h := r.hub("jobs")
 		h.carry() // so that the next one is not sent before Close
-		h.landed(m.Provider, false)
-		h.landed(m.Provider, false)
-		m.notifies("jobs")
-		m.must(m.Close())
-		h.landed(m.Provider, false)
+		h.landed(r.Provider, false)
+		h.landed(r.Provider, false)
+		r.must(r.Close())
+		h.landed(r.Provider, false)
 		if h.following {
 			t.Error("a notification is to follow after Close")
 		}
-		m.timeline("0s notify")
+		r.follows("0s notify")
 	})
 }
 
 // TestHubHangs: a notification does not take longer than a second, or Close
 // would.
 func TestHubHangs(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.answers(sqlNotify, values{jobsChannel}).WillDelayFor(time.Hour)
-		m.hub("jobs").landed(m.Provider, false)
-		m.must(m.Close())
-		if took := time.Since(m.start); took != time.Second || !strings.Contains(m.log.take(), "notifying receivers failed") {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.add(sqlNotify, queued{took: time.Hour})
+		r.hub("jobs").landed(r.Provider, false)
+		r.must(r.Close())
+		if took := time.Since(r.start); took != time.Second || !strings.Contains(r.log.take(), "notifying receivers failed") {
 			t.Errorf("Close takes %v", took)
 		}
 	})
 }
 
-// TestHubThrottle: whatever lands, and however often, is notified of within 6
-// ms, and not more often than that.
+// TestHubThrottle: whatever lands is notified of within 6 ms, and notifications
+// are 5 ms apart. Each send has ended before the next one begins.
 func TestHubThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -175,7 +213,6 @@ type stock struct {
 	mu   sync.Mutex
 	at   []time.Time // when those that are left were sent
 	late time.Duration
-	left int
 }
 
 func (s *stock) answer(_ context.Context, text string, _ values) ([]values, error) {
@@ -194,7 +231,7 @@ func (s *stock) answer(_ context.Context, text string, _ values) ([]values, erro
 	case jobs.claim:
 		if len(s.at) > 0 {
 			s.late = max(s.late, time.Since(s.at[0]))
-			s.at, s.left = s.at[1:], s.left-1
+			s.at = s.at[1:]
 			return []values{leased(1)}, nil
 		}
 	}
@@ -204,7 +241,7 @@ func (s *stock) answer(_ context.Context, text string, _ values) ([]values, erro
 func (s *stock) add() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at, s.left = append(s.at, time.Now()), s.left+1
+	s.at = append(s.at, time.Now())
 }
 
 // TestHubLosesNothing: many receivers that hear of inserts, some of which give
@@ -223,8 +260,8 @@ func TestHubLosesNothing(t *testing.T) {
 		for range 100 {
 			s.round(t, p, 20)
 		}
-		if s.late >= 40*time.Millisecond || s.left != 0 {
-			t.Errorf("a message waits for %v, %d are left", s.late, s.left)
+		if s.late >= 40*time.Millisecond || len(s.at) != 0 {
+			t.Errorf("a message waits for %v, %d are left", s.late, len(s.at))
 		}
 		if h := p.hub("jobs"); len(h.plain) > 0 {
 			t.Errorf("%d receivers have not left", len(h.plain))

@@ -1,97 +1,72 @@
 package pgmq
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/portmq/mq/driver"
 )
 
-// installs is what install runs: there is what the statement "has schema" shows.
-func installs(m *mock, there values) {
-	m.answers(statement("lock install", nil), nil, values{""})
-	m.answers(statement("has schema", nil), nil, there)
-	for i, what := range []string{"make schema", "make meta", "make throttle", "make notify function"} {
-		if there[i] == false {
-			m.answers(statement(what, nil), nil)
-		}
-	}
+// installing is what Install finds where there is no PGMQ.
+func installing(found layout) call {
+	return call{answers: answers{
+		statement("has pgmq", nil): {pgmqMissing}, statement("has schema", nil): {{true, true, true, true}}, sqlShape: {found.row()},
+	}}
 }
 
-func TestInstall(t *testing.T) {
-	none, all := values{false, false, false, false}, values{true, true, true, true}
+// TestInstallUpgrades: a queue gets what it lacks, and nothing else.
+func TestInstallUpgrades(t *testing.T) {
+	short := strings.NewReplacer(`ALTER TABLE "pgmq".`, "", "ADD COLUMN IF NOT EXISTS ", "")
 	const (
-		q, a  = `"pgmq"."q_jobs"`, `"pgmq"."a_jobs"`
-		index = `CREATE INDEX IF NOT EXISTS "q_jobs_vt_idx" ON "pgmq"."q_jobs" (vt)`
-		add   = " ADD COLUMN IF NOT EXISTS "
+		qHeaders, aHeaders = `"q_jobs" headers jsonb`, `"a_jobs" headers jsonb`
+		qRead, aRead       = `"q_jobs" last_read_at timestamptz`, `"a_jobs" last_read_at timestamptz`
+		index              = `CREATE INDEX IF NOT EXISTS "q_jobs_vt_idx" ON "pgmq"."q_jobs" (vt)`
 	)
-	for _, tt := range []struct {
-		name  string
-		there values
+	for name, tt := range map[string]struct {
 		found layout
 		want  []string
 	}{
-		{"everything", none, layout113, nil},
-		{"a queue of 1.13", all, layout113, nil},
-		{"a queue upgraded", all, layoutUpgraded, nil},
-		{"a queue of 1.4", all, layout14, []string{
-			"ALTER TABLE " + q + add + "headers jsonb", "ALTER TABLE " + a + add + "headers jsonb",
-			"ALTER TABLE " + q + add + "last_read_at timestamptz", "ALTER TABLE " + a + add + "last_read_at timestamptz",
-		}},
-		{"a queue of 1.5", all, layout15, []string{
-			"ALTER TABLE " + q + add + "last_read_at timestamptz", "ALTER TABLE " + a + add + "last_read_at timestamptz",
-		}},
-		{"an old archive", all, layoutHalf, []string{
-			"ALTER TABLE " + a + add + "headers jsonb", "ALTER TABLE " + a + add + "last_read_at timestamptz",
-		}},
-		{"a queue of pgmq-ts", values{true, false, false, false}, layoutTS, []string{
-			"ALTER TABLE " + q + add + "headers jsonb", "ALTER TABLE " + a + add + "headers jsonb",
-			"ALTER TABLE " + q + add + "last_read_at timestamptz", "ALTER TABLE " + a + add + "last_read_at timestamptz", index,
-		}},
-		{"no archive", all, layoutAlone, []string{statement("make archive", layoutAlone.names("jobs")), index}},
+		"1.13":        {layout113, nil},
+		"upgraded":    {layoutUpgraded, nil},
+		"1.4":         {layout14, []string{qHeaders, aHeaders, qRead, aRead}},
+		"1.5":         {layout15, []string{qRead, aRead}},
+		"old archive": {layoutHalf, []string{aHeaders, aRead}},
+		"pgmq-ts":     {layoutTS, []string{qHeaders, aHeaders, qRead, aRead, index}},
+		"no archive":  {layoutAlone, []string{statement("make archive", layoutAlone.names("jobs")), index}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.ExpectBegin()
-				m.answers(statement("has pgmq", nil), nil, pgmqMissing)
-				installs(m, tt.there)
-				m.answers(sqlList, nil, values{"jobs"})
-				m.shape("jobs", tt.found)
-				m.answers(statement("lock queue", nil), values{"jobs"}, values{""})
-				for _, text := range tt.want {
-					m.answers(text, nil)
-				}
-				m.answers(statement("make meta row", nil), values{"jobs", q})
-				m.ExpectCommit()
-				m.must(Install(t.Context(), m.db))
-			})
-		})
+		r := newRig(t, installing(tt.found))
+		if err := Install(t.Context(), r.db); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, text := range r.texts() {
+			if strings.HasPrefix(text, "ALTER") || strings.HasPrefix(text, "CREATE") {
+				got = append(got, short.Replace(text))
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("a queue of %s: it runs %q, want %q", name, got, tt.want)
+		}
 	}
 }
 
 // TestInstallUpstream: upgrading PGMQ is its own business.
 func TestInstallUpstream(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.ExpectBegin()
-		m.answers(statement("has pgmq", nil), nil, pgmqThere)
-		m.ExpectCommit()
-		m.must(Install(t.Context(), m.db))
-	})
+	r := newRig(t, call{})
+	if err := Install(t.Context(), r.db); err != nil || len(r.ran) != 3 {
+		t.Errorf("it runs %q: %v", r.texts(), err)
+	}
 }
 
-// TestInstallErrors: one that fails leaves nothing behind.
-func TestInstallErrors(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.ExpectBegin()
-		m.answers(statement("has pgmq", nil), nil, pgmqMissing)
-		installs(m, values{true, true, true, true})
-		m.answers(sqlList, nil, values{"jobs"}, values{"other"})
-		m.noQueue("jobs") // dropped in between
-		m.ExpectRollback()
-		err := Install(t.Context(), m.db)
-		requireErr(t, err, driver.ErrQueueNotFound)
-		if !strings.HasPrefix(err.Error(), "pgmq: install: ") {
-			t.Errorf("error is %v", err)
-		}
-	})
+// TestInstallDropped: a queue may be dropped in between.
+func TestInstallDropped(t *testing.T) {
+	c := installing(layout113)
+	c.answers[sqlShape] = nil
+	r := newRig(t, c)
+	err := Install(t.Context(), r.db)
+	if requireErr(t, err, driver.ErrQueueNotFound); !strings.HasPrefix(err.Error(), "pgmq: install: ") {
+		t.Errorf("error is %v", err)
+	}
+	r.released()
 }

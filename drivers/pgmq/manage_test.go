@@ -2,7 +2,6 @@ package pgmq
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/portmq/mq/driver"
@@ -14,97 +13,47 @@ var (
 	pgmqMissing = values{false, false, false, false}
 )
 
+// TestListQueues: a table with upper case is not one that PGMQ would find, and
+// no queues are an empty slice.
 func TestListQueues(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.answers(sqlList, nil, values{"a"}, values{"Mixed"}, values{"b c"}, values{"ключ"})
-		names, err := m.ListQueues(t.Context())
-		// A table with upper case is not one that PGMQ would find.
-		if m.must(err); !slices.Equal(names, []string{"a", "b c", "ключ"}) {
-			t.Errorf("queues are %q", names)
-		}
-		m.answers(sqlList, nil)
-		names, err = m.ListQueues(t.Context())
-		if m.must(err); names == nil || len(names) > 0 {
-			t.Errorf("queues are %#v, want an empty slice", names)
-		}
-		m.answers(sqlList, nil, values{nil})
-		if _, err := m.ListQueues(t.Context()); err == nil {
-			t.Error("a name that is NULL is no error")
-		}
-	})
-}
-
-func TestPurgeQueue(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		q := m.known("jobs", layout113)
-		plain, group := q.hub.join(false), q.hub.join(true)
-		m.answers(jobs.purge, nil, values{int64(12)})
-		n, err := m.PurgeQueue(t.Context(), "jobs")
-		m.must(err)
-		if n != 12 || len(group.ch) != 1 || len(plain.ch) != 0 {
-			t.Errorf("it purges %d, and wakes %d receivers of groups and %d others", n, len(group.ch), len(plain.ch))
-		}
-	})
-}
-
-func TestDropQueue(t *testing.T) {
-	lock, rows := statement("lock queue", nil), statement("drop meta rows", nil)
-	spellings, upstream := statement("spellings", nil), statement("pgmq drop", nil)
 	for _, tt := range []struct {
-		name, queue, table string
-		has                values
-		spellings          []values
-		meta               bool
+		rows []values
+		want []string
 	}{
-		{"nothing of PGMQ", "jobs", "jobs", pgmqMissing, nil, false},
-		{"made by us", "jobs", "jobs", values{false, false, false, true}, nil, true},
-		{"functions without meta", "jobs", "jobs", values{true, true, true, false}, nil, false},
-		{"PGMQ", "jobs", "jobs", pgmqThere, []values{{"Jobs"}, {"jobs"}}, true},
-		{"not in meta", "jobs", "jobs", pgmqThere, nil, true},
-		{"quotes", `a"b`, `a""b`, values{false, false, false, true}, nil, true},
+		{[]values{{"a"}, {"Mixed"}, {"b c"}, {"ключ"}}, []string{"a", "b c", "ключ"}},
+		{nil, []string{}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				w := m.known(tt.queue, layout113).hub.join(false)
-				m.ExpectBegin()
-				m.answers(statement("has pgmq", nil), nil, tt.has)
-				m.answers(lock, values{tt.queue}, values{""})
-				if tt.has[2] == true && tt.meta {
-					m.answers(spellings, values{tt.queue}, tt.spellings...)
-				}
-				for _, s := range tt.spellings {
-					m.answers(upstream, s, values{})
-				}
-				m.answers(`DROP TABLE IF EXISTS "pgmq"."q_`+tt.table+`"`, nil)
-				m.answers(`DROP TABLE IF EXISTS "pgmq"."a_`+tt.table+`"`, nil)
-				if tt.meta {
-					m.answers(rows, values{tt.queue})
-				}
-				m.notifies(tt.queue)
-				m.ExpectCommit()
-				m.must(m.DropQueue(t.Context(), tt.queue))
-				if _, ok := m.queues.Load(tt.queue); ok || len(w.ch) != 1 {
-					t.Error("it is not looked up again, or those who wait for it are not woken")
-				}
-			})
-		})
+		p := (&fake{answer: only(sqlList, tt.rows...)}).open(t)
+		if names, err := p.ListQueues(t.Context()); err != nil || names == nil || !slices.Equal(names, tt.want) {
+			t.Errorf("queues are %#v, want %q: %v", names, tt.want, err)
+		}
 	}
 }
 
-// TestDropQueueSpelling: one that cannot be dropped ends it all.
-func TestDropQueueSpelling(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.ExpectBegin()
-		m.answers(statement("has pgmq", nil), nil, pgmqThere)
-		m.answers(statement("lock queue", nil), values{"jobs"}, values{""})
-		m.answers(statement("spellings", nil), values{"jobs"}, values{"Jobs"}, values{"jobs"})
-		m.fails(statement("pgmq drop", nil), values{"Jobs"}, pgxError("42501", "ERROR", ""))
-		m.ExpectRollback()
-		err := m.DropQueue(t.Context(), "jobs")
-		if checkIs(t, "DropQueue", err, nil); err == nil || !strings.Contains(err.Error(), "docs/pgmq.md") {
-			t.Errorf("error is %v", err)
+// TestDropQueue: what is dropped through PGMQ, and what is left for us.
+func TestDropQueue(t *testing.T) {
+	n := layout113.names("jobs")
+	tables := []string{statement("drop queue", n), statement("drop archive", n)}
+	spellings, upstream, rows := statement("spellings", nil), statement("pgmq drop", nil), statement("drop meta rows", nil)
+	for _, tt := range []struct {
+		name string
+		has  values
+		want []string
+	}{
+		{"nothing of PGMQ", pgmqMissing, tables},
+		{"made by us", values{false, false, false, true}, append(slices.Clone(tables), rows)},
+		{"functions without meta", values{true, true, true, false}, tables},
+		{"PGMQ", pgmqThere, slices.Concat([]string{spellings, upstream, upstream}, tables, []string{rows})},
+	} {
+		r := newRig(t, call{answers: answers{statement("has pgmq", nil): {tt.has}, spellings: {{"Jobs"}, {"jobs"}}}})
+		if err := r.DropQueue(t.Context(), "jobs"); err != nil {
+			t.Fatal(err)
 		}
-	})
+		texts := r.texts() // first BEGIN, what there is, and a lock; at last a notification and COMMIT
+		if got := texts[3 : len(texts)-2]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: it runs %q, want %q", tt.name, got, tt.want)
+		}
+	}
 }
 
 // TestDDLErrors: who collides with another program that makes the same thing

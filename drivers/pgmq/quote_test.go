@@ -46,6 +46,19 @@ func TestNamesOfQueue(t *testing.T) {
 	}
 }
 
+// TestChannelLongName: the name of a channel must not be longer than an
+// identifier, or pg_notify fails, and the send with it.
+func TestChannelLongName(t *testing.T) {
+	for _, name := range []string{strings.Repeat("n", maxName), strings.Repeat("値", maxName/3), "x" + strings.Repeat("値", maxName/3), strings.Repeat("n", 49)} {
+		if ch := channel(name); len(ch) > 63 || strings.ToValidUTF8(ch, "?") != ch || !strings.HasPrefix(ch, "pgmq.q_"+name[:40]) {
+			t.Errorf("queue %q has channel %q, %d bytes", name, ch, len(ch))
+		}
+	}
+	if ch := channel(strings.Repeat("n", maxNewName)); !strings.HasSuffix(ch, "n.INSERT") {
+		t.Errorf("the longest name that PGMQ takes has channel %q", ch)
+	}
+}
+
 // scanIdent reads a quoted identifier as PostgreSQL does.
 func scanIdent(s string) (name, rest string, ok bool) {
 	if s, ok = strings.CutPrefix(s, `"`); !ok {

@@ -2,15 +2,11 @@ package pgmq
 
 import (
 	"errors"
-	"fmt"
 	"math"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/DATA-DOG/go-sqlmock"
 
 	"github.com/portmq/mq/driver"
 )
@@ -19,67 +15,52 @@ const jobsChannel = "pgmq.q_jobs.INSERT"
 
 func body(text string) driver.Message { return driver.Message{Body: []byte(text)} }
 
-// TestSend checks what a first send, which notifies, runs and returns.
-func TestSend(t *testing.T) {
-	old := layout14.texts("jobs")
+// TestInsertion checks what an insert is given: values, or arrays of which one
+// that would hold nothing is left out.
+func TestInsertion(t *testing.T) {
 	delayed := driver.Message{Body: []byte("1"), Delay: time.Microsecond + 1}
 	grouped := driver.Message{Body: []byte("2"), Group: `g"\`, Headers: driver.Headers{"k": "v"}}
+	attrs := `{"k":"v","x-pgmq-group":"g\"\\"}`
 	for _, tt := range []struct {
-		name string
-		l    layout
-		cfg  Config
-		msgs []driver.Message
-		text string
-		args values
+		name  string
+		l     layout
+		exact bool
+		msgs  []driver.Message
+		want  []any
 	}{
-		{"one", layout113, Config{}, []driver.Message{body(`{"a":1}`)}, jobs.insertOneNotifying, values{0, `{"a":1}`, nil}},
-		{"delayed", layout113, Config{}, []driver.Message{delayed}, jobs.insertOneNotifying, values{2, "1", nil}},
-		{"grouped", layout113, Config{}, []driver.Message{grouped}, jobs.insertOneNotifying, values{0, "2", `{"k":"v","x-pgmq-group":"g\"\\"}`}},
-		{"longest delay", layout113, Config{}, []driver.Message{{Delay: math.MaxInt64}}, jobs.insertOneNotifying, values{int64(math.MaxInt64/1000 + 1), `{"mq:text":""}`, nil}},
-		{"exact", layout113, Config{ExactBodies: true}, []driver.Message{body("1")}, jobs.insertOneNotifying, values{0, `{"mq:text":"1"}`, nil}},
+		{"delayed", layout113, false, []driver.Message{delayed}, []any{int64(2), text("1"), nil}},
+		{"grouped", layout113, false, []driver.Message{grouped}, []any{int64(0), text("2"), attrs}},
+		{"longest delay", layout113, false, []driver.Message{{Delay: math.MaxInt64}}, []any{int64(math.MaxInt64/1000 + 1), text(`{"mq:text":""}`), nil}},
+		{"exact", layout113, true, []driver.Message{body("1")}, []any{int64(0), text(`{"mq:text":"1"}`), nil}},
+		{"1.4", layout14, false, []driver.Message{delayed}, []any{int64(2), text("1")}},
 
-		{"two", layout113, Config{}, []driver.Message{body(`{"a": "\"x\\"}`), body("hi")}, jobs.insertNotifying, values{
-			nil, `{"{\"a\": \"\\\"x\\\\\"}","{\"mq:text\":\"hi\"}"}`, nil,
+		{"two", layout113, false, []driver.Message{body("1"), body("hi")}, []any{nil, textArray{[]byte("1"), []byte(`{"mq:text":"hi"}`)}, nil}},
+		{"mixed", layout113, false, []driver.Message{body("0"), delayed, grouped}, []any{
+			"{0,2,0}", textArray{[]byte("0"), []byte("1"), []byte("2")}, `{NULL,NULL,"{\"k\":\"v\",\"x-pgmq-group\":\"g\\\"\\\\\"}"}`,
 		}},
-		{"mixed", layout113, Config{}, []driver.Message{body("0"), delayed, grouped}, jobs.insertNotifying, values{
-			"{0,2,0}", `{"0","1","2"}`, `{NULL,NULL,"{\"k\":\"v\",\"x-pgmq-group\":\"g\\\"\\\\\"}"}`,
+		{"attributes first", layout113, false, []driver.Message{{Headers: driver.Headers{"k": "v"}, Delay: time.Second}, body("2")}, []any{
+			"{1000000,0}", textArray{[]byte(`{"mq:text":""}`), []byte("2")}, `{"{\"k\":\"v\"}",NULL}`,
 		}},
-		{"a header first", layout113, Config{}, []driver.Message{{Body: []byte("1"), Headers: driver.Headers{"k": "v"}}, body("2")}, jobs.insertNotifying, values{
-			nil, `{"1","2"}`, `{"{\"k\":\"v\"}",NULL}`,
-		}},
-		{"a group last", layout113, Config{}, []driver.Message{body("1"), {Body: []byte("2"), Group: "g"}}, jobs.insertNotifying, values{
-			nil, `{"1","2"}`, `{NULL,"{\"x-pgmq-group\":\"g\"}"}`,
-		}},
-		{"a delay first", layout113, Config{}, []driver.Message{{Body: []byte("1"), Delay: time.Second}, body("2")}, jobs.insertNotifying, values{
-			"{1000000,0}", `{"1","2"}`, nil,
-		}},
-		{"exact batch", layout113, Config{ExactBodies: true}, []driver.Message{body("1"), body("\xff")}, jobs.insertNotifying, values{
-			nil, `{"{\"mq:text\":\"1\"}","{\"mq:base64\":\"/w==\"}"}`, nil,
-		}},
-
-		{"one, 1.4", layout14, Config{}, []driver.Message{delayed}, old.insertOneNotifying, values{2, "1"}},
-		{"two, 1.4", layout14, Config{}, []driver.Message{body("1"), body("2")}, old.insertNotifying, values{nil, `{"1","2"}`}},
+		{"two, 1.4", layout14, true, []driver.Message{body("1"), body("2")}, []any{nil, textArray{[]byte(`{"mq:text":"1"}`), []byte(`{"mq:text":"2"}`)}}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mockedWith(t, tt.cfg, func(t *testing.T, m *mock) {
-				m.known("jobs", tt.l)
-				rows, want := []values{}, []string{}
-				for i := range tt.msgs {
-					rows, want = append(rows, values{int64(7 + i)}), append(want, fmt.Sprint(7+i))
-				}
-				m.answers(tt.text, append(tt.args, jobsChannel), rows...)
-				ids, err := m.Send(t.Context(), "jobs", tt.msgs)
-				m.must(err)
-				if !slices.Equal(ids, want) {
-					t.Errorf("ids are %q, want %q", ids, want)
-				}
-			})
-		})
+		p, q := &Provider{cfg: Config{ExactBodies: tt.exact}}, &queue{name: "jobs", names: tt.l.names("jobs"), texts: tt.l.texts("jobs")}
+		i, err := p.insertion(q, tt.msgs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := map[bool]string{true: q.texts.insertOne, false: q.texts.insert}
+		if got, args := i.statement(q, false); got != texts[i.one] || !reflect.DeepEqual(args, tt.want) {
+			t.Errorf("%s: it is given %q, want %q: %s", tt.name, args, tt.want, got)
+		}
+		texts = map[bool]string{true: q.texts.insertOneNotifying, false: q.texts.insertNotifying}
+		if got, args := i.statement(q, true); got != texts[i.one] || !reflect.DeepEqual(args, append(tt.want, jobsChannel)) {
+			t.Errorf("%s, notifying: it is given %q: %s", tt.name, args, got)
+		}
 	}
 }
 
-// TestSendRefuses is what fails without a statement.
-func TestSendRefuses(t *testing.T) {
+// TestInsertionRefused is what fails without a statement.
+func TestInsertionRefused(t *testing.T) {
 	headers := driver.Message{Headers: driver.Headers{"k": secret}}
 	big := body(strings.Repeat("x", maxInsert/4))
 	for _, tt := range []struct {
@@ -95,46 +76,23 @@ func TestSendRefuses(t *testing.T) {
 		{"the group's header", layout113, []driver.Message{body("1"), {Headers: driver.Headers{headerGroup: secret}}}, driver.ErrInvalid, "message 1: "},
 		{"a batch too large", layout113, []driver.Message{big, big, big, big, body("x")}, driver.ErrTooLarge, "512 MiB"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.known("jobs", tt.l)
-				ids, err := m.Send(t.Context(), "jobs", tt.msgs)
-				requireErr(t, err, tt.want)
-				if text := err.Error(); ids != nil || !strings.Contains(text, tt.text) || strings.Contains(text, secret) {
-					t.Errorf("Send returns %q, %v", ids, err)
-				}
-			})
-		})
+		_, err := new(Provider).insertion(&queue{name: "jobs", names: tt.l.names("jobs")}, tt.msgs)
+		if requireErr(t, err, tt.want); !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: error is %v", tt.name, err)
+		}
 	}
 }
 
-// TestSendNotifies checks that a burst of sends notifies at once and at its
-// end, and at most every 5 ms.
+// TestSendNotifies: a burst of sends notifies at once and at its end, and at
+// most every 5 ms.
 func TestSendNotifies(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.known("jobs", layout113)
-		send := func(carries bool) {
-			t.Helper()
-			text, args := jobs.insertOne, values{0, "1", nil}
-			if carries {
-				text, args = jobs.insertOneNotifying, append(args, jobsChannel)
-			}
-			m.answers(text, args, values{int64(1)})
-			_, err := m.Send(t.Context(), "jobs", []driver.Message{body("1")})
-			m.must(err)
+	onRig(t, func(t *testing.T, r *rig) {
+		for _, pause := range []time.Duration{0, ms, 0, ms, 5 * ms, 10 * ms} {
+			time.Sleep(pause)
+			r.must(sends(body("1"))(r))
 		}
-		send(true)
-		time.Sleep(time.Millisecond)
-		send(false)
-		send(false)
-		time.Sleep(time.Millisecond)
-		send(false)
-		m.notified("jobs") // what follows is within 5 ms of this one, at 6 ms
-		send(false)
-		m.notified("jobs")
-		time.Sleep(notifyEvery)
-		send(true)
-		m.timeline(
+		time.Sleep(time.Second)
+		r.follows(
 			"0s shape", "0s insert notifying", "1ms insert", "1ms insert", "2ms insert", "6ms notify",
 			"7ms insert", "12ms notify", "17ms insert notifying",
 		)
@@ -144,84 +102,22 @@ func TestSendNotifies(t *testing.T) {
 // TestSendFailedNotifies: a send that failed has carried nothing, and the next
 // one makes up for it.
 func TestSendFailedNotifies(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.known("jobs", layout113)
-		args := values{0, "1", nil, jobsChannel}
-		m.fails(jobs.insertOneNotifying, args, pgxError("40001", "ERROR", ""))
-		_, err := m.Send(t.Context(), "jobs", []driver.Message{body("1")})
-		requireErr(t, err, driver.ErrBadConn)
-		m.answers(jobs.insertOne, args[:3], values{int64(1)})
-		_, err = m.Send(t.Context(), "jobs", []driver.Message{body("1")})
-		m.must(err)
-		m.notified("jobs")
-	})
-}
-
-// TestSendLongName: the name of a channel must not be longer than an
-// identifier, or pg_notify fails, and the send with it.
-func TestSendLongName(t *testing.T) {
-	for _, name := range []string{strings.Repeat("n", maxName), strings.Repeat("値", maxName/3), "x" + strings.Repeat("値", maxName/3), strings.Repeat("n", 49)} {
-		if ch := channel(name); len(ch) > 63 || strings.ToValidUTF8(ch, "?") != ch || !strings.HasPrefix(ch, "pgmq.q_"+name[:40]) {
-			t.Errorf("queue %q has channel %q, %d bytes", name, ch, len(ch))
-		}
-	}
-	if ch := channel(strings.Repeat("n", maxNewName)); !strings.HasSuffix(ch, "n.INSERT") {
-		t.Errorf("the longest name that PGMQ takes has channel %q", ch)
-	}
-}
-
-// TestSendScanError: the ids are lost, and so nobody can say that nothing was
-// stored.
-func TestSendRowErrors(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		rows *sqlmock.Rows
-		want error
-	}{
-		{"not a number", rowsOf(values{"x" + secret}), nil},
-		{"cut off after a row", rowsOf(values{int64(1)}, values{int64(2)}).RowError(1, pgxError("57P01", "FATAL", "")), driver.ErrUnavailable},
-		{"cut off before a row", rowsOf(values{int64(1)}).RowError(0, pqError("57P01", "FATAL", "")), driver.ErrBadConn},
-		{"cut off before a row, 57P02", rowsOf(values{int64(1)}).RowError(0, pgxError("57P02", "FATAL", "")), driver.ErrBadConn},
-		{"lost before a row", rowsOf(values{int64(1)}).RowError(0, errLost), driver.ErrUnavailable},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.known("jobs", layout113)
-				m.expect(jobs.insertNotifying, nil, `{"1","2"}`, nil, jobsChannel).WillReturnRows(tt.rows).RowsWillBeClosed()
-				ids, err := m.Send(t.Context(), "jobs", []driver.Message{body("1"), body("2")})
-				if err == nil || ids != nil {
-					t.Fatalf("Send returns %q, %v", ids, err)
-				}
-				checkIs(t, tt.name, err, tt.want)
-				m.released()
-			})
-		})
-	}
-}
-
-// TestSendWakes checks that a send wakes who waits in the same process.
-func TestSendWakes(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		q := m.known("jobs", layout113)
-		plain, group := q.hub.join(false), q.hub.join(true)
-		m.answers(jobs.insertOneNotifying, values{0, "1", nil, jobsChannel}, values{int64(1)})
-		_, err := m.Send(t.Context(), "jobs", []driver.Message{body("1")})
-		m.must(err)
-		if len(plain.ch) != 1 || len(group.ch) != 1 {
-			t.Error("a receiver that waits is not woken")
-		}
+	onRig(t, func(t *testing.T, r *rig) {
+		r.add(jobs.insertOneNotifying, queued{err: pgxError("40001", "ERROR", "")})
+		requireErr(t, sends(body("1"))(r), driver.ErrBadConn)
+		r.must(sends(body("1"))(r))
+		time.Sleep(time.Second)
+		r.follows("0s shape", "0s insert notifying", "0s insert", "6ms notify")
 	})
 }
 
 // TestSendFollowFails: a notification that fails is no more than a late one.
 func TestSendFollowFails(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		h := m.known("jobs", layout113).hub
-		m.fails(sqlNotify, values{jobsChannel}, errors.New(secret))
-		h.landed(m.Provider, false)
-		time.Sleep(notifyEvery)
-		synctest.Wait()
-		if log := m.log.take(); !strings.Contains(log, "notifying receivers failed") || strings.Contains(log, secret) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.add(sqlNotify, queued{err: errors.New(secret)})
+		r.hub("jobs").landed(r.Provider, false)
+		time.Sleep(time.Second)
+		if log := r.log.take(); !strings.Contains(log, "notifying receivers failed") || strings.Contains(log, secret) {
 			t.Errorf("it logs %q", log)
 		}
 	})

@@ -1,10 +1,10 @@
 package pgmq
 
 import (
+	"context"
+	sqldriver "database/sql/driver"
 	"testing"
 	"time"
-
-	sqldriver "database/sql/driver"
 
 	"github.com/portmq/mq/driver"
 )
@@ -38,35 +38,21 @@ func TestStats(t *testing.T) {
 		{"many visible", row(over, 10, 4, 0, int64(50_010), nil, nil), ages(driver.Stats{Total: 50_010, Visible: 50_000, Leased: 4, Delayed: 6, TotalSent: 99, Approximate: true})},
 		{"many visible, never analysed", row(over, 10, 4, 0, nil, nil, nil), ages(driver.Stats{Total: over + 10, Visible: over, Leased: 4, Delayed: 6, TotalSent: 99, Approximate: true})},
 		{"many invisible", row(10, over, over, 0, int64(50_010), nil, nil), ages(driver.Stats{Total: 50_010, Visible: 10, Leased: 50_000, TotalSent: 99, Approximate: true})},
+		{"half of them leased", row(exactUpTo, over, over/2, 0, int64(40_000), nil, nil), ages(driver.Stats{Total: 40_000, Visible: exactUpTo, Leased: 14_998, Delayed: 15_002, TotalSent: 99, Approximate: true})},
 		{"all that is counted visible", row(exactUpTo, over, 0, 0, int64(50_010), nil, 0.9), ages(driver.Stats{Total: 50_010, Visible: exactUpTo, Delayed: 50_010 - exactUpTo, TotalSent: 99, Approximate: true})},
 		{"all that is counted invisible", row(over, exactUpTo, 0, 0, int64(50_010), nil, 0.1), ages(driver.Stats{Total: 50_010, Visible: 50_010 - exactUpTo, Delayed: exactUpTo, TotalSent: 99, Approximate: true})},
 		{"many of both", row(over, over, 0, 0, int64(100_000), nil, 0.75), ages(driver.Stats{Total: 100_000, Visible: 75_000, Delayed: 25_000, TotalSent: 99, Approximate: true})},
 		{"many of both, all visible by the histogram", row(over, over, 0, 0, int64(100_000), nil, 1.0), ages(driver.Stats{Total: 100_000, Visible: 100_000 - over, Delayed: over, TotalSent: 99, Approximate: true})},
 		{"many of both, no histogram", row(over, over, 0, 0, int64(100_000), nil, nil), ages(driver.Stats{Total: 100_000, Visible: over, Delayed: 100_000 - over, TotalSent: 99, Approximate: true})},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			mocked(t, func(t *testing.T, m *mock) {
-				m.known("jobs", layout113)
-				m.answers(jobs.stats, values{exactUpTo, "q_jobs"}, tt.row)
-				s, err := m.Stats(t.Context(), "jobs")
-				if m.must(err); s != tt.want {
-					t.Errorf("Stats is\n%+v\nwant\n%+v", s, tt.want)
-				}
-			})
-		})
-	}
-}
-
-func TestStatsHalf(t *testing.T) {
-	mocked(t, func(t *testing.T, m *mock) {
-		m.known("jobs", layout113)
-		half := values{int64(10_000), int64(20_000), int64(10_000), int64(0), int64(40_000), nil, nil, nil, nil, int64(1), sentAt}
-		half[1], half[2] = int64(exactUpTo+1), int64(exactUpTo+1)/2
-		m.answers(jobs.stats, values{exactUpTo, "q_jobs"}, half)
-		s, err := m.Stats(t.Context(), "jobs")
-		m.must(err)
-		if s.Leased < 14_990 || s.Leased > 15_010 || s.Leased+s.Delayed != 30_000 || s.Visible != 10_000 || s.Total != 40_000 {
-			t.Errorf("Stats is %+v, want half of what is invisible to be leased", s)
+		p := (&fake{answer: func(_ context.Context, text string, args values) ([]values, error) {
+			if text == jobs.stats && args[0] == int64(exactUpTo) {
+				return []values{tt.row}, nil
+			}
+			return []values{layout113.row()}, nil
+		}}).open(t)
+		if s, err := p.Stats(t.Context(), "jobs"); err != nil || s != tt.want {
+			t.Errorf("%s: Stats is\n%+v\nwant\n%+v: %v", tt.name, s, tt.want, err)
 		}
-	})
+	}
 }
