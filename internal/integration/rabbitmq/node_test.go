@@ -37,7 +37,11 @@ func TestOversized(t *testing.T) {
 func TestMemoryAlarm(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
-	r.send("before")
+	p, dsn := newProxy(t, r.dsn)
+	c := open(t, dsn)
+	t.Cleanup(func() { ok(t, c.Close()) })
+	r.Queue = c.Queue(queueName)
+	r.sendAtOnce(p, 4) // so that there are channels on which a send need not wait for the broker
 	clear := alarm(t, b)
 	blocked := func() bool {
 		err := r.Client().Ping(t.Context())
@@ -91,6 +95,22 @@ func alarm(t *testing.T, b *server.Broker) (clear func()) {
 	return clear
 }
 
+// sendAtOnce makes n sends that are under way at the same time.
+func (r *rig) sendAtOnce(p *proxy, n int) {
+	r.Helper()
+	r.send("opens the way")
+	p.freeze(true)
+	sent := make(chan error, n)
+	for range n {
+		go func() { _, err := r.Send(r.Context(), &mq.Message{Body: []byte("before")}); sent <- err }()
+	}
+	time.Sleep(200 * time.Millisecond)
+	p.freeze(false)
+	for range n {
+		ok(r, within(r, "Send returns", sent))
+	}
+}
+
 // sendWithin sends a message, and gives up after d.
 func (r *rig) sendWithin(d time.Duration, body string) error {
 	ctx, cancel := context.WithTimeout(r.Context(), d)
@@ -118,21 +138,22 @@ func TestConsumerTimeout(t *testing.T) {
 }
 
 // TestWithinConsumerTimeout: a client that knows the limit gives a message back
-// before, and the channel of the others stands.
+// before the broker closes the channel, and another lease on it lasts.
 func TestWithinConsumerTimeout(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	inTime(t, 1500*time.Millisecond, func(limit time.Duration) error {
 		limitConsumers(t, b, limit)
-		lease := limit * 2 / 3
-		r := newRigOn(t, b, fmt.Sprintf("consumer_timeout=%v", limit)) // MaxHold is four fifths of it
+		hold := limit * 4 / 5 // MaxHold
+		r := newRigOn(t, b, fmt.Sprintf("consumer_timeout=%v", limit))
 		r.send("1", "2")
 		begin := time.Now()
-		first := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: lease}))(t)[0]
-		for first.Extend(t.Context(), lease) == nil {
+		first := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: hold}))(t)[0]
+		time.Sleep(time.Until(begin.Add(limit / 2)))
+		second := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: hold}))(t)
+		for first.Extend(t.Context(), hold) == nil {
 			time.Sleep(limit / 50)
 		}
-		second := must(r.Receive(t.Context(), mq.ReceiveOptions{Visibility: lease}))(t)
-		time.Sleep(time.Until(begin.Add(limit * 5 / 4))) // the broker has looked for leases above its limit
+		time.Sleep(time.Until(begin.Add(limit * 6 / 5))) // the broker has looked for leases above its limit
 		if len(second) == 0 {
 			return errors.New("there is no second message")
 		}
