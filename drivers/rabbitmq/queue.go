@@ -15,8 +15,16 @@ type queue struct {
 	name string
 
 	mu      sync.Mutex
-	channel *channel      // the last one, or nil
-	opening chan struct{} // closed when the opening under way has ended, nil if there is none
+	channel *channel // the last one, or nil
+	opening *opening // the one under way, or nil
+}
+
+// opening opens a channel for all who wait for it. It goes on when they no
+// longer do: the next call finds the channel, or waits for the same.
+type opening struct {
+	done    chan struct{} // closed when it has ended
+	channel *channel
+	err     error
 }
 
 func (p *Provider) queue(name string) *queue {
@@ -47,57 +55,47 @@ func (q *queue) standing() *channel {
 
 // open returns the channel, and opens one if none stands.
 func (q *queue) open(ctx context.Context) (*channel, error) {
-	for {
-		if err := q.p.check(ctx); err != nil {
-			return nil, err
-		}
-		q.mu.Lock()
-		if c := q.standing(); c != nil {
-			q.mu.Unlock()
-			return c, nil
-		}
-		opening := q.opening
-		if opening == nil {
-			q.opening = make(chan struct{})
-			q.mu.Unlock()
-			return q.openNow(ctx)
-		}
-		q.mu.Unlock()
-		select {
-		case <-opening:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-q.p.done:
-			return nil, driver.ErrClosed
-		}
+	if err := q.p.check(ctx); err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	c, o := q.standing(), q.opening
+	if c == nil && o == nil {
+		o = q.begin()
+	}
+	q.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	select {
+	case <-o.done:
+		return o.channel, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-q.p.done:
+		return nil, driver.ErrClosed
 	}
 }
 
-// openNow opens a channel while others wait for it.
-func (q *queue) openNow(ctx context.Context) (*channel, error) {
-	var c *channel
-	s, err := q.p.consumer.get(ctx)
-	if err == nil {
-		opened := make(chan *channel, 1)
-		err = q.p.readError(q.p.await(ctx, func() error {
-			ch, err := s.Channel()
-			if err == nil {
-				opened <- q.newChannel(s, ch)
-			}
-			return err
-		}))
-		if err == nil {
-			c = <-opened
+// begin starts to open a channel. q.mu is held.
+func (q *queue) begin() *opening {
+	o := &opening{done: make(chan struct{}), err: driver.ErrClosed}
+	open := func() {
+		c, err := q.newChannel()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		defer close(o.done)
+		if o.channel, o.err = c, q.p.readError(err); err == nil {
+			q.channel = c
 		}
+		q.opening = nil
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c != nil {
-		q.channel = c
+	if q.p.start(open) {
+		q.opening = o
+	} else {
+		close(o.done)
 	}
-	close(q.opening)
-	q.opening = nil
-	return c, err
+	return o
 }
 
 // close ends the channel, and with it every lease. The broker gives the
@@ -126,7 +124,16 @@ func (q *queue) forget(c *channel) {
 	}
 }
 
-func (q *queue) newChannel(s *session, ch *amqp.Channel) *channel {
+// newChannel opens a channel, however long that takes.
+func (q *queue) newChannel() (*channel, error) {
+	s, err := q.p.consumer.get(q.p.ctx)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := s.Channel()
+	if err != nil {
+		return nil, err
+	}
 	c := &channel{
 		Channel: ch, q: q, s: s, id: randomUint64(),
 		rpc: make(chan struct{}, 1), ended: make(chan struct{}), leases: make(map[uint64]*lease), tags: newTags(),
@@ -142,5 +149,5 @@ func (q *queue) newChannel(s *session, ch *amqp.Channel) *channel {
 	if !q.p.start(watch) {
 		c.end()
 	}
-	return c
+	return c, nil
 }
