@@ -235,7 +235,7 @@ func (b *bench) consume(handlers int) {
 }
 
 // lastMessage is how long the last message of a measurement may take.
-const lastMessage = 10 * time.Second
+const lastMessage = time.Minute
 
 func (b *bench) latency(rate int) {
 	ctx, stop := context.WithCancel(b.Context())

@@ -26,7 +26,7 @@ func archiveSettles(t *tester) {
 	t.send(q, "archived")
 	v := 2 * t.unit
 	d, leased := t.lease(q, v)
-	t.ok(d.Archive(t.ctx, "why not"), "archive")
+	t.before(leased.from.Add(v), func(t *tester) { t.ok(d.Archive(t.ctx, "why not"), "archive") })
 	t.expire(leased.plus(v))
 	t.none(q, "it was archived")
 	t.counted(q, counts{archived: 1})
@@ -170,10 +170,13 @@ func archivePurgeByAge(t *tester) {
 	t.archive(q, &mq.Message{}, "old")
 	age := 8 * t.unit
 	t.sleep(age + t.unit/2 + t.caps.Resolution)
+	begin := time.Now()
 	young := t.archive(q, &mq.Message{}, "young")
-	if n, err := q.PurgeArchive(t.ctx, age); n != 1 || err != nil {
-		t.Errorf("PurgeArchive of one old and one young record returned %d, %v", n, err)
-	}
+	t.before(begin.Add(age), func(t *tester) {
+		if n, err := q.PurgeArchive(t.ctx, age); n != 1 || err != nil {
+			t.Errorf("PurgeArchive of one old and one young record returned %d, %v", n, err)
+		}
+	})
 	if got := recordIDs(t.archived(q)); !slices.Equal(got, []string{young.ID}) {
 		t.Errorf("the archive has records %s, want %s", got, young.ID)
 	}

@@ -1,6 +1,7 @@
 package mqtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
 )
 
 var consumerCases = []testCase{
@@ -33,12 +35,14 @@ var consumerCases = []testCase{
 }
 
 // consume runs a Consumer until the case ends, or stop is called, which
-// returns the result of Run.
+// returns the result of Run. If cfg does not say how long a stop may take, it
+// may take as long as it needs.
 func (t *tester) consume(q *mq.Queue, h mq.HandlerFunc, cfg mq.ConsumerConfig) (c *mq.Consumer, stop func() error) {
 	t.Helper()
 	if cfg.Visibility == 0 {
 		cfg.Visibility = t.long
 	}
+	cfg.SoftStop, cfg.HardStop = cmp.Or(cfg.SoftStop, t.long), cmp.Or(cfg.HardStop, t.long)
 	ctx, cancel := context.WithCancel(t.ctx)
 	var err error
 	slowly := func(ctx context.Context, d *mq.Delivery) error {
@@ -65,10 +69,10 @@ type tally struct {
 	calls []string
 }
 
-func (y *tally) add(s string) (n int) {
+func (y *tally) add(s ...string) (n int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.calls = append(y.calls, s)
+	y.calls = append(y.calls, s...)
 	return len(y.calls)
 }
 
@@ -81,7 +85,7 @@ func (y *tally) all() []string {
 // handled waits until n handler calls have been noted.
 func (t *tester) handled(y *tally, n int) {
 	t.Helper()
-	t.eventually(fmt.Sprintf("%d handler calls", n), func() bool { return len(y.all()) >= n })
+	t.reaches(fmt.Sprintf("%d handler calls", n), n, func() int { return len(y.all()) })
 }
 
 func consumerAcks(t *tester) {
@@ -150,42 +154,17 @@ func consumerSetConcurrency(t *tester) {
 	t.eventually("three handlers", func() bool { return g.now.Load() == 3 })
 	c.SetConcurrency(1)
 	for range 2 {
-		<-leave
+		t.await("a handler ends", leave)
 	}
+	t.eventually("one handler", func() bool { return g.now.Load() == 1 })
 	t.sleep(2 * t.unit)
 	if n := g.now.Load(); n != 1 {
 		t.Errorf("%d handlers run after SetConcurrency(1)", n)
 	}
 	for range 4 {
-		<-leave
+		t.await("a handler ends", leave)
 	}
-	t.eventually("all are acked", func() bool { return c.Stats().Acked == 6 })
-}
-
-func consumerLongJob(t *tester) {
-	q := t.queue()
-	t.send(q, "long")
-	v := t.heartbeat()
-	y := new(tally)
-	t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
-		t.reads(d.ReadCount, 1)
-		y.add("begins")
-		t.sleep(3 * v)
-		if ctx.Err() != nil {
-			t.Errorf("the handler's ctx ended: %v", context.Cause(ctx))
-		}
-		y.add("ends")
-		return nil
-	}, mq.ConsumerConfig{Visibility: v})
-	t.handled(y, 1)
-	for len(y.all()) == 1 {
-		t.none(q, "a handler works on it")
-		t.sleep(t.unit)
-	}
-	t.eventually("the long job is acked", func() bool { return t.isEmpty(q) })
-	if calls := y.all(); len(calls) != 2 {
-		t.Errorf("the message was handled more than once: %s", calls)
-	}
+	t.reaches("all are acked", 6, func() int { return int(c.Stats().Acked) })
 }
 
 // isEmpty reports whether Stats shows no message, as far as it can tell.
@@ -194,26 +173,6 @@ func (t *tester) isEmpty(q *mq.Queue) bool {
 	s, err := q.Stats(t.ctx)
 	t.ok(err, "Stats")
 	return s.Total <= 0
-}
-
-func consumerPrefetch(t *tester) {
-	q := t.queue()
-	t.post(q, numbered(6)...)
-	v := t.heartbeat()
-	y := new(tally)
-	c, stop := t.consume(q, func(_ context.Context, d *mq.Delivery) error {
-		t.reads(d.ReadCount, 1)
-		t.sleep(v / 2)
-		y.add(d.ID)
-		return nil
-	}, mq.ConsumerConfig{Concurrency: 1, Prefetch: min(6, t.caps.BatchLimit()), Visibility: v})
-	t.eventually("the queue is prefetched", func() bool { return c.Stats().Received > 1 })
-	t.handled(y, 6)
-	t.ok(stop(), "Run")
-	if calls := y.all(); len(calls) != 6 || len(slices.Compact(slices.Sorted(slices.Values(calls)))) != 6 {
-		t.Errorf("handled %s, want six messages once each", calls)
-	}
-	t.none(q, "all were acked")
 }
 
 func consumerNoPrefetch(t *tester) {
@@ -228,30 +187,54 @@ func consumerNoPrefetch(t *tester) {
 		return nil
 	}, mq.ConsumerConfig{Concurrency: 2, Prefetch: -1, SoftStop: -1})
 	for n := range 3 {
-		t.eventually("two handlers", func() bool { return c.Stats().Received >= int64(n+2) })
+		t.eventually("two handlers", func() bool {
+			s := c.Stats()
+			return s.Received >= int64(n+2) && s.Buffered == 0
+		})
 		t.sleep(2 * t.unit)
 		if s := c.Stats(); s.Received != int64(n+2) || s.Buffered != 0 {
 			t.Errorf("ConsumerStats are %+v after %d messages, want two more received", s, n)
 		}
-		<-leave
+		t.await("a handler ends", leave)
 	}
 }
 
+// fetching is a provider that counts its receives, and those under way. One
+// whose ctx has ended leases nothing.
+type fetching struct {
+	immovable
+	begun, now atomic.Int32
+}
+
+func (p *fetching) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	p.now.Add(1)
+	defer p.now.Add(-1)
+	if ctx.Err() == nil {
+		p.begun.Add(1)
+	}
+	return p.Provider.Receive(ctx, queue, r)
+}
+
 func consumerPause(t *tester) {
-	q := t.queue()
+	p := &fetching{immovable: immovable{t.p}}
+	client := mq.New(p, quiet())
+	t.Cleanup(func() { closeClient(t, client) })
+	q := t.queueOf(client)
 	y := new(tally)
 	c, _ := t.consume(q, func(_ context.Context, d *mq.Delivery) error {
 		y.add(string(d.Body))
 		return nil
 	}, mq.ConsumerConfig{})
 	t.send(q, "before")
-	t.handled(y, 1)
+	t.eventually("it is acked", func() bool { return c.Stats().Acked == 1 })
 	c.Pause()
 	t.sleep(t.unit)
+	t.eventually("the fetch under way ends", func() bool { return p.now.Load() == 0 })
+	begun := p.begun.Load()
 	t.send(q, "in between")
 	t.sleep(4 * t.unit)
-	if n := len(y.all()); n != 1 {
-		t.Errorf("%d messages were handled during a pause", n-1)
+	if n, fetches := len(y.all()), p.begun.Load()-begun; n != 1 || fetches != 0 {
+		t.Errorf("%d messages were handled, and %d fetches begun, during a pause", n-1, fetches)
 	}
 	t.counted(q, counts{visible: 1})
 	c.Resume()
@@ -340,30 +323,6 @@ func consumerRunOnce(t *tester) {
 	t.is(q.Consume(t.ctx, nil, mq.ConsumerConfig{Visibility: t.long}), "Consume without a handler", mq.ErrInvalid)
 }
 
-// The message is settled behind the Consumer's back.
-func consumerLeaseLost(t *tester) {
-	q := t.queue()
-	t.send(q, "lost")
-	var cause error
-	ended := make(chan struct{})
-	c, stop := t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
-		defer close(ended)
-		t.ok(q.Settle(ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck}), "ack by receipt")
-		select {
-		case <-ctx.Done():
-			cause = context.Cause(ctx)
-		case <-t.ctx.Done():
-		}
-		return nil
-	}, mq.ConsumerConfig{Visibility: t.heartbeat()})
-	t.await("the handler ends", ended)
-	t.stale(cause, "the cause of the handler's ctx")
-	t.ok(stop(), "Run")
-	if s := c.Stats(); s.Lost != 1 || s.Acked != 0 {
-		t.Errorf("ConsumerStats are %+v, want one lost", s)
-	}
-}
-
 func consumerTwo(t *tester) {
 	q := t.queue()
 	const total = 300
@@ -441,9 +400,9 @@ func consumerLedger(t *tester) {
 	t.post(q, msgs...)
 	o := newOutcomes()
 	consumer, stop := t.consume(q, o.handle, mq.ConsumerConfig{Backoff: func(int) time.Duration { return 0 }, MaxReads: -1})
-	t.eventually("all messages are settled", func() bool {
+	t.reaches("all messages are settled", total, func() int {
 		acked, rejected := o.done()
-		return acked+rejected == total
+		return acked + rejected
 	})
 	t.ok(stop(), "Run")
 	for _, once := range []map[string]int{o.acked, o.rejected} {

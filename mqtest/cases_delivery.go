@@ -135,37 +135,11 @@ func messagesAll(t *tester) {
 	t.counted(q, counts{})
 }
 
-// heartbeat is a visibility that a busy machine has time to extend.
-func (t *tester) heartbeat() time.Duration { return max(1500*time.Millisecond, 10*t.unit) }
-
-// A rival takes what the loop does not have: all of it, if the batch was less
-// than all, and nothing twice.
-func messagesKeepsLeases(t *tester) {
-	q := t.queue()
-	const total = 3
-	t.post(q, numbered(total)...)
-	v := t.heartbeat()
-	l := &ledger{got: make(map[string]int)}
-	for d, err := range q.Messages(t.ctx, mq.ReceiveOptions{Max: min(total, t.caps.BatchLimit()), Visibility: v, Wait: t.linger()}) {
-		t.ok(err, "Messages")
-		t.sleep(v) // three times over, for the last one
-		rival, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(total, t.caps.BatchLimit()), Visibility: t.long})
-		t.ok(err, "Receive by a rival")
-		t.ok(d.Ack(t.ctx), "ack")
-		if l.add(append(rival, d)) >= total {
-			break
-		}
-	}
-	if len(l.got) != total || l.n != total {
-		t.Errorf("a loop and a rival got %d messages, %d of them different, want %d", l.n, len(l.got), total)
-	}
-}
-
 func messagesGivesBack(t *tester) {
 	q := t.queue()
 	ids := t.post(q, numbered(5)...)
 	var first *mq.Delivery
-	for d, err := range q.Messages(t.ctx, mq.ReceiveOptions{Max: min(5, t.caps.BatchLimit()), Visibility: t.long, Wait: patience}) {
+	for d, err := range q.Messages(t.ctx, mq.ReceiveOptions{Max: min(5, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience}) {
 		t.ok(err, "Messages")
 		first = d
 		break
@@ -185,7 +159,7 @@ func messagesNotSettled(t *tester) {
 	v := 5 * t.unit
 	yielded := span{from: time.Now()}
 	n := 0
-	for d, err := range q.Messages(t.ctx, mq.ReceiveOptions{Visibility: v, Wait: patience}) {
+	for d, err := range q.Messages(t.ctx, mq.ReceiveOptions{Visibility: v, Wait: t.patience}) {
 		t.ok(err, "Messages")
 		if d.ID != id {
 			t.Errorf("received message %s, want %s", d.ID, id)
@@ -196,7 +170,6 @@ func messagesNotSettled(t *tester) {
 		}
 		t.reads(d.ReadCount, 2)
 		t.wokeWithin(time.Now(), yielded.plus(v))
-		t.ok(d.Ack(t.ctx), "ack")
 		break
 	}
 	if n != 2 {
@@ -235,9 +208,7 @@ func messagesCancel(t *tester) {
 		}
 	}
 	t.is(last, "Messages whose ctx ended", context.Canceled)
-	if d := time.Since(ends); d > t.late() {
-		t.Errorf("the loop ended %v after its ctx", d)
-	}
+	t.soon("the loop whose ctx ended", span{ends, time.Now()}, 0)
 }
 
 var typedCases = []testCase{
@@ -264,7 +235,7 @@ func typedRoundTrip(t *tester) {
 	_, err = q.SendAll(t.ctx, []order{want, want}, opts...)
 	t.ok(err, "SendAll")
 	for n := 0; n < 3; {
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long, Wait: patience})
+		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long, Wait: t.patience})
 		t.ok(err, "Receive")
 		for _, d := range ds {
 			if n++; fmt.Sprint(d.Value) != fmt.Sprint(want) {
@@ -299,7 +270,7 @@ func typedOwnEncoding(t *tester) {
 	d := t.one(q)
 	t.sameBody(d.Body, []byte("36.6°C"))
 	t.ok(d.Nack(t.ctx, 0), "nack")
-	ds, err := typed.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long, Wait: patience})
+	ds, err := typed.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long, Wait: t.patience})
 	if err != nil || len(ds) != 1 || ds[0].Value != 36.6 {
 		t.Errorf("received %+v, %v", ds, err)
 	}

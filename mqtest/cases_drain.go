@@ -150,7 +150,7 @@ func drainLease(t *tester) {
 	id := t.sendGroups(q, "g 1")[0]
 	v := 3 * t.unit
 	leased := timed(func() {
-		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: v, Wait: patience}})
+		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: v, Wait: t.patience}})
 		t.ok(err, "ReceiveGroup")
 		t.wantBodies(ds, "g 1")
 	})
@@ -225,7 +225,7 @@ func groupWorkers(t *tester) {
 		t.sendGroups(q, sent...)
 	}
 	f := newFIFO()
-	ctx, enough := context.WithCancel(t.ctx)
+	ctx, enough := t.growing(f.acked)
 	defer enough()
 	t.together(8, func(i int) error {
 		o := mq.ReceiveOptions{Max: min(1+i%4, t.caps.BatchLimit()), Visibility: t.long, Wait: mq.Forever}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/portmq/mq"
@@ -146,10 +147,12 @@ func faultSends(t *tester) {
 	q := t.queue()
 	const total = 300
 	results := make([]error, total)
+	var returned atomic.Int32
 	done := t.background(func() {
 		t.together(4, func(w int) error {
 			for i := w; i < total; i += 4 {
 				_, results[i] = q.Send(t.ctx, &mq.Message{Body: []byte(strconv.Itoa(i))})
+				returned.Add(1)
 				time.Sleep(t.unit / 50)
 			}
 			return nil
@@ -159,13 +162,27 @@ func faultSends(t *tester) {
 		t.sleep(t.unit)
 		t.h.Break(t, t.c)
 	}
+	t.reaches("all sends return", total, func() int { return int(returned.Load()) })
 	t.await("all sends return", done)
 	t.sleep(t.unit)
 	stored := make(map[string]int)
-	for ds := t.take(q, total); len(ds) > 0; ds = t.take(q, total) {
-		for _, d := range ds {
+	take := func() (n int) {
+		for _, d := range t.take(q, total) {
 			stored[string(d.Body)]++
+			n++
 		}
+		return n
+	}
+	t.grows(total, func() (n int) { // until what must be there has come
+		take()
+		for i, err := range results {
+			if err != nil || stored[strconv.Itoa(i)] > 0 {
+				n++
+			}
+		}
+		return n
+	})
+	for take() > 0 {
 	}
 	for i, err := range results {
 		n := stored[strconv.Itoa(i)]
@@ -219,12 +236,12 @@ func (t *tester) faultConsumption(hurt func()) {
 	for _, m := range numbered(2 * half)[half:] {
 		t.patiently("Send", func() error { _, err := q.Send(t.ctx, m); return err })
 	}
-	t.eventually("every message is handled", func() bool {
+	t.reaches("every message is handled", 2*half, func() int {
 		seen := make(map[string]bool)
 		for _, body := range y.all() {
 			seen[body] = true
 		}
-		return len(seen) == 2*half
+		return len(seen)
 	})
 	t.ok(stop(), "Run")
 }
@@ -260,11 +277,11 @@ func faultDurable(t *tester) {
 		want-- // its lease survives as well
 	}
 	got := make(map[string]bool)
-	t.eventually("the messages are received", func() bool {
+	t.reaches("the messages are received", want, func() int {
 		for _, again := range t.take(q, total) {
 			got[again.ID] = true
 		}
-		return len(got) >= want
+		return len(got)
 	})
 	if more := t.take(q, 1); len(more) > 0 || got[d.ID] == t.caps.PortableReceipts {
 		t.Errorf("received %d messages, want %d, and the one that was leased: %v", len(got)+len(more), want, !t.caps.PortableReceipts)

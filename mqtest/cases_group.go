@@ -51,7 +51,7 @@ func (t *tester) sendGroups(q *mq.Queue, bodies ...string) []string {
 func (t *tester) heads(q *mq.Queue, by mq.GroupBy, n int) (got []*mq.Delivery) {
 	t.Helper()
 	for len(got) < n {
-		o := mq.ReceiveOptions{Max: min(n-len(got), t.caps.BatchLimit()), Visibility: t.long, Wait: patience}
+		o := mq.ReceiveOptions{Max: min(n-len(got), t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience}
 		ds, err := q.ReceiveGroups(t.ctx, by, o)
 		t.ok(err, "ReceiveGroups, with %d of %d heads received", len(got), n)
 		if len(ds) == 0 {
@@ -102,7 +102,7 @@ func groupMax(t *tester) {
 	q := t.queue()
 	t.blocked(q, mq.GroupBy{}, "the queue is empty")
 	t.sendGroups(q, "a 1", "b 1", "c 1")
-	ds, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, mq.ReceiveOptions{Max: min(2, t.caps.BatchLimit()), Visibility: t.long, Wait: patience})
+	ds, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, mq.ReceiveOptions{Max: min(2, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience})
 	if err != nil || len(ds) == 0 || len(ds) > 2 {
 		t.Errorf("received %d heads with Max 2, %v", len(ds), err)
 	}
@@ -165,8 +165,8 @@ func groupFreedByTimeout(t *tester) {
 	q := t.queue()
 	t.sendGroups(q, "g 1", "g 2")
 	v := 3 * t.unit
-	old, leased := t.leaseHead(q, mq.ReceiveOptions{Visibility: v, Wait: patience})
-	now, again := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: patience})
+	old, leased := t.leaseHead(q, mq.ReceiveOptions{Visibility: v, Wait: t.patience})
+	now, again := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: t.patience})
 	if now.ID != old.ID {
 		t.Errorf("after the timeout the head is %q, want %q", now.Body, old.Body)
 	}
@@ -181,7 +181,7 @@ func groupLateHolder(t *tester) {
 	q := t.queue()
 	t.sendGroups(q, "g 1", "g 2", "g 3")
 	v := 2 * t.unit
-	old, leased := t.leaseHead(q, mq.ReceiveOptions{Visibility: v, Wait: patience})
+	old, leased := t.leaseHead(q, mq.ReceiveOptions{Visibility: v, Wait: t.patience})
 	t.expire(leased.plus(v))
 	now := t.head(q, "g 1")
 	for _, op := range []driver.Op{mq.OpAck, mq.OpNack, mq.OpArchive} {
@@ -200,9 +200,11 @@ func groupDelayedHead(t *tester) {
 	sent := timed(func() {
 		t.post(q, &mq.Message{Body: []byte("g 1"), Group: "g", Delay: delay})
 	})
-	t.sendGroups(q, "g 2", "other 1")
-	t.head(q, "other 1")
-	d, got := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: patience})
+	t.before(sent.from.Add(delay), func(t *tester) {
+		t.sendGroups(q, "g 2", "other 1")
+		t.head(q, "other 1")
+	})
+	d, got := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: t.patience})
 	if string(d.Body) != "g 1" {
 		t.Errorf("the head of the group is %q, want the delayed %q", d.Body, "g 1")
 	}
@@ -215,7 +217,7 @@ func groupNackDelayed(t *tester) {
 	d := t.head(q, "g 1")
 	delay := 4 * t.unit
 	nacked := timed(func() { t.ok(d.Nack(t.ctx, delay), "nack") })
-	again, got := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: patience})
+	again, got := t.leaseHead(q, mq.ReceiveOptions{Visibility: t.long, Wait: t.patience})
 	if again.ID != d.ID {
 		t.Errorf("the head of the group is %q, want %q", again.Body, d.Body)
 	}
@@ -386,6 +388,13 @@ func (f *fifo) begin(d *mq.Delivery) (err error) {
 	}
 	f.busy[d.Group] = true
 	return err
+}
+
+// acked returns how many messages have been acked.
+func (f *fifo) acked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done
 }
 
 // end takes note that a message is about to be acked, or given back.

@@ -36,6 +36,7 @@ func leaseHidden(t *tester) {
 	if d.ID != id {
 		t.Errorf("received message %s, sent %s", d.ID, id)
 	}
+	t.hidden(q, leased.from.Add(v), "it is leased")
 	t.comesBack(q, id, leased.plus(v))
 	t.none(q, "it is leased again")
 }
@@ -127,8 +128,13 @@ func leaseExtend(t *tester) {
 	q := t.queue()
 	id := t.send(q, "leased")[0]
 	v := 10 * t.unit
-	d, _ := t.lease(q, v)
-	extended := timed(func() { t.ok(d.Extend(t.ctx, 2*v), "extend") })
+	d, leased := t.lease(q, v)
+	var extended span
+	t.before(leased.from.Add(v), func(t *tester) {
+		extended = timed(func() { t.ok(d.Extend(t.ctx, 2*v), "extend") })
+	})
+	t.expire(leased.plus(v))
+	t.hidden(q, extended.from.Add(2*v), "its lease was extended")
 	t.comesBack(q, id, extended.plus(2*v))
 	t.stale(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck}), "ack after the extended lease, and a new one")
 }

@@ -96,14 +96,16 @@ func popEachOnce(t *tester) {
 	const total = 200
 	t.post(q, numbered(total)...)
 	l := &ledger{got: make(map[string]int)}
+	ctx, enough := t.growing(func() int { return l.add(nil) })
+	defer enough()
 	t.together(8, func(int) error {
-		for t.ctx.Err() == nil {
+		for ctx.Err() == nil {
 			ds, err := q.Pop(t.ctx, min(3, t.caps.BatchLimit()))
 			if err != nil || l.add(ds) >= total {
 				return err
 			}
 		}
-		return t.ctx.Err()
+		return nil
 	})
 	if len(l.got) != total || l.n != total {
 		t.Errorf("%d pops of %d different messages, want %d", l.n, len(l.got), total)

@@ -23,6 +23,7 @@ func delaySend(t *tester) {
 	delay := 4 * t.unit
 	var id string
 	sent := timed(func() { id = t.post(q, &mq.Message{Body: []byte("delayed"), Delay: delay})[0] })
+	t.hidden(q, sent.from.Add(delay), "it is delayed")
 	d := t.comesBack(q, id, sent.plus(delay))
 	t.reads(d.ReadCount, 1)
 	t.sameMessage(d.Message, &mq.Message{Body: []byte("delayed")})
@@ -35,9 +36,11 @@ func delayBatch(t *tester) {
 	sent := timed(func() {
 		ids = t.post(q, &mq.Message{Delay: t.delay()}, &mq.Message{}, &mq.Message{Delay: delay})
 	})
-	if d := t.one(q); d.ID != ids[1] {
-		t.Errorf("received message %s, want %s, the only one without a delay", d.ID, ids[1])
-	}
+	t.before(sent.from.Add(delay), func(t *tester) {
+		if d := t.one(q); d.ID != ids[1] {
+			t.Errorf("received message %s, want %s, the only one without a delay", d.ID, ids[1])
+		}
+	})
 	t.comesBack(q, ids[2], sent.plus(delay))
 	t.none(q, "the last one has a long delay")
 }
@@ -55,11 +58,12 @@ func delayCounted(t *tester) {
 func delayEnqueuedAt(t *tester) {
 	q := t.queue()
 	const rounding = time.Second
-	delay := max(6*t.unit, 3*rounding/2)
+	delay := min(max(6*t.unit, 3*rounding/2*t.try.times()), t.delay())
 	start := time.Now()
 	t.send(q, "at once")
 	now := t.one(q)
-	t.post(q, &mq.Message{Delay: delay})
+	// After that the delay would not show beside the time between the sends.
+	t.before(start.Add(delay-rounding), func(t *tester) { t.post(q, &mq.Message{Delay: delay}) })
 	between := time.Since(start)
 	later := t.one(q)
 	if gap := later.EnqueuedAt.Sub(now.EnqueuedAt); gap < -early || gap > between+rounding {

@@ -32,7 +32,7 @@ func receiveMax(t *tester) {
 	q := t.queue()
 	t.post(q, numbered(10)...)
 	for left := 10; left > 0; {
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long, Wait: patience})
+		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience})
 		t.ok(err, "Receive")
 		if len(ds) > 3 || len(ds) == 0 {
 			t.Fatalf("received %d messages with Max 3 and %d there", len(ds), left)
@@ -51,7 +51,7 @@ func receiveFewer(t *tester) {
 	ids := t.post(q, msgs...)
 	var got []*mq.Delivery
 	for len(got) < 3 {
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: t.caps.BatchLimit(), Visibility: t.long, Wait: patience})
+		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: t.caps.BatchLimit(), Visibility: t.long, Wait: t.patience})
 		t.ok(err, "Receive of %d", t.caps.BatchLimit())
 		got = append(got, ds...)
 	}
@@ -65,9 +65,7 @@ func receiveNoWait(t *tester) {
 			t.none(q, "nothing was sent")
 		}
 	})
-	if d := took.to.Sub(took.from); d > 3*time.Second {
-		t.Errorf("three times Receive with Wait 0 took %v", d)
-	}
+	t.soon("three times Receive with Wait 0", took, 0)
 }
 
 func receiveOptions(t *tester) {
@@ -126,7 +124,7 @@ func receiveAllOnce(t *tester, q *mq.Queue, clients ...*mq.Client) {
 	const total = 2000
 	ids := t.post(q, numbered(total)...)
 	l := &ledger{got: make(map[string]int)}
-	ctx, enough := context.WithCancel(t.ctx)
+	ctx, enough := t.growing(func() int { return l.add(nil) })
 	defer enough()
 	t.together(16, func(i int) error {
 		from := clients[i%len(clients)].Queue(q.Name())
@@ -178,7 +176,7 @@ func receiveSorted(t *tester) {
 	t.sleep(t.unit/4 + t.caps.Resolution)
 	t.ok(d.Nack(t.ctx, 0), "nack")
 	t.sleep(t.unit/4 + t.caps.Resolution)
-	ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long, Wait: patience})
+	ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience})
 	t.ok(err, "Receive")
 	place := func(d *mq.Delivery) int { return slices.Index(ids, d.ID) }
 	if !slices.IsSortedFunc(ds, func(a, b *mq.Delivery) int { return place(a) - place(b) }) {

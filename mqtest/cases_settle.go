@@ -25,7 +25,7 @@ func settleAck(t *tester) {
 	t.send(q, "acked")
 	v := 2 * t.unit
 	d, leased := t.lease(q, v)
-	t.ok(d.Ack(t.ctx), "ack")
+	t.before(leased.from.Add(v), func(t *tester) { t.ok(d.Ack(t.ctx), "ack") })
 	t.expire(leased.plus(v))
 	t.none(q, "it was acked")
 	t.counted(q, counts{})
@@ -164,8 +164,9 @@ func nackDelay(t *tester) {
 	id := t.send(q, "nacked")[0]
 	d := t.one(q)
 	delay := 4 * t.unit
-	when := timed(func() { t.ok(d.Nack(t.ctx, delay), "nack") })
-	t.reads(t.comesBack(q, id, when.plus(delay)).ReadCount, 2)
+	when := timed(func() { t.ok(d.Nack(t.ctx, delay), "nack") }).plus(delay)
+	t.hidden(q, when.from, "it was nacked with a delay")
+	t.reads(t.comesBack(q, id, when).ReadCount, 2)
 }
 
 func nackDelayLimits(t *tester) {
@@ -185,8 +186,10 @@ func nackAtTimeout(t *tester) {
 	id := t.send(q, "leased")[0]
 	v := 4 * t.unit
 	d, leased := t.lease(q, v)
-	t.ok(d.Nack(t.ctx, mq.AtTimeout), "nack")
-	t.ok(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Delay: mq.AtTimeout}), "Settle with AtTimeout")
+	t.before(leased.from.Add(v), func(t *tester) {
+		t.ok(d.Nack(t.ctx, mq.AtTimeout), "nack")
+		t.ok(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Delay: mq.AtTimeout}), "Settle with AtTimeout")
+	})
 	t.reads(t.comesBack(q, id, leased.plus(v)).ReadCount, 2)
 }
 

@@ -25,8 +25,13 @@ func stopSoft(t *tester) {
 	const total = 20
 	t.post(q, numbered(total)...)
 	y := new(tally)
+	stopping := make(chan struct{})
 	c, stop := t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
-		t.sleep(t.unit)
+		select {
+		case <-stopping:
+		case <-t.ctx.Done():
+		}
+		t.doze(t.unit)
 		if ctx.Err() != nil {
 			t.Errorf("the handler's ctx ended: %v", context.Cause(ctx))
 		}
@@ -34,6 +39,7 @@ func stopSoft(t *tester) {
 		return nil
 	}, mq.ConsumerConfig{Concurrency: 1, Prefetch: min(3, t.caps.BatchLimit())})
 	t.eventually("some are prefetched", func() bool { return c.Stats().Buffered > 0 })
+	close(stopping)
 	t.ok(stop(), "Run")
 	s := c.Stats()
 	if s.Acked != s.Received || s.Received != int64(len(y.all())) || s.Received == 0 {
@@ -88,7 +94,9 @@ func stopAbandoned(t *tester) {
 	q := t.queue()
 	t.send(q, "abandoned")
 	release, returned := make(chan struct{}), make(chan struct{})
+	var running atomic.Bool
 	c, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
+		running.Store(true)
 		defer close(returned)
 		select {
 		case <-release:
@@ -96,7 +104,7 @@ func stopAbandoned(t *tester) {
 		}
 		return nil
 	}, mq.ConsumerConfig{SoftStop: -1, HardStop: t.unit})
-	t.eventually("the handler runs", func() bool { return c.Stats().Running == 1 })
+	t.eventually("the handler runs", running.Load)
 	err := stop()
 	close(release)
 	stopError := (*mq.StopError)(nil)
@@ -152,7 +160,7 @@ func stopClose(t *tester) {
 		time.Sleep(t.unit / 2)
 		y.add(d.ID)
 		return nil
-	}), mq.ConsumerConfig{Visibility: t.long})
+	}), mq.ConsumerConfig{Visibility: t.long, SoftStop: t.long})
 	var err error
 	done := t.background(func() { err = consumer.Run(context.Background()) })
 	t.eventually("a handler runs", func() bool { return consumer.Stats().Running > 0 })
@@ -168,7 +176,5 @@ func stopIdle(t *tester) {
 	_, stop := t.consume(t.queue(), nothing, mq.ConsumerConfig{})
 	t.sleep(t.unit)
 	took := timed(func() { t.ok(stop(), "Run") })
-	if d := took.to.Sub(took.from); d > t.late() {
-		t.Errorf("Run returned %v after its ctx ended", d)
-	}
+	t.soon("Run whose ctx ended", took, 0)
 }

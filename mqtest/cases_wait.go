@@ -3,8 +3,10 @@ package mqtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/portmq/mq"
@@ -66,7 +68,7 @@ func (t *tester) wokeWithin(at time.Time, when span) {
 		t.Errorf("Receive returned %v too early", when.from.Sub(at))
 	}
 	if at.After(when.to.Add(t.wakeLimit())) {
-		t.Errorf("Receive returned %v too late", at.Sub(when.to))
+		t.tooLate("Receive returned %v too late", at.Sub(when.to))
 	}
 }
 
@@ -81,9 +83,10 @@ func waitEnds(t *tester) {
 	if len(ds) > 0 || err != nil {
 		t.Errorf("Receive from an empty queue returned %d messages, %v", len(ds), err)
 	}
-	if d := took.to.Sub(took.from); d < wait-early || d > wait+t.late() {
+	if d := took.length(); d < wait-early {
 		t.Errorf("Receive with a Wait of %v returned after %v", wait, d)
 	}
+	t.soon(fmt.Sprintf("Receive with a Wait of %v", wait), took, wait)
 }
 
 func waitWakesOnSend(t *tester) {
@@ -187,11 +190,13 @@ func waitCancel(t *tester) {
 		t.await("Receive returns after its ctx ended", done)
 	})
 	t.is(err, "Receive whose ctx was cancelled", context.Canceled)
-	if d := took.to.Sub(took.from); d > t.late() {
-		t.Errorf("Receive returned %v after its ctx ended", d)
-	}
+	t.soon("Receive whose ctx ended", took, 0)
 	t.roundTrip(q, "for the next receiver")
 }
+
+// claimPatience is how long a provider lets a claim go on at least when its ctx
+// has ended. What takes longer on a slow machine may be given up.
+const claimPatience = 500 * time.Millisecond
 
 // A message arrives at the moment when ctx ends, or just before. The provider
 // is called directly: mq could not make up for what it loses.
@@ -199,32 +204,55 @@ func waitCancelLosesNothing(t *tester) {
 	q := t.queue()
 	const rounds = 60
 	returned, left := 0, 0
+	var slowest time.Duration
 	for i := range rounds {
-		at := rand.N(2 * time.Millisecond)
-		ctx, cancel := context.WithCancel(t.ctx)
-		if i%2 == 0 {
-			time.AfterFunc(at, cancel)
-		}
-		sent := make(chan error, 1)
-		go func() {
-			time.Sleep(at)
-			_, err := t.p.Send(t.ctx, q.Name(), []driver.Message{{}})
-			cancel()
-			sent <- err
-		}()
-		ds, err := t.p.Receive(ctx, q.Name(), driver.ReceiveRequest{Max: 1, Visibility: t.long, Wait: t.unit})
-		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, mq.ErrUnavailable) {
-			t.Errorf("Receive whose ctx ended: %v", err)
-		}
-		t.ok(<-sent, "Send")
+		ds, over := t.cancelledReceive(q, i%2 == 0)
+		slowest = max(slowest, over)
 		if returned += len(ds); len(ds) == 0 { // so that the next round waits
 			rest, err := q.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long})
 			t.ok(err, "Receive")
 			left += len(rest)
 		}
 	}
-	left += len(t.drain(q))
+	left += len(t.rest(q, rounds-returned-left))
 	if lost := rounds - returned - left; lost != 0 {
+		if slowest > claimPatience {
+			t.unlessLast(fmt.Sprintf("a claim returned %v after its ctx ended", slowest))
+		}
 		t.Errorf("%d of %d messages were leased and not returned", lost, rounds)
 	}
+}
+
+// cancelledReceive sends a message to a Receive whose ctx ends when the message
+// is sent, or at about the same time. It returns how long the Receive went on
+// after that.
+func (t *tester) cancelledReceive(q *mq.Queue, meanwhile bool) (ds []driver.Delivery, over time.Duration) {
+	t.Helper()
+	at := rand.N(2 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.ctx)
+	var ended atomic.Pointer[time.Time]
+	end := func() {
+		now := time.Now()
+		ended.CompareAndSwap(nil, &now)
+		cancel()
+	}
+	if meanwhile {
+		time.AfterFunc(at, end)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		time.Sleep(at)
+		_, err := t.p.Send(t.ctx, q.Name(), []driver.Message{{}})
+		end()
+		sent <- err
+	}()
+	ds, err := t.p.Receive(ctx, q.Name(), driver.ReceiveRequest{Max: 1, Visibility: t.long, Wait: t.unit})
+	if from := ended.Load(); from != nil {
+		over = time.Since(*from)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, mq.ErrUnavailable) {
+		t.Errorf("Receive whose ctx ended: %v", err)
+	}
+	t.ok(<-sent, "Send")
+	return ds, over
 }

@@ -91,12 +91,20 @@ func (t *tester) sameHeaders(got, want, extra mq.Headers) {
 // reads checks a read count.
 func (t *tester) reads(got, want int) {
 	t.Helper()
-	if t.caps.ExactReadCount && got != want {
-		t.Errorf("read count is %d, want %d", got, want)
+	if wrong := t.wrongReads(got, want); wrong != "" {
+		t.Error(wrong)
 	}
-	if got < 0 || got > want {
-		t.Errorf("read count is %d, want a lower bound of %d, or 0", got, want)
+}
+
+// wrongReads says what is wrong with a read count, or "".
+func (t *tester) wrongReads(got, want int) string {
+	switch {
+	case t.caps.ExactReadCount && got != want:
+		return fmt.Sprintf("read count is %d, want %d", got, want)
+	case got < 0 || got > want:
+		return fmt.Sprintf("read count is %d, want a lower bound of %d, or 0", got, want)
 	}
+	return ""
 }
 
 // bodies returns the bodies of deliveries.

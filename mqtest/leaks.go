@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"runtime/pprof"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -18,19 +19,26 @@ const leakLabel = "mqtest-case"
 // watchGoroutines checks, when the case is over and all is closed, that what
 // package mq and the provider have started has ended. In a bubble the runtime
 // does that.
-func (t *tester) watchGoroutines() {
+func (t *tester) watchGoroutines(tb testing.TB) {
 	id := fmt.Sprintf("%016x", rand.Uint64())
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(leakLabel, id)))
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		pprof.SetGoroutineLabels(context.Background())
-		var left string
-		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if left = t.goroutines(id); left == "" {
-				return
-			}
+		if left := t.leftAfter(t.leaks, id); left != "" {
+			tb.Errorf("goroutines are left after Close:\n%s", left)
 		}
-		t.Errorf("goroutines are left after Close:\n%s", left)
 	})
+}
+
+// leftAfter returns what goroutines returns if that is not nothing within d.
+func (t *tester) leftAfter(d time.Duration, id string) string {
+	for begin := time.Now(); ; {
+		left, waited := t.goroutines(id), time.Since(begin)
+		if left == "" || waited > d {
+			return left
+		}
+		time.Sleep(max(20*time.Millisecond, waited/20))
+	}
 }
 
 // goroutines returns the stacks of those labelled id that run code of this

@@ -28,9 +28,9 @@ type recorder struct {
 	cleanups []func()
 }
 
-// grace is how much longer than a case waits for anything it may take: to
-// clean up, or because it hangs.
-const grace = 10 * time.Second
+// grace is how much longer than its limit a case may take: to clean up, or
+// because it hangs.
+const grace = 3 * patience
 
 // record runs f on a recorder and returns what failed, also if f panics, ends
 // its goroutine or hangs.

@@ -21,43 +21,58 @@ import (
 type tester struct {
 	testing.TB
 	h    Harness
-	ctx  context.Context // ends when the case has taken too long
+	ctx  context.Context // ends when the try is over, or stands still
 	c    *mq.Client      // the case's own
 	p    driver.Provider // of c
 	caps driver.Caps
 
-	unit time.Duration // the base of all times
-	long time.Duration // a visibility that does not end within the case
+	try      *try
+	unit     time.Duration // the base of all times
+	long     time.Duration // a visibility that does not end within the case
+	patience time.Duration // how long to wait for what should come
+	limit    limit
+	leaks    time.Duration // how long goroutines may take to end
 
-	mu    sync.Mutex
-	names []string // given to queues
+	made *made
+	pace *pace
 }
 
-func newTester(tb testing.TB, h Harness, patience time.Duration) *tester {
-	t := &tester{TB: tb, h: h}
-	if !h.Bubble {
-		t.watchGoroutines()
+// newTester returns the tester of one try of a case.
+func newTester(try *try, h Harness, c testCase) *tester {
+	t := &tester{TB: try, h: h, try: try, leaks: patience, made: new(made), pace: new(pace)}
+	if !h.Bubble && try.n == 1 {
+		t.watchGoroutines(try.TB)
 	}
 	if h.Common {
 		t.Cleanup(t.dropQueues)
 	}
 	t.c = t.open()
 	t.p, t.caps = t.c.Provider(), t.c.Caps()
-	t.unit = max(minUnit, 4*t.caps.Resolution)
-	limit := patience * (t.unit / minUnit)
-	if r, ok := tb.(*recorder); ok {
-		r.limit.Reset(limit + grace)
-	}
-	ctx, cancel := context.WithTimeout(tb.Context(), limit)
-	tb.Cleanup(cancel)
-	t.ctx = ctx
-	t.long = 10 * time.Minute
+	t.long = time.Hour
 	for _, limit := range []time.Duration{t.caps.MaxVisibility, t.caps.MaxHold} {
 		if limit > 0 {
 			t.long = min(t.long, limit)
 		}
 	}
+	unit := max(minUnit, 4*t.caps.Resolution)
+	t.unit = min(unit*try.times(), max(unit, min(t.long, t.delay())/maxUnits))
+	patience := c.patience() + 20*t.unit
+	t.patience = min(patience, t.long/2) // what does not come must not come by a timeout
+	t.ctx, t.limit = newLimit(try.TB, tryPatience*patience)
+	t.alive()
 	return t
+}
+
+// made are the names of queues that a case has made.
+type made struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (m *made) add(names ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names = append(m.names, names...)
 }
 
 // open returns one more client, with a namespace of its own.
@@ -91,15 +106,8 @@ func quiet() mq.Config {
 // name returns a portable name that no other queue has.
 func (t *tester) name() string {
 	name := fmt.Sprintf("mqtest_%08x", rand.Uint32())
-	t.dropLater(name)
+	t.made.add(name)
 	return name
-}
-
-// dropLater notes queues that the case makes.
-func (t *tester) dropLater(names ...string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.names = append(t.names, names...)
 }
 
 // dropQueues drops what the case has made in a common namespace. Its own
@@ -107,9 +115,9 @@ func (t *tester) dropLater(names ...string) {
 func (t *tester) dropQueues() {
 	c := t.h.Open(t)
 	defer closeClient(t, c)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), tryPatience*patience)
 	defer cancel()
-	for _, name := range t.names {
+	for _, name := range t.made.names {
 		if err := c.DropQueue(ctx, name); err != nil {
 			if !errors.Is(err, mq.ErrNotSupported) {
 				t.Errorf("DropQueue of what the case has made: %v", err)
@@ -125,10 +133,15 @@ func (t *tester) queue() *mq.Queue {
 	return t.queueOf(t.c)
 }
 
-func (t *tester) queueOf(c *mq.Client) *mq.Queue {
+func (t *tester) queueOf(c *mq.Client) (q *mq.Queue) {
 	t.Helper()
-	q, err := c.EnsureQueue(t.ctx, t.name(), mq.QueueOptions{})
-	t.ok(err, "EnsureQueue")
+	name := t.name()
+	took := timed(func() {
+		var err error
+		q, err = c.EnsureQueue(t.ctx, name, mq.QueueOptions{})
+		t.ok(err, "EnsureQueue")
+	})
+	t.pace.note(took.length())
 	return q
 }
 
@@ -136,7 +149,7 @@ func (t *tester) queueOf(c *mq.Client) *mq.Queue {
 func (t *tester) ok(err error, what string, args ...any) {
 	t.Helper()
 	if err != nil {
-		t.Fatalf("%s: %v", fmt.Sprintf(what, args...), err)
+		t.Fatalf("%s: %v%s", fmt.Sprintf(what, args...), err, t.limit.why(t.ctx))
 	}
 }
 
@@ -197,6 +210,7 @@ func (t *tester) post(q *mq.Queue, msgs ...*mq.Message) []string {
 	if len(ids) != len(msgs) {
 		t.Fatalf("Send of %d returned %d ids", len(msgs), len(ids))
 	}
+	t.alive()
 	return ids
 }
 
@@ -205,12 +219,13 @@ func (t *tester) receive(q *mq.Queue, n int) []*mq.Delivery {
 	t.Helper()
 	var got []*mq.Delivery
 	for len(got) < n {
-		o := mq.ReceiveOptions{Max: min(n-len(got), t.caps.BatchLimit()), Visibility: t.long, Wait: patience}
+		o := mq.ReceiveOptions{Max: min(n-len(got), t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience}
 		ds, err := q.Receive(t.ctx, o)
 		t.ok(err, "Receive, with %d of %d messages received", len(got), n)
 		if len(ds) == 0 {
 			t.Fatalf("received %d of %d messages", len(got), n)
 		}
+		t.alive()
 		got = append(got, ds...)
 	}
 	return got
@@ -228,11 +243,20 @@ func (t *tester) linger() time.Duration { return 5 * t.unit }
 // none checks that nothing can be received now.
 func (t *tester) none(q *mq.Queue, why string) {
 	t.Helper()
+	for _, found := range t.found(q, why) {
+		t.Error(found)
+	}
+}
+
+// found says what can be received now, though nothing should.
+func (t *tester) found(q *mq.Queue, why string) (wrong []string) {
+	t.Helper()
 	ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: min(10, t.caps.BatchLimit()), Visibility: t.long})
 	t.ok(err, "Receive")
 	for _, d := range ds {
-		t.Errorf("received message %s with body %.64q and read count %d, want none: %s", d.ID, d.Body, d.ReadCount, why)
+		wrong = append(wrong, fmt.Sprintf("received message %s with body %.64q and read count %d, want none: %s", d.ID, d.Body, d.ReadCount, why))
 	}
+	return wrong
 }
 
 // delay is one that does not end within the case.
@@ -241,137 +265,4 @@ func (t *tester) delay() time.Duration {
 		return min(time.Hour, limit)
 	}
 	return time.Hour
-}
-
-// span is the time within which something happened.
-type span struct{ from, to time.Time }
-
-func (s span) plus(d time.Duration) span { return span{s.from.Add(d), s.to.Add(d)} }
-
-// timed returns when f ran.
-func timed(f func()) span {
-	from := time.Now()
-	f()
-	return span{from, time.Now()}
-}
-
-// lease leases one message for d.
-func (t *tester) lease(q *mq.Queue, d time.Duration) (got *mq.Delivery, when span) {
-	t.Helper()
-	when = timed(func() {
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Visibility: d, Wait: patience})
-		t.ok(err, "Receive")
-		if len(ds) != 1 {
-			t.Fatalf("received %d messages, want 1", len(ds))
-		}
-		got = ds[0]
-	})
-	return got, when
-}
-
-// early is how much too early a message may come, for the rounding of clocks.
-const early = 5 * time.Millisecond
-
-// late is how much too late a message may come.
-func (t *tester) late() time.Duration {
-	if t.h.Bubble {
-		return t.unit + t.caps.Resolution
-	}
-	return 5*time.Second + t.caps.Resolution // a busy machine, a busy server
-}
-
-// comesBack polls until a message can be received, checks that it became
-// visible when it should, and returns it, leased for long.
-func (t *tester) comesBack(q *mq.Queue, id string, when span) *mq.Delivery {
-	t.Helper()
-	for {
-		asked := time.Now()
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Visibility: t.long})
-		t.ok(err, "Receive while waiting for message %s to come", id)
-		if len(ds) == 0 {
-			t.sleep(t.unit / 8)
-			continue
-		}
-		if now := time.Now(); now.Before(when.from.Add(-early)) {
-			t.Errorf("message %s was visible %v too early", ds[0].ID, when.from.Sub(now))
-		}
-		if asked.After(when.to.Add(t.late())) {
-			t.Errorf("message %s was visible %v too late", ds[0].ID, asked.Sub(when.to))
-		}
-		if ds[0].ID != id {
-			t.Fatalf("received message %s, want %s", ds[0].ID, id)
-		}
-		return ds[0]
-	}
-}
-
-// expire leaves a lease to its timeout, and a margin for rounding.
-func (t *tester) expire(end span) {
-	t.Helper()
-	t.sleep(time.Until(end.to) + t.unit/2 + t.caps.Resolution)
-}
-
-// sleep waits for d, or ends the case if that is too long.
-func (t *tester) sleep(d time.Duration) {
-	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.ctx.Done():
-		t.Fatal("the case takes too long")
-	}
-}
-
-// eventually waits for a condition.
-func (t *tester) eventually(what string, met func() bool) {
-	t.Helper()
-	for !met() {
-		if t.ctx.Err() != nil {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(t.unit / 8)
-	}
-}
-
-// await waits for done.
-func (t *tester) await(what string, done <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-done:
-	case <-t.ctx.Done():
-		t.Fatalf("never happened: %s", what)
-	}
-}
-
-// background runs f beside the case, which does not end before it: f must
-// return when t.ctx ends.
-func (t *tester) background(f func()) (done <-chan struct{}) {
-	returned := make(chan struct{})
-	go func() {
-		defer close(returned)
-		f()
-	}()
-	t.Cleanup(func() {
-		select {
-		case <-returned:
-		case <-time.After(5 * time.Second):
-			t.Error("a call goes on although its ctx has ended")
-		}
-	})
-	return returned
-}
-
-// together runs f n times at once and waits for all.
-func (t *tester) together(n int, f func(i int) error) {
-	t.Helper()
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			if err := f(i); err != nil {
-				t.Errorf("goroutine %d of %d: %v", i, n, err)
-			}
-		})
-	}
-	wg.Wait()
 }
