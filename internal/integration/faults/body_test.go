@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
 )
 
 // bodies are hard on jsonb, on arrays of text or on the protocol.
@@ -150,8 +152,7 @@ func TestHeaders(t *testing.T) {
 // TestLargeBodies: as JSON, as text that JSON makes six times as long, and as
 // bytes, up to the limit. A body above it does not leave the process.
 func TestLargeBodies(t *testing.T) {
-	t.Parallel()
-	b := newBase(t)
+	b := newBaseOn(t, server.Postgres(t)) // alone
 	const mib = 1 << 20
 	for _, tt := range []struct {
 		name, library string
@@ -164,8 +165,13 @@ func TestLargeBodies(t *testing.T) {
 		{"60 MB of bytes", "pgx", bytes.Repeat([]byte{0xff}, 60*mib)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if testing.Short() && len(tt.body) > 20*mib { // body/limit of the suite is as large
+				t.Skip("the full matrix: make test-all")
+			}
 			b := b.of(t)
-			q := b.queue(b.client("driver="+tt.library), "jobs")
+			cfg := b.config()
+			cfg.CallTimeout = 10 * time.Minute
+			q := b.queue(b.openConfig(with(b.dsn, "driver="+tt.library), cfg), "jobs")
 			_, err := q.Send(t.Context(), &mq.Message{Body: tt.body})
 			b.ok(err)
 			d := b.one(q)
@@ -181,7 +187,7 @@ func TestLargeBodies(t *testing.T) {
 
 // TestLargeBatch: what one statement cannot carry is refused, not attempted.
 func TestLargeBatch(t *testing.T) {
-	b := newBase(t)
+	b := newBaseOn(t, server.Postgres(t)) // alone
 	q := b.queue(b.client(), "jobs")
 	var msgs []*mq.Message
 	for range 16 {

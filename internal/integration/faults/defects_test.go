@@ -50,6 +50,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -157,28 +158,38 @@ func (b *base) made(c *mq.Client, name string) *mq.Queue {
 	return q
 }
 
-// TestLeaseAfterWaiting: who had to wait for a lock has the whole lease, and
-// the whole delay in a transaction that is old.
+// TestLeaseAfterWaiting: a receiver that had to wait for a lock has the whole
+// lease, and a nack in a transaction that is old the whole delay.
 func TestLeaseAfterWaiting(t *testing.T) {
 	b := newBase(t)
 	q := b.queue(b.client(), "jobs")
-	b.post(q, 2)
+	b.post(q, 1)
 	tx := b.block(blocked{block: "SELECT pg_advisory_xact_lock('pgmq.q_%s'::regclass::oid::int, hashtext('" + canary + "'))"}, "jobs")
+	received := make(chan []*mq.Delivery, 1)
 	go func() {
-		time.Sleep(400 * time.Millisecond)
-		_ = tx.Rollback()
+		ds, err := q.ReceiveGroup(t.Context(), mq.GroupBy{}, canary, mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: time.Minute}})
+		if err != nil {
+			t.Error(err)
+		}
+		received <- ds
 	}()
-	ds, err := q.ReceiveGroup(t.Context(), mq.GroupBy{}, canary, mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: 300 * time.Millisecond}})
-	if b.ok(err); len(ds) != 1 {
+	b.waits("true")
+	free := value[time.Time](b, "SELECT clock_timestamp()")
+	b.ok(tx.Rollback())
+	ds := <-received
+	if len(ds) != 1 {
 		t.Fatalf("received %d messages", len(ds))
 	}
-	b.ok(ds[0].Extend(t.Context(), time.Hour))
+	if held := ds[0].VisibleAt.Sub(free); held < time.Minute {
+		t.Errorf("the lease ends %v after the lock was free, want %v at least", held, time.Minute)
+	}
+	var begun time.Time
 	b.ok(b.inTx(t.Context(), q, func(x *mq.TxQueue) error {
-		time.Sleep(300 * time.Millisecond)
-		return x.Nack(t.Context(), ds[0], 200*time.Millisecond)
+		begun = value[time.Time](b, "SELECT clock_timestamp()")
+		return x.Nack(t.Context(), ds[0], time.Hour)
 	}))
-	if got := b.take(q, 2); len(got) != 1 || got[0].ID == ds[0].ID {
-		t.Error("the delay counted from the begin of the transaction")
+	if delay := value[time.Time](b, "SELECT vt FROM pgmq.q_jobs").Sub(begun); delay < time.Hour {
+		t.Errorf("the delay ends %v after the nack, want %v at least", delay, time.Hour)
 	}
 }
 
@@ -215,7 +226,8 @@ func TestNotifications(t *testing.T) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	_, err = conn.Exec(t.Context(), `LISTEN "pgmq.q_jobs.INSERT"`)
 	b.ok(err)
-	q := b.queue(b.client(), "jobs")
+	c := b.client()
+	q := b.queue(c, "jobs")
 	start := time.Now()
 	const sends = 100
 	for range sends {
@@ -224,11 +236,14 @@ func TestNotifications(t *testing.T) {
 	took := time.Since(start)
 	_, err = q.Send(t.Context(), &mq.Message{Body: fmt.Appendf(nil, "%06000d", 1), Delay: time.Hour})
 	b.ok(err)
+	b.ok(c.Close()) // after the last notification
+	b.exec(`NOTIFY "pgmq.q_jobs.INSERT", 'the end'`)
 	n := 0
-	for ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond); ; n++ {
-		defer stop()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for ; ; n++ {
 		note, err := conn.WaitForNotification(ctx)
-		if err != nil {
+		if b.ok(err); note.Payload == "the end" {
 			break
 		}
 		if note.Payload != "" {
@@ -250,24 +265,32 @@ func TestSpelling(t *testing.T) {
 	b.exec(`CREATE OR REPLACE FUNCTION pgmq.notify_queue_listeners() RETURNS trigger LANGUAGE plpgsql AS
 		$$BEGIN PERFORM pg_notify('pgmq.q_CamelQ.INSERT', ''); RETURN NEW; END$$`)
 	got := b.waiting(b.client().Queue("camelQ"))
-	b.eventually("LISTEN", func() bool {
-		return value[int](b, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()") == 1
+	b.listens(1)
+	b.promptly(func() time.Duration {
+		b.calm()
+		b.exec("INSERT INTO pgmq.q_camelq (vt, message) VALUES (clock_timestamp(), '1')")
+		return arrives(b, got)
 	})
-	time.Sleep(calm)
-	b.exec("INSERT INTO pgmq.q_camelq (vt, message) VALUES (clock_timestamp(), '1')")
-	arrives(b, got)
 }
 
-// TestListenNowhere: if nothing can be heard, receivers look.
+// TestListenNowhere: if nothing can be heard, receivers look. The server that
+// is to be heard refuses, or does not answer.
 func TestListenNowhere(t *testing.T) {
-	t.Parallel()
 	b := newBase(t)
-	q := b.queue(b.borrowed(b.db, pgmq.Config{ListenDSN: "pgmq://postgres:" + canary + "@127.0.0.1:1/x"}), "jobs")
-	got := b.waiting(q)
-	for _, later := range []time.Duration{0, 4 * time.Second} { // between two attempts to connect
-		time.Sleep(later)
-		b.exec(insertPlain)
-		arrives(b, got)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	b.ok(err)
+	t.Cleanup(func() { _ = silent.Close() })
+	for name, at := range map[string]string{"refuses": "127.0.0.1:1", "is silent": silent.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			b := b.of(t)
+			dsn := "pgmq://postgres:" + canary + "@" + at + "/x?connect_timeout=3600"
+			got := b.waiting(b.queue(b.borrowed(b.db, pgmq.Config{ListenDSN: dsn}), "jobs"))
+			b.promptly(func() time.Duration {
+				time.Sleep(time.Second) // the receiver waits
+				b.exec(insertPlain)
+				return arrives(b, got)
+			})
+		})
 	}
 }
 
@@ -282,13 +305,20 @@ func TestTxOfEndedContext(t *testing.T) {
 		q := b.borrowed(db, pgmq.Config{}).Queue("jobs")
 		tx := b.block(blocks[0], "jobs")
 		defer func() { _ = tx.Rollback() }()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
 		mine, err := db.Begin()
 		b.ok(err)
 		inside, err := q.Tx(mine)
 		b.ok(err)
-		if _, err = inside.Send(ctx, message()); err == nil {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := inside.Send(ctx, message())
+			sent <- err
+		}()
+		b.waits("true")
+		cancel()
+		if <-sent == nil {
 			t.Error("it was sent")
 		}
 		if mine.Commit() == nil {

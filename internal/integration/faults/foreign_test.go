@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -45,13 +44,13 @@ func TestForeignRows(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, library string) {
 		c := b.of(t).client("driver=" + library)
 		b.of(t).queue(c, "target")
-		for i, row := range rows {
+		q := b.of(t).queue(c, library)
+		for _, row := range rows {
 			t.Run(row.name, func(t *testing.T) {
-				q := b.of(t).queue(c, fmt.Sprintf("%s_%d", library, i))
 				for _, fate := range fates {
 					t.Run(fate.name, func(t *testing.T) {
 						b := b.of(t)
-						b.exec("TRUNCATE pgmq.q_" + q.Name())
+						b.exec("DELETE FROM pgmq.q_" + q.Name())
 						b.insert(q, row.columns, row.values)
 						fate.run(b, q)
 						if n := value[int](b, "SELECT count(*) FROM pgmq.q_"+q.Name()); n != 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
@@ -162,8 +163,10 @@ func TestGrantsToListen(t *testing.T) {
 	b.queue(b.client(), "jobs")
 	b.grant(role, usage, selects, updates)
 	got := b.waiting(b.open(as(b.dsn, role)).Queue("jobs"))
-	b.exec(insertPlain)
-	arrives(b, got)
+	b.promptly(func() time.Duration {
+		b.exec(insertPlain)
+		return arrives(b, got)
+	})
 }
 
 // TestGrantsToMake finds what a role needs that makes queues and drops them.

@@ -36,9 +36,16 @@ type base struct {
 	db     *sql.DB
 }
 
+// newBase is for a test that runs beside others: most of the time it waits.
 func newBase(t *testing.T) *base {
 	t.Helper()
-	s := server.Postgres(t)
+	t.Parallel()
+	return newBaseOn(t, server.Postgres(t))
+}
+
+// newBaseOn is for a test that runs alone, or on a server of its own.
+func newBaseOn(t *testing.T, s *server.Cluster) *base {
+	t.Helper()
 	b := &base{T: t, server: s, dsn: s.Database(t)}
 	b.db = b.pool("pgx", b.dsn)
 	return b
@@ -89,8 +96,13 @@ func (b *base) client(params ...string) *mq.Client {
 
 func (b *base) open(dsn string) *mq.Client {
 	b.Helper()
+	return b.openConfig(dsn, b.config())
+}
+
+func (b *base) openConfig(dsn string, cfg mq.Config) *mq.Client {
+	b.Helper()
 	_, rest, _ := strings.Cut(dsn, "://")
-	c, err := mq.OpenConfig("pgmq://"+rest, b.config())
+	c, err := mq.OpenConfig("pgmq://"+rest, cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -232,13 +244,15 @@ func outage(err error) bool {
 	return errors.Is(err, mq.ErrBadConn) || errors.Is(err, mq.ErrUnavailable)
 }
 
-// patience is how long things may take that should not.
-const patience = 30 * time.Second
+// patience is how long a condition may take. Only a failing test waits so long.
+const patience = time.Minute
 
 // eventually waits for a condition.
 func (b *base) eventually(what string, done func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(pause) {
+		pause = min(2*pause, 50*time.Millisecond)
 		if time.Now().After(deadline) {
 			b.Fatalf("%s: not within %v", what, patience)
 		}

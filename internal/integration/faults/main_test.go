@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // leaked returns the goroutines that run code of the library, if they do not
 // end soon.
 func leaked() (left string) {
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		stacks := make([]byte, 1<<22)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		left = ""

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -178,12 +177,4 @@ func (b *base) drainTogether(q *mq.Queue, total int) {
 	if s, err := q.Stats(b.Context()); err != nil || s.Total != 0 || len(seen) != total {
 		b.Errorf("%d of %d came, stats %+v, %v", len(seen), total, s, err)
 	}
-}
-
-func freePort(b *base) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	b.ok(err)
-	defer func() { _ = l.Close() }()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }

@@ -8,21 +8,24 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
+// newBaseToStop is for a test that stops the server, or changes it.
+func newBaseToStop(t *testing.T) *base {
+	t.Helper()
+	t.Parallel()
+	return newBaseOn(t, server.OwnPostgres(t))
+}
+
 // TestRestart restarts the server under load, in order and by a crash.
 func TestRestart(t *testing.T) {
-	b := newBase(t)
-	if !b.server.Ours() {
-		t.Log("the server is not ours")
-		return
-	}
+	b := newBaseToStop(t)
 	eachLibrary(t, func(t *testing.T, library string) {
 		b := b.of(t)
 		l := b.load(b.client("driver="+library), library)
 		for _, how := range []syscall.Signal{server.Fast, server.Immediate} {
-			time.Sleep(500 * time.Millisecond)
+			l.goesOn(b, 100)
 			b.restart(how)
 		}
-		time.Sleep(500 * time.Millisecond)
+		l.goesOn(b, 100)
 		l.settle(b)
 	})
 }
@@ -38,11 +41,7 @@ func (b *base) restart(how syscall.Signal) {
 // TestCrashTakesThrottle: a crash empties the trigger's table, which is
 // unlogged. Receivers still hear of what other programs insert.
 func TestCrashTakesThrottle(t *testing.T) {
-	b := newBase(t)
-	if !b.server.Ours() {
-		t.Log("the server is not ours")
-		return
-	}
+	b := newBaseToStop(t)
 	c := b.client()
 	got := b.waiting(b.queue(c, "jobs"))
 	b.listens(1)
@@ -51,8 +50,11 @@ func TestCrashTakesThrottle(t *testing.T) {
 	if n := value[int](b, "SELECT count(*) FROM pgmq.notify_insert_throttle"); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
-	for range 3 {
-		b.exec(insertPlain)
-		arrives(b, got)
+	for range 2 {
+		b.promptly(func() time.Duration {
+			b.calm()
+			b.exec(insertPlain)
+			return arrives(b, got)
+		})
 	}
 }

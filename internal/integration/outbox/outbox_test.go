@@ -2,7 +2,6 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,13 +26,11 @@ const kills = 30
 
 func TestKill(t *testing.T) {
 	s := build(t)
-	limit := 600 * time.Millisecond
-	for killed := 0; killed < kills; {
-		if s.kill(t, rand.N(limit)) {
-			killed++
-		} else {
-			limit += limit / 20 // a busy machine needs longer to open the shop
+	for i := range kills {
+		if i%5 == 0 {
+			s.kill(t, func(*testing.T, *output) { time.Sleep(rand.N(200 * time.Millisecond)) })
 		}
+		s.kill(t, s.trades)
 	}
 	orders, shipped := s.count(t, "true"), s.count(t, "shipments = 1")
 	t.Logf("after %d kills: %d orders, %d of them shipped", kills, orders, shipped)
@@ -72,35 +70,85 @@ func build(t *testing.T) *shop {
 	return s
 }
 
-// run runs the program until ctx ends.
-func (s *shop) run(ctx context.Context, orders string) (output string, err error) {
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.program, "-dsn", s.dsn, "-orders", orders)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	return out.String(), err
+// command is the program, and what it says.
+func (s *shop) command(ctx context.Context, orders string) (cmd *exec.Cmd, out *output) {
+	cmd, out = exec.CommandContext(ctx, s.program, "-dsn", s.dsn, "-orders", orders), new(output)
+	cmd.Stdout, cmd.Stderr = out, out
+	return cmd, out
 }
 
-// kill starts the program, lets it live for a while, and reports whether it
-// got as far as to trade.
-func (s *shop) kill(t *testing.T, life time.Duration) bool {
+// output is what a program has said so far.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// kill starts the program, and ends it when live returns.
+func (s *shop) kill(t *testing.T, live func(*testing.T, *output)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), life)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out, err := s.run(ctx, "1000000")
-	if ctx.Err() == nil {
-		t.Fatalf("the program ended by itself: %v\n%s", err, out)
+	cmd, out := s.command(ctx, "1000000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return strings.Contains(out, "open")
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	live(t, out)
+	select {
+	case err := <-ended:
+		t.Fatalf("the program ended by itself: %v\n%s", err, out)
+	default:
+	}
+	cancel()
+	<-ended
+}
+
+// trades returns when the program has sold some more.
+func (s *shop) trades(t *testing.T, out *output) {
+	t.Helper()
+	eventually(t, out, func() bool { return strings.Contains(out.String(), "open") })
+	enough := s.sold(t) + rand.N(100)
+	eventually(t, out, func() bool { return s.sold(t) > enough })
+}
+
+// sold returns how many orders there were, with those that were taken back.
+func (s *shop) sold(t *testing.T) (n int) {
+	t.Helper()
+	if err := s.db.QueryRow("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox.orders_id_seq").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func eventually(t *testing.T, out *output, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the program does not trade:\n%s", out)
+		}
+	}
 }
 
 // finish lets the program ship what is left, and check its books.
 func (s *shop) finish(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	out, err := s.run(ctx, "10")
-	if err = errors.Join(err, ctx.Err()); err != nil {
+	cmd, out := s.command(ctx, "10")
+	if err := errors.Join(cmd.Run(), ctx.Err()); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

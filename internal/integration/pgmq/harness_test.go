@@ -2,8 +2,10 @@ package pgmq_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,16 +58,41 @@ type databases struct {
 	*server.Cluster
 	open    opener
 	clients sync.Map // *mq.Client to session
-	names   atomic.Int64
 }
 
 type session struct{ dsn, name string }
 
-// harness is that of the suite on clients that open opens.
+// process and names name the clients. Other processes have clients of the same
+// server.
+var (
+	process = rand.Text()
+	names   atomic.Int64
+)
+
+// harness is that of the suite on clients of the server that all tests share.
 func harness(t *testing.T, open opener) mqtest.Harness {
 	t.Helper()
-	d := &databases{Cluster: server.Postgres(t), open: open}
-	h := mqtest.Harness{
+	h := harnessOn(server.Postgres(t), open)
+	h.Restart = func(t testing.TB) {
+		t.Fatal("nobody may restart the server that all share: the case belongs to restartCases")
+	}
+	h.Only = func(name string) bool { return !slices.Contains(restartCases, name) }
+	return h
+}
+
+// restarting is the harness of the cases that restart the server.
+func restarting(c *server.Cluster, open opener) mqtest.Harness {
+	h := harnessOn(c, open)
+	h.Restart = func(t testing.TB) { restart(t, c) }
+	h.Only = func(name string) bool { return slices.Contains(restartCases, name) }
+	return h
+}
+
+var restartCases = []string{"fault/restart", "fault/restart-consumer", "fault/durable"}
+
+func harnessOn(c *server.Cluster, open opener) mqtest.Harness {
+	d := &databases{Cluster: c, open: open}
+	return mqtest.Harness{
 		Open:    func(t testing.TB) *mq.Client { return d.client(t, d.Database(t)) },
 		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, d.of(c).dsn) },
 		Break:   d.cut,
@@ -78,10 +105,6 @@ func harness(t *testing.T, open opener) mqtest.Harness {
 			Order: driver.OrderDue,
 		},
 	}
-	if d.Ours() {
-		h.Restart = d.restart
-	}
-	return h
 }
 
 var badDSN = []string{
@@ -95,7 +118,7 @@ var badDSN = []string{
 
 func (d *databases) client(t testing.TB, dsn string) *mq.Client {
 	t.Helper()
-	s := session{dsn, fmt.Sprintf("client-%d", d.names.Add(1))}
+	s := session{dsn, fmt.Sprintf("%s-%d", process, names.Add(1))}
 	c := d.open(t, and(dsn, "application_name="+s.name))
 	d.clients.Store(c, s)
 	return c
@@ -113,13 +136,13 @@ func (d *databases) cut(t testing.TB, c *mq.Client) {
 }
 
 // restart ends the server in either way by turns.
-func (d *databases) restart(t testing.TB) {
+func restart(t testing.TB, c *server.Cluster) {
 	t.Helper()
 	how := server.Fast
 	if restarts.Add(1)%2 == 0 {
 		how = server.Immediate
 	}
-	d.Restart(t, how)
+	c.Restart(t, how)
 }
 
 var restarts atomic.Int64

@@ -69,7 +69,7 @@ func (r *rig) send(body string) (id string) {
 // take waits for a message, and checks that it is the only one.
 func (r *rig) take(body string, reads int) *mq.Delivery {
 	r.Helper()
-	ds := must(r.Receive(r.Context(), mq.ReceiveOptions{Max: 10, Wait: 10 * time.Second}))(r)
+	ds := must(r.Receive(r.Context(), mq.ReceiveOptions{Max: 10, Wait: time.Minute}))(r)
 	if len(ds) != 1 || string(ds[0].Body) != body || ds[0].ReadCount != reads {
 		r.Fatalf("received %v, want one message %s that was read %d times", ds, body, reads)
 	}

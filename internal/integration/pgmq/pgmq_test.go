@@ -2,6 +2,8 @@ package pgmq_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/portmq/mq"
@@ -12,36 +14,49 @@ import (
 )
 
 func TestPGX(t *testing.T) {
-	mqtest.Run(t, harness(t, with("driver=pgx")))
+	suite(t, harness(t, pgx), nil)
 }
 
+// pgx is the set-up of most users.
+var pgx = with("driver=pgx")
+
+// TestPQ: another client library encodes arguments, reads rows, names errors
+// and loses connections in its own way.
 func TestPQ(t *testing.T) {
-	mqtest.Run(t, harness(t, with("driver=pq")))
+	suite(t, harness(t, pq), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault"})
 }
 
+var pq = with("driver=pq")
+
+// TestOrderID: receive and pop take messages in another order.
 func TestOrderID(t *testing.T) {
 	h := harness(t, with("order=id"))
 	h.Want.Order = driver.OrderID
-	mqtest.Run(t, h)
+	suite(t, h, []string{"open", "receive", "pop", "nack", "delay"})
 }
 
+// TestBytes: bodies are written in another form, in which no path finds a group.
 func TestBytes(t *testing.T) {
 	h := harness(t, with("body=bytes"))
 	h.Want.ExactBodies = true
-	mqtest.Run(t, h)
+	suite(t, h, []string{"open", "send", "body", "group", "tx"})
 }
 
+// TestFromDB: the sessions are the caller's, with the caller's settings, and
+// the receivers poll.
 func TestFromDB(t *testing.T) {
-	mqtest.Run(t, harness(t, func(t testing.TB, dsn string) *mq.Client {
-		return mq.New(pgmq.FromDB(pool(t, dsn)), quiet)
-	}))
+	suite(t, harness(t, fromDB), []string{"open", "send", "wait", "tx", "context", "fault"})
 }
 
+func fromDB(t testing.TB, dsn string) *mq.Client {
+	return mq.New(pgmq.FromDB(pool(t, dsn)), quiet)
+}
+
+// TestGroupIndexes: group receivers have other plans, and queues more indexes.
 func TestGroupIndexes(t *testing.T) {
-	open := with("driver=pgx")
-	mqtest.Run(t, harness(t, func(t testing.TB, dsn string) *mq.Client {
-		return mq.New(indexed{open(t, dsn).Provider().(*pgmq.Provider)}, quiet)
-	}))
+	suite(t, harness(t, func(t testing.TB, dsn string) *mq.Client {
+		return mq.New(indexed{pgx(t, dsn).Provider().(*pgmq.Provider)}, quiet)
+	}), []string{"lifecycle", "group", "drain", "move"})
 }
 
 // indexed makes every queue with an index for its groups.
@@ -52,8 +67,61 @@ func (p indexed) EnsureQueue(ctx context.Context, queue string, o driver.QueueOp
 	return p.Provider.EnsureQueue(ctx, queue, o)
 }
 
+// TestPgBouncer: each statement may run in another session, where nothing is
+// prepared.
 func TestPgBouncer(t *testing.T) {
-	open := with("poll_only=true&prepare=false")
-	b := server.PgBouncer(t, server.Postgres(t), "transaction")
-	mqtest.Run(t, harness(t, func(t testing.TB, dsn string) *mq.Client { return open(t, b.DSN(dsn)) }))
+	suite(t, harness(t, bounced(t, server.Postgres(t))), []string{
+		"open", "send", "body", "receive", "group", "tx", "context", "concurrency", "fault",
+	})
+}
+
+// bounced opens clients behind PgBouncer.
+func bounced(t *testing.T, c *server.Cluster) opener {
+	open, b := with("poll_only=true&prepare=false"), server.PgBouncer(t, c, "transaction")
+	return func(t testing.TB, dsn string) *mq.Client { return open(t, b.DSN(dsn)) }
+}
+
+// TestRestart runs the cases that restart the server, which is not the shared
+// one.
+func TestRestart(t *testing.T) {
+	c := server.OwnPostgres(t)
+	for name, open := range map[string]opener{"pgx": pgx, "PgBouncer": bounced(t, c), "pq": pq, "FromDB": fromDB} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && (name == "pq" || name == "FromDB") { // package faults restarts under them
+				t.Skip("the full matrix: make test-all")
+			}
+			mqtest.Run(t, restarting(c, open))
+		})
+	}
+}
+
+// suite runs the cases of mqtest. With -short these are those of the areas that
+// the set-up can change, unless that is nil: the others have passed in TestPGX.
+// No set-up changes what package mq does by itself, such as consumers.
+func suite(t *testing.T, h mqtest.Harness, areas []string) {
+	t.Helper()
+	left := make(map[string]bool)
+	if testing.Short() && areas != nil {
+		for _, area := range areas {
+			left[area] = true
+		}
+		h.Only = limited(h.Only, areas, left)
+	}
+	mqtest.Run(t, h)
+	for area := range left {
+		t.Errorf("there is no area %s", area)
+	}
+}
+
+// heavy are cases whose load is the same in every set-up, and takes long.
+var heavy = []string{"body/limit"}
+
+// limited is only for the cases of some areas. It deletes from left the areas
+// that there are.
+func limited(only func(string) bool, areas []string, left map[string]bool) func(string) bool {
+	return func(name string) bool {
+		area, _, _ := strings.Cut(name, "/")
+		delete(left, area)
+		return only(name) && slices.Contains(areas, area) && !slices.Contains(heavy, name)
+	}
 }

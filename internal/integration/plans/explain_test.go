@@ -14,7 +14,8 @@ import (
 // session is a connection that has prepared statements.
 type session struct {
 	testing.TB
-	conn *pgx.Conn
+	conn     *pgx.Conn
+	borrowed bool // with the settings of the caller's pool
 }
 
 // own are the settings of the driver's own sessions.
@@ -27,7 +28,7 @@ func newSession(t testing.TB, dsn string, settings ...string) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	s := &session{t, conn}
+	s := &session{t, conn, len(settings) == 0}
 	for _, setting := range settings {
 		s.exec("SET " + setting)
 	}
@@ -41,10 +42,11 @@ func (s *session) exec(text string) {
 	}
 }
 
-// prepare prepares statements, and runs each so often that the server chooses
-// between plans for these values and one for all.
+// prepare prepares statements anew, and runs each so often that the server
+// chooses between plans for these values and one for all.
 func (s *session) prepare(all map[string]statement) {
 	s.Helper()
+	s.exec("DEALLOCATE ALL")
 	for name, st := range all {
 		s.exec("PREPARE " + pgx.Identifier{name}.Sanitize() + " AS " + st.text)
 		for range 7 {
@@ -137,23 +139,63 @@ type cost struct {
 	most         []string // the parts that touched many
 }
 
-// cost returns what a statement touched of a queue, and what is wrong with the
-// way it went.
-func (n node) cost(queue string) (c cost, wrong []string) {
+// cost returns what a statement touched of a queue.
+func (n node) cost(queue string) (c cost) {
 	n.walk(func(p node) {
 		if p.Relation == "q_"+queue {
 			rows := int((p.Rows + p.Filtered + p.Rechecked) * p.Loops)
 			if c.rows += rows; rows > 10*batch {
 				c.most = append(c.most, fmt.Sprintf("%d by %s %s", rows, p.Type, p.Index))
 			}
-			if p.Type == "Seq Scan" && p.Loops > 0 {
-				wrong = append(wrong, "it reads the whole queue")
-			}
-		}
-		if strings.Contains(p.Type, "Sort") && p.Rows > 10*batch {
-			wrong = append(wrong, fmt.Sprintf("it sorts %.0f rows", p.Rows))
 		}
 	})
 	c.blocks = n.Hit + n.Read
-	return c, wrong
+	return c
+}
+
+// wrong returns what is wrong with the way a statement went, however little it
+// touched: what reads or sorts the whole queue. A caller's session may choose
+// to read a queue from its begin, as far as the first message.
+func (n node) wrong(queue string, borrowed bool) (wrong []string) {
+	n.walk(func(p node) {
+		switch {
+		case p.Relation == "q_"+queue && p.Type == "Seq Scan" && p.Loops > 0 && !borrowed:
+			wrong = append(wrong, "it reads the whole queue")
+		case strings.Contains(p.Type, "Sort") && p.Rows > 10*batch:
+			wrong = append(wrong, fmt.Sprintf("it sorts %.0f rows", p.Rows))
+		}
+	})
+	return wrong
+}
+
+// faults returns what is wrong with a statement.
+func (s *session) faults(name string, st statement, queue string) []string {
+	s.Helper()
+	plan := s.explain(name, st)
+	faults := plan.wrong(queue, s.borrowed)
+	if c, limit := plan.cost(queue), most(name); c.rows > limit.rows || c.blocks > limit.blocks {
+		faults = append(faults, fmt.Sprintf("it touches %d rows in %d blocks, want %d in %d at most: %q", c.rows, c.blocks, limit.rows, limit.blocks, c.most))
+	}
+	return faults
+}
+
+// judge says what is wrong with the statements of operations.
+func (s *session) judge(mode string, ops []operation, all map[string]statement, queue string) {
+	s.Helper()
+	for _, op := range ops {
+		for _, fault := range s.faults(op.name, all[op.name], queue) {
+			s.Errorf("%s: %s: %s", mode, op.name, fault)
+		}
+	}
+}
+
+// trapped returns the operations that touch too much.
+func (s *session) trapped(ops []operation, all map[string]statement, queue string) (names []string) {
+	s.Helper()
+	for _, op := range ops {
+		if len(s.faults(op.name, all[op.name], queue)) > 0 {
+			names = append(names, op.name)
+		}
+	}
+	return names
 }

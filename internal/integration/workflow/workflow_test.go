@@ -19,7 +19,11 @@ func TestPGMQ(t *testing.T) {
 	}
 	u.Scheme = "pgmq"
 	u.RawQuery += "&pool_max_conns=5" // there are many clients
-	cmd := exec.Command("go", "test", "-race", "-count=1", "-parallel=8", "-timeout=5m", "./examples/workflow")
+	args := []string{"test", "-count=1", "-parallel=8", "-timeout=20m"}
+	if !testing.Short() { // on drivers/mem they run under the race detector anyway
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./examples/workflow")...)
 	cmd.Dir = "../../.." // another module
 	cmd.Env = append(os.Environ(), "MQ_TEST_DSN="+u.String())
 	out, err := cmd.CombinedOutput()
