@@ -22,6 +22,9 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 # another one shows are skipped.
 SHORT ?= -short
 
+# The modules whose tests need no server. Those of bench take long to build.
+FAST ?= . ./tools
+
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -39,14 +42,17 @@ demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
 	@$(GO) build -o bin/orders ./examples/orders
 	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
 
+# go vet is a matter of make check. The servers are installed while the first
+# tests are built and run.
 .PHONY: test
-test: bin/testsum bin/withservers servers ## Run the tests of all modules, those without a server under the race detector
-	@$(TESTSUM) '-race -shuffle=on' $(filter-out $(LIVE),$(MODULES))
-	@bin/withservers $(TESTSUM) '-shuffle=on -timeout=30m -p=2 -parallel=4 $(SHORT)' $(LIVE)
+test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those without a server under the race detector
+	@$(MAKE) --no-print-directory servers & \
+	$(TESTSUM) '-race -shuffle=on -vet=off' $(FAST); wait
+	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=2 -parallel=4 $(SHORT)' $(LIVE)
 
 .PHONY: test-all
-test-all: ## Run test with the full product of suite and set-ups
-	@$(MAKE) --no-print-directory test SHORT=
+test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
+	@$(MAKE) --no-print-directory test SHORT= FAST='. ./bench ./tools'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found
@@ -66,10 +72,14 @@ test-docker: bin/testsum ## Make the mq command's image, and run the main tests 
 	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
 		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq
 
+.PHONY: gcc
+gcc:
+	@scripts/need 'gcc=gcc libc6-dev' jq=jq || true
+
 # Where they cannot be installed the tests say what they miss.
 .PHONY: servers
-servers:
-	@scripts/need 'gcc=gcc libc6-dev' /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server jq=jq || true
+servers: gcc
+	@scripts/need /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server || true
 
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what
