@@ -119,10 +119,13 @@ const frameEnd = 0xce
 
 // answer writes the frame of a method.
 func answer(w io.Writer, channel uint16, method uint32, args ...byte) {
-	frame := binary.BigEndian.AppendUint16([]byte{1}, channel)
-	frame = binary.BigEndian.AppendUint32(frame, uint32(4+len(args)))
-	frame = binary.BigEndian.AppendUint32(frame, method)
-	_, _ = w.Write(append(append(frame, args...), frameEnd)) // who does not read has gone
+	frame(w, 1, channel, append(binary.BigEndian.AppendUint32(nil, method), args...)...)
+}
+
+func frame(w io.Writer, kind byte, channel uint16, payload ...byte) {
+	b := binary.BigEndian.AppendUint16([]byte{kind}, channel)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
+	_, _ = w.Write(append(append(b, payload...), frameEnd)) // who does not read has gone
 }
 
 // readMethod returns the method of a frame, or 0 if there is none in it.

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -15,11 +16,13 @@ import (
 // broker ties deliveries to it; when it ends, all of its leases do.
 type channel struct {
 	*amqp.Channel
-	q     *queue
-	s     *session
-	id    uint64
-	rpc   chan struct{} // one slot: answers carry no correlation id, so only one call may wait at a time
-	ended chan struct{} // closed when the channel is over
+	q      *queue
+	s      *session
+	id     uint64
+	rpc    chan struct{} // one slot: answers carry no correlation id, so only one call may wait at a time
+	ended  chan struct{} // closed when the channel is over
+	silent chan struct{} // closed when the broker did not answer a call in time
+	once   sync.Once     // closes silent
 
 	mu     sync.Mutex
 	leases map[uint64]*lease // by tag; nil when the channel is over
@@ -71,7 +74,14 @@ func (c *channel) end() {
 	c.leases = nil
 }
 
-// call runs f while nobody else waits for an answer on the channel.
+// answerLimit is how long the broker may take to answer a call: 3.10 may forget
+// a consumer that comes while the queue has no leader yet, after a restart, and
+// finds out minutes later.
+const answerLimit = 15 * time.Second
+
+// call runs f while nobody else waits for an answer on the channel. If the
+// broker does not answer, it answers nothing else there either, so that the
+// channel is given up. What f does then ends with the connection at the latest.
 func (c *channel) call(f func() error) error {
 	select {
 	case c.rpc <- struct{}{}:
@@ -79,7 +89,17 @@ func (c *channel) call(f func() error) error {
 		return amqp.ErrClosed
 	}
 	defer func() { <-c.rpc }()
+	t := time.AfterFunc(answerLimit, func() {
+		c.once.Do(func() { close(c.silent) })
+		c.q.discard(c)
+	})
+	defer t.Stop()
 	return f()
+}
+
+// noAnswer is the error of a call that the broker did not answer.
+func noAnswer(is error) error {
+	return &amqpError{"the broker did not answer in time", is, errors.New("no answer")}
 }
 
 // lease takes note of messages that were delivered.

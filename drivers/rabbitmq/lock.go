@@ -54,7 +54,7 @@ func (p *Provider) locked(ctx context.Context, name string, f func() error) erro
 
 // unlock also works when the ctx of the call has ended.
 func (p *Provider) unlock(lock string) {
-	ctx, cancel := context.WithTimeout(context.Background(), claimLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
 	err := p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
 		_, err := ch.QueueDelete(lock, false, false, false)

@@ -136,7 +136,8 @@ func (q *queue) newChannel() (*channel, error) {
 	}
 	c := &channel{
 		Channel: ch, q: q, s: s, id: randomUint64(),
-		rpc: make(chan struct{}, 1), ended: make(chan struct{}), leases: make(map[uint64]*lease), tags: newTags(),
+		rpc: make(chan struct{}, 1), ended: make(chan struct{}), silent: make(chan struct{}),
+		leases: make(map[uint64]*lease), tags: newTags(),
 	}
 	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
 	watch := func() {

@@ -49,25 +49,17 @@ const (
 )
 
 // claimGrace is how long a claim may go on when its caller's ctx has ended.
-// claimLimit is for a broker that does not answer: 3.10 may forget a consumer
-// that comes while the queue has no leader yet, after a restart, and finds out
-// minutes later.
-const (
-	claimGrace = time.Second
-	claimLimit = 15 * time.Second
-)
+const claimGrace = time.Second
 
 // await returns what the demand gets. When ctx ends, what is delivered already
 // is still returned.
 func (d *demand) await(ctx context.Context) ([]driver.Delivery, error) {
-	limit := time.NewTimer(d.Wait + claimLimit)
-	defer limit.Stop()
 	select {
 	case s := <-d.met:
 		return d.take(ctx, s)
 	case <-d.c.q.p.done:
 		return nil, driver.ErrClosed
-	case <-limit.C:
+	case <-d.c.silent:
 		return d.giveUp(ctx)
 	case <-ctx.Done():
 	}
@@ -85,13 +77,12 @@ func (d *demand) await(ctx context.Context) ([]driver.Delivery, error) {
 	return d.take(ctx, <-d.met)
 }
 
-// giveUp gives up the channel: nothing else would be answered on it either.
+// giveUp is for a demand on a channel that was given up.
 func (d *demand) giveUp(ctx context.Context) ([]driver.Delivery, error) {
 	if !d.fate.CompareAndSwap(undecided, abandoned) {
 		return d.take(ctx, <-d.met)
 	}
-	d.c.q.discard(d.c)
-	return nil, &amqpError{"the broker did not answer in time", driver.ErrBadConn, context.DeadlineExceeded}
+	return nil, noAnswer(driver.ErrBadConn)
 }
 
 // take leases what was handed over.

@@ -169,6 +169,8 @@ func (c *channel) finish(ctx context.Context, acks, nacks []*lease) error {
 	select {
 	case err := <-sent:
 		return mapError(err, driver.ErrUnavailable)
+	case <-c.silent:
+		return noAnswer(driver.ErrUnavailable)
 	case <-ctx.Done():
 		return cutOff(ctx)
 	}
