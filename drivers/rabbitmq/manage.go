@@ -38,14 +38,18 @@ func declareQuorum(ch *amqp.Channel, name string, args amqp.Table) error {
 	return err
 }
 
-// EnsureQueue declares the archive and the queue. What is there already costs
+// EnsureQueue declares the queue and its archive. What is there already costs
 // no lock.
 func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueOptions) error {
-	there, err := p.exist(ctx, archiveOf(name), name)
-	if err == nil && there {
-		err = p.declare(ctx, name)
-	} else if err == nil {
-		err = p.locked(ctx, name, func() error { return p.declare(ctx, name) })
+	n, err := p.exist(ctx, name, archiveOf(name))
+	if err != nil {
+		return err
+	}
+	declare := func() error { return p.declare(ctx, name, n > 0) }
+	if n == 2 {
+		err = declare()
+	} else {
+		err = p.locked(ctx, name, declare)
 	}
 	native := (*amqp.Error)(nil)
 	if errors.As(err, &native) && native.Code == amqp.PreconditionFailed {
@@ -54,12 +58,21 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueO
 	return err
 }
 
-func (p *Provider) declare(ctx context.Context, name string) error {
+// declare declares the archive first, since a queue should have one from the
+// beginning. Where the queue is there it comes first: if somebody else has
+// declared it otherwise, it is to get no archive.
+func (p *Provider) declare(ctx context.Context, name string, there bool) error {
 	err := p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
-		if err := declareQuorum(ch, archiveOf(name), nil); err != nil {
+		archive := func() error { return declareQuorum(ch, archiveOf(name), nil) }
+		queue := func() error { return declareQuorum(ch, name, queueArgs(name)) }
+		first, second := archive, queue
+		if there {
+			first, second = queue, archive
+		}
+		if err := first(); err != nil {
 			return err
 		}
-		return declareQuorum(ch, name, queueArgs(name))
+		return second()
 	})
 	if err != nil {
 		return err
@@ -67,20 +80,21 @@ func (p *Provider) declare(ctx context.Context, name string) error {
 	return p.rebind(ctx, name)
 }
 
-// exist reports whether all of some queues are there.
-func (p *Provider) exist(ctx context.Context, names ...string) (bool, error) {
-	err := p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
-		for _, name := range names {
-			if _, err := ch.QueueDeclarePassive(name, true, false, false, false, nil); err != nil {
+// exist returns how many of some queues are there, up to the first that is not.
+func (p *Provider) exist(ctx context.Context, names ...string) (n int, err error) {
+	err = p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
+		for n < len(names) {
+			if _, err := ch.QueueDeclarePassive(names[n], true, false, false, false, nil); err != nil {
 				return err
 			}
+			n++
 		}
 		return nil
 	})
-	if errors.Is(err, driver.ErrQueueNotFound) {
-		return false, nil
+	if err != nil && !errors.Is(err, driver.ErrQueueNotFound) {
+		return 0, err
 	}
-	return err == nil, err
+	return n, nil
 }
 
 // rebind makes delayed messages find a queue that was dropped and made again,
@@ -162,8 +176,8 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 		}
 		return err
 	})
-	if errors.Is(err, driver.ErrQueueNotFound) { // a queue of somebody else's
-		err = nil
+	if err != nil && !errors.Is(err, driver.ErrQueueNotFound) { // a queue of somebody else's has none
+		return driver.Stats{}, err
 	}
-	return s, err
+	return s, nil
 }

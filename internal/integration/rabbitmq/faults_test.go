@@ -67,7 +67,7 @@ func TestMissingQueue(t *testing.T) {
 }
 
 // TestOtherArguments: a queue that was declared otherwise is left alone, and
-// works.
+// works. It gets no archive.
 func TestOtherArguments(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -85,7 +85,11 @@ func TestOtherArguments(t *testing.T) {
 	if d = r.takeFrom(q); d.ReadCount != 2 {
 		t.Errorf("the read count is %d, want 2", d.ReadCount)
 	}
-	wantError(t, d.Archive(t.Context(), "no archive"), nil)
+	if s := must(q.Stats(t.Context()))(t); s.Archived != -1 {
+		t.Errorf("EnsureQueue has failed and left an archive of %d messages", s.Archived)
+	}
+	wantError(t, d.Archive(t.Context(), "no archive"), mq.ErrNotSupported)
+	ok(t, d.Ack(t.Context()))
 	ok(t, leased.Ack(t.Context()))
 }
 
