@@ -141,7 +141,7 @@ func plain(v any) any {
 			items[i] = plain(item)
 		}
 		return items
-	case nil, bool, byte, int8, int16, int32, int64, int:
+	case nil, bool, byte, int8, int16, uint16, int32, uint32, int64, int:
 		return v
 	case float32, float64:
 		if _, err := json.Marshal(v); err == nil {

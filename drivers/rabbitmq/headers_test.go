@@ -102,3 +102,15 @@ func FuzzHeaders(f *testing.F) {
 }
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// TestIntegers: every integer of AMQP is one, nested in a table or as a count.
+func TestIntegers(t *testing.T) {
+	for _, v := range []any{byte(7), int8(7), int16(7), uint16(7), int32(7), uint32(7), int64(7)} {
+		if got := headerText([]any{v}); got != "[7]" {
+			t.Errorf("[]any{%T(7)} became %s", v, got)
+		}
+		if n, ok := integer(v); n != 7 || !ok {
+			t.Errorf("integer(%T(7)) = %d, %v", v, n, ok)
+		}
+	}
+}

@@ -71,7 +71,11 @@ func integer(v any) (int64, bool) {
 		return int64(n), true
 	case int16:
 		return int64(n), true
+	case uint16:
+		return int64(n), true
 	case int32:
+		return int64(n), true
+	case uint32:
 		return int64(n), true
 	case int64:
 		return n, true
