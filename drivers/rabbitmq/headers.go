@@ -20,6 +20,7 @@ const (
 	headerEnqueued = "mq-enqueued-at" // microseconds since 1970
 	headerReads    = "mq-read-count"  // deliveries of the messages that this one was copied from
 	headerArchived = "mq-archived-at" // microseconds since 1970
+	headerTwin     = "mq-twin"        // a number, where another message of the same flight has the same id
 	headerEscaped  = "mq-header-"     // in front of a name that means something to the broker
 )
 
@@ -69,7 +70,7 @@ func encodeHeaders(h driver.Headers) (amqp.Table, error) {
 }
 
 func ours(name string) bool {
-	return name == headerEnqueued || name == headerReads || name == headerArchived
+	return name == headerEnqueued || name == headerReads || name == headerArchived || name == headerTwin
 }
 
 // decodeHeaders makes text of AMQP headers, and nil of none. What the broker

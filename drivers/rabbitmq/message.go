@@ -71,6 +71,32 @@ func (l *lease) archived(queue, reason string) outgoing {
 	return o
 }
 
+// identity tells the messages of a flight apart when one is returned. The id
+// alone does not: copies keep that of their sender, who may use it again.
+type identity struct {
+	id   string
+	twin int64
+}
+
+func identify(id string, headers amqp.Table) identity {
+	n, _ := integer(headers[headerTwin])
+	return identity{id, n}
+}
+
+// numberTwins gives the messages of a flight that have one id different
+// numbers.
+func numberTwins(out []outgoing) {
+	seen := make(map[string]int64, len(out))
+	for i := range out {
+		o := &out[i]
+		delete(o.Headers, headerTwin) // of an earlier flight
+		if n := seen[o.MessageId]; n > 0 {
+			o.Headers[headerTwin] = n
+		}
+		seen[o.MessageId]++
+	}
+}
+
 // enqueuedAt returns when a message was sent. Programs that know nothing of mq
 // may have said so in seconds, or not at all.
 func enqueuedAt(d *amqp.Delivery) time.Time {

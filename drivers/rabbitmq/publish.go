@@ -67,6 +67,7 @@ func (p *Provider) publish(ctx context.Context, name string, out []outgoing) (er
 	if err := p.awaitUnblocked(ctx, s); err != nil {
 		return nil, err
 	}
+	numberTwins(out)
 	f := &flight{p: p, s: s, out: out, landed: make(chan []error, 1)}
 	if !p.start(func() { f.landed <- f.fly() }) {
 		return nil, driver.ErrClosed
@@ -219,12 +220,12 @@ func (f *flight) notPublished(errs []error, i int, err error) {
 // judge sets the errors of what was published. The broker returns what it
 // cannot route before it confirms it.
 func (f *flight) judge(errs []error, confirms []*amqp.DeferredConfirmation, c *confirmer) {
-	returned := make(map[string]bool)
+	returned := make(map[identity]bool)
 	for more := true; more; {
 		select {
 		case r, ok := <-c.returns:
 			if more = ok; ok {
-				returned[r.MessageId] = true
+				returned[identify(r.MessageId, r.Headers)] = true
 			}
 		default:
 			more = false
@@ -233,7 +234,7 @@ func (f *flight) judge(errs []error, confirms []*amqp.DeferredConfirmation, c *c
 	var failed error
 	for i, dc := range confirms {
 		switch {
-		case dc.Acked() && !returned[f.out[i].MessageId]:
+		case dc.Acked() && !returned[identify(f.out[i].MessageId, f.out[i].Headers)]:
 		case dc.Acked():
 			errs[i] = f.unroutable(i)
 		default:

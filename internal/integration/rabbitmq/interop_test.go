@@ -1,6 +1,7 @@
 package rabbitmq_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -197,4 +198,38 @@ func (r *rig) user() string {
 	u, err := amqp.ParseURI(r.dsn)
 	ok(r, err)
 	return u.Username
+}
+
+// TestSameIDs: of two messages whose sender gave them one id, the copy of one
+// cannot be routed. That says nothing of the other.
+func TestSameIDs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	must(r.raw.QueueDeclare("bare", true, false, false, false, nil))(t) // without an archive
+	q := r.Client().Queue("bare")
+	for _, body := range []string{"rejected", "retried"} {
+		ok(t, r.raw.PublishWithContext(t.Context(), "", "bare", true, false, amqp.Publishing{MessageId: "same", Body: []byte(body)}))
+	}
+	byBody := make(map[string]*mq.Delivery)
+	for range 2 {
+		d := r.takeFrom(q)
+		byBody[string(d.Body)] = d
+	}
+	err := q.Settle(t.Context(),
+		mq.Settlement{Receipt: byBody["rejected"].Receipt, Op: mq.OpArchive, Reason: "why"},
+		mq.Settlement{Receipt: byBody["retried"].Receipt, Op: mq.OpNack, Delay: 100 * time.Millisecond},
+	)
+	var each *mq.BatchError
+	if !errors.As(err, &each) || !errors.Is(each.Errs[0], mq.ErrNotSupported) || each.Errs[1] != nil {
+		t.Errorf("Settle: %v, want not supported for the first, and nil for the second", err)
+	}
+	ok(t, byBody["rejected"].Ack(t.Context()))
+	d := r.takeFrom(q)
+	if string(d.Body) != "retried" || d.ID != "same" || d.Headers != nil {
+		t.Errorf("received %+v, want the one that was retried, as it was sent", d.Delivery)
+	}
+	ok(t, d.Ack(t.Context()))
+	if s := must(q.Stats(t.Context()))(t); s.Visible != 0 {
+		t.Errorf("%d messages are left", s.Visible)
+	}
 }
