@@ -176,7 +176,9 @@ func (c *channel) finish(ctx context.Context, acks, nacks []*lease) error {
 	}
 }
 
-// send returns nil when the queue has the acks and nacks.
+// send returns nil when the queue has the acks. A nack that the broker's end of
+// the channel holds back is carried out when that ends, if not before: nacks
+// alone are worth no probe, which on RabbitMQ 4 may get one of them.
 func (c *channel) send(acks, nacks []*lease) error {
 	err := c.write(len(acks), func() error {
 		for _, l := range acks {
@@ -195,6 +197,9 @@ func (c *channel) send(acks, nacks []*lease) error {
 	}
 	if err != nil {
 		return err
+	}
+	if len(acks) == 0 {
+		return c.call(func() error { return c.Qos(1, 0, false) })
 	}
 	return c.barrier()
 }
