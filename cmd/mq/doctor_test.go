@@ -3,6 +3,13 @@ package main
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
+	"github.com/portmq/mq/mqtest"
 )
 
 func TestDoctor(t *testing.T) {
@@ -159,6 +166,40 @@ func TestDoctorHolder(t *testing.T) {
 		if !strings.HasPrefix(text, tt.want) || (tt.want == "") != (text == "") || problems != tt.problems {
 			t.Errorf("after %v s: %d problems:\n%swant %q", tt.seconds, problems, text, tt.want)
 		}
+	}
+}
+
+// TestDoctorAlarms: a broker with an alarm takes nothing, or no more than the
+// first message, and may answer pings.
+func TestDoctorAlarms(t *testing.T) {
+	const healthy, alarm = "the broker takes messages", "the broker takes no messages: "
+	for _, tt := range []struct {
+		name  string
+		fault mqtest.Fault
+		want  string
+	}{
+		{"no alarm", mqtest.Fault{Op: "ping", Delay: time.Second}, healthy},
+		{"no answer", mqtest.Fault{Op: "send", Delay: mq.Forever}, alarm},
+		{"one answer", mqtest.Fault{Op: "send", When: mqtest.Nth(2), Delay: mq.Forever}, alarm},
+		{"ping is refused", mqtest.Fault{Op: "ping", Err: driver.ErrUnavailable}, alarm},
+		{"ping hangs", mqtest.Fault{Op: "ping", Delay: mq.Forever}, alarm},
+		{"another error", mqtest.Fault{Op: "send", Err: driver.ErrInvalid}, alarm},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := mq.New(mqtest.Faulty(mem.New(), tt.fault), mq.Config{})
+				text, problems := findings(t, func(d *doctor) {
+					d.client = c
+					d.alarms(t.Context())
+				})
+				if !strings.Contains(text, tt.want) || (problems > 0) != (tt.want == alarm) {
+					t.Errorf("%d problems:\n%s", problems, text)
+				}
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
 
