@@ -281,9 +281,8 @@ func TestShell(t *testing.T) {
 
 // TestExamples runs what mq help shows, each example in a shop of its own.
 func TestExamples(t *testing.T) {
-	s := newShop(t, "")
-	for _, command := range s.commands("") {
-		_, text, ok := strings.Cut(s.run("mq help "+command), "\nExamples:\n")
+	for _, help := range newShop(t, "").help("") {
+		_, text, ok := strings.Cut(help, "\nExamples:\n")
 		if !ok {
 			continue // the commands themselves have a test that requires them
 		}
@@ -300,14 +299,15 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// commands returns the names of the commands below one.
-func (s *shop) commands(of string) (names []string) {
+// help returns what mq help says of a command, and of those below it.
+func (s *shop) help(command string) (texts []string) {
 	s.Helper()
-	_, list, _ := strings.Cut(s.run("mq help "+of), "\nAvailable Commands:\n")
+	text := s.run("mq help " + command)
+	texts = append(texts, text)
+	_, list, _ := strings.Cut(text, "\nAvailable Commands:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
 	for line := range strings.Lines(list) {
-		name := strings.TrimSpace(of + " " + strings.Fields(line)[0])
-		names = append(append(names, name), s.commands(name)...)
+		texts = append(texts, s.help(strings.TrimSpace(command+" "+strings.Fields(line)[0]))...)
 	}
-	return names
+	return texts
 }
