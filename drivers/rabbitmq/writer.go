@@ -45,9 +45,8 @@ func (g *gatherer) Write(b []byte) (int, error) {
 
 // Close ends a write under way. What was not written is lost.
 func (g *gatherer) Close() error {
-	err := g.Conn.Close()
-	g.fail(net.ErrClosed)
-	return err
+	g.fail(net.ErrClosed) // first, or the write under way might say why it failed
+	return g.Conn.Close()
 }
 
 func (g *gatherer) fail(err error) {
