@@ -42,6 +42,10 @@ demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
 	@$(GO) build -o bin/orders ./examples/orders
 	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
 
+.PHONY: test-versions
+test-versions: ## Run the live tests on other versions of the servers: make test-versions [VERSIONS='postgres 13 18']
+	@scripts/test-versions $(VERSIONS)
+
 # go vet is a matter of make check. The servers are installed while the first
 # tests are built and run.
 .PHONY: test
@@ -63,7 +67,7 @@ test-pgmq: bin/testsum bin/withservers servers ## Run the tests on PostgreSQL: m
 	@bin/withservers $(TESTSUM) '-shuffle=on -timeout=30m -p=2 $(TESTFLAGS)' $(LIVE)
 
 .PHONY: test-rabbitmq
-test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbitmq [MQ_TEST_AMQP=amqp://...] [TESTFLAGS=-run=TestSuite]
+test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbitmq [MQ_TEST_AMQP=amqp://...] [TESTFLAGS=-run=TestRabbitMQ]
 	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)/rabbitmq
 
 .PHONY: test-docker
