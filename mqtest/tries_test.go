@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/portmq/mq"
 )
 
 // tryCase runs a case as on real time, but on a bubble's.
@@ -99,6 +101,23 @@ func TestTries(t *testing.T) {
 				t.Errorf("failure %q, want %q", failures[0], tt.want)
 			}
 		})
+	}
+}
+
+// TestTriesWithinLimits: however long the times of a try are, the provider takes
+// them.
+func TestTriesWithinLimits(t *testing.T) {
+	failures := tryCase(t, awkwardHarness(""), func(t *tester) {
+		if !t.try.last {
+			t.tooLate("late")
+		}
+		q := t.queue()
+		t.post(q, &mq.Message{Delay: 20 * t.unit}, &mq.Message{})
+		d, _ := t.lease(q, 20*t.unit)
+		t.ok(d.Extend(t.ctx, t.heartbeat()), "extend")
+	})
+	if len(failures) > 0 {
+		t.Errorf("failures %q", failures)
 	}
 }
 
