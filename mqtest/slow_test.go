@@ -164,22 +164,24 @@ func slowed(h Harness, pace func() time.Duration) Harness {
 
 // TestSlow shows that the suite does not depend on how fast a backend and its
 // machine are. The cases run as they do on real time, but on a bubble's.
+//
+// A case has a harness of its own: a restart is one of all its clients.
 func TestSlow(t *testing.T) {
-	for name, h := range map[string]Harness{
-		"sluggish":         slowed(named(), sluggishly),
-		"fitful":           slowed(named(), fitfully),
-		"awkward,sluggish": slowed(awkwardHarness(""), sluggishly),
-		"awkward,fitful":   slowed(awkwardHarness(""), fitfully),
+	for name, h := range map[string]func() Harness{
+		"sluggish":         func() Harness { return slowed(named(), sluggishly) },
+		"fitful":           func() Harness { return slowed(named(), fitfully) },
+		"awkward,sluggish": func() Harness { return slowed(awkwardHarness(""), sluggishly) },
+		"awkward,fitful":   func() Harness { return slowed(awkwardHarness(""), fitfully) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var p *plan
-			synctest.Test(t, func(t *testing.T) { p = newPlan(t, h) })
+			synctest.Test(t, func(t *testing.T) { p = newPlan(t, h()) })
 			for _, c := range p.apply {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						for _, failure := range runCaseOn(t.Context(), h, c) {
+						for _, failure := range runCaseOn(t.Context(), h(), c) {
 							t.Error(failure)
 						}
 					})
