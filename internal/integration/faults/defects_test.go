@@ -318,8 +318,13 @@ func TestTxOfEndedContext(t *testing.T) {
 		}()
 		b.waits("true")
 		cancel()
-		if <-sent == nil {
-			t.Error("it was sent")
+		select {
+		case err := <-sent:
+			if err == nil {
+				t.Error("it was sent")
+			}
+		case <-time.After(patience):
+			t.Fatal("it does not end")
 		}
 		if mine.Commit() == nil {
 			t.Error("the transaction could be committed")

@@ -50,9 +50,8 @@ func TestCrashTakesThrottle(t *testing.T) {
 	if n := value[int](b, "SELECT count(*) FROM pgmq.notify_insert_throttle"); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
-	for range 2 {
+	for range 3 {
 		b.promptly(func() time.Duration {
-			b.calm()
 			b.exec(insertPlain)
 			return arrives(b, got)
 		})
