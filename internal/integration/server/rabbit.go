@@ -120,6 +120,9 @@ func (b *Broker) await() error {
 		if err == nil && b.host != nil {
 			err = b.listens()
 		}
+		if err == nil && b.host != nil {
+			err = b.call("GET", "overview", nil, nil) // which may come last
+		}
 		if err == nil || b.host == nil || time.Now().After(end) {
 			return err
 		}
