@@ -213,7 +213,10 @@ func TestListenerHangs(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- p.Close() }()
 		select {
-		case <-closed:
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
 		case <-time.After(30 * time.Second):
 			t.Fatalf("%s: Close waits", name)
 		}

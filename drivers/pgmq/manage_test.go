@@ -46,8 +46,12 @@ func TestDropQueue(t *testing.T) {
 		{"PGMQ", pgmqThere, slices.Concat([]string{spellings, upstream, upstream}, tables, []string{rows})},
 	} {
 		r := newRig(t, call{answers: answers{statement("has pgmq", nil): {tt.has}, spellings: {{"Jobs"}, {"jobs"}}}})
+		r.known("jobs")
 		if err := r.DropQueue(t.Context(), "jobs"); err != nil {
 			t.Fatal(err)
+		}
+		if _, known := r.queues.Load("jobs"); known {
+			t.Error("the queue is not looked up again")
 		}
 		texts := r.texts() // first BEGIN, what there is, and a lock; at last a notification and COMMIT
 		if got := texts[3 : len(texts)-2]; !slices.Equal(got, tt.want) {

@@ -136,10 +136,10 @@ var wired = []struct {
 		return tx.Commit()
 	}},
 	{"directly", "driver=pgx", func(ctx context.Context, db *sql.DB) error {
-		return pgxPool{db, new(manner)}.query(ctx, "insert", nil, ignore)
+		return query(ctx, FromDB(db).pool, "insert", nil, ignore)
 	}},
 	{"transaction directly", "driver=pgx", func(ctx context.Context, db *sql.DB) error {
-		return pgxPool{db, new(manner)}.transact(ctx, step{"insert", nil, ignore})
+		return FromDB(db).transact(ctx, step{"insert", nil, ignore})
 	}},
 }
 
@@ -205,15 +205,17 @@ func TestOpenHangs(t *testing.T) {
 		go func() {
 			ended <- w.run(ctx, t, func(b *pgproto3.Backend, m pgproto3.FrontendMessage) {
 				cancel()
-				if strings.HasPrefix(w.client, "driver=pq") {
-					<-canceled
-					send(b, &pgproto3.ErrorResponse{Severity: "ERROR", Code: "57014"})
-					if _, ok := m.(*pgproto3.Query); ok {
-						send(b, ready)
+				if strings.HasPrefix(w.client, "driver=pgx") {
+					for _, err := b.Receive(); err == nil; _, err = b.Receive() {
 					}
+					return
 				}
-				for m := follow(b); m != nil; m = follow(b) {
+				<-canceled
+				send(b, &pgproto3.ErrorResponse{Severity: "ERROR", Code: "57014"})
+				if _, ok := m.(*pgproto3.Query); ok {
+					send(b, ready)
 				}
+				follow(b) // lib/pq closes its statement
 			}, func() { canceled <- struct{}{} })
 		}()
 		select {
@@ -289,6 +291,31 @@ func TestOpenRefused(t *testing.T) {
 					t.Errorf("%s: %v: errors.Is %v is %v", client, err, is, is != tt.is)
 				}
 			}
+		}
+	}
+}
+
+// TestOpenSilent has a server that accepts a connection and says nothing: pgx
+// gives up when its ctx ends, lib/pq after connect_timeout only.
+func TestOpenSilent(t *testing.T) {
+	noEnvironment(t)
+	ended := make(chan error, len(clients))
+	for _, client := range clients {
+		timeout := map[bool]string{true: "&connect_timeout=0", false: "&connect_timeout=1"}[strings.HasPrefix(client, "driver=pgx")]
+		ctx, cancel := context.WithCancel(t.Context())
+		addr := serve(t, func(_ map[string]string, b *pgproto3.Backend) {
+			cancel()
+			_, _ = b.Receive()
+		})
+		db := openPool(t, "pgmq://app@"+addr+"?sslmode=disable&"+client+timeout)
+		go func() { ended <- mapError(second(db.ExecContext(ctx, "insert"))) }()
+	}
+	for range clients {
+		select {
+		case err := <-ended:
+			checkIs(t, "error", err, driver.ErrBadConn)
+		case <-time.After(30 * time.Second):
+			t.Fatal("a call does not end")
 		}
 	}
 }
