@@ -113,7 +113,7 @@ func (s *shop) kill(t *testing.T, live func(*testing.T, *output)) {
 	default:
 	}
 	cancel()
-	<-ended
+	_ = <-ended // killed
 }
 
 // trades returns when the program has sold some more.
