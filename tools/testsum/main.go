@@ -103,7 +103,7 @@ func (e event) name() string {
 
 type summary struct {
 	w                       io.Writer
-	allowed                 []*regexp.Regexp
+	allowed, reasons        []*regexp.Regexp // skips
 	passed, failed, skipped int
 	unexpected              []string
 	output                  map[string]*strings.Builder // of what has not ended yet
@@ -126,17 +126,26 @@ func newSummary(w io.Writer) *summary {
 }
 
 // allow reads the skips file. Blank lines, and what follows a #, are comments.
+// An expression matches the name of a test or, after "reason: ", what it printed.
 func (s *summary) allow(text string) error {
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		re, err := regexp.Compile("^(?:" + line + ")$")
+		reason, isReason := strings.CutPrefix(line, "reason: ")
+		if !isReason {
+			reason = "^(?:" + line + ")$"
+		}
+		re, err := regexp.Compile(reason)
 		if err != nil {
 			return err
 		}
-		s.allowed = append(s.allowed, re)
+		if isReason {
+			s.reasons = append(s.reasons, re)
+		} else {
+			s.allowed = append(s.allowed, re)
+		}
 	}
 	return nil
 }
@@ -224,13 +233,19 @@ func (s *summary) endTest(e event) {
 
 func (s *summary) skip(name string) {
 	s.skipped++
-	for _, re := range s.allowed {
-		if re.MatchString(name) {
-			return
-		}
+	printed := ""
+	if b := s.output[name]; b != nil {
+		printed = b.String()
+	}
+	if matches(s.allowed, name) || matches(s.reasons, printed) {
+		return
 	}
 	s.unexpected = append(s.unexpected, name)
 	s.print(name)
+}
+
+func matches(res []*regexp.Regexp, text string) bool {
+	return slices.ContainsFunc(res, func(re *regexp.Regexp) bool { return re.MatchString(text) })
 }
 
 // endPackage counts a failure that no test showed: one in the build or in

@@ -43,6 +43,18 @@ func TestSummary(t *testing.T) {
 			last:   "1 passed, 0 failed, 1 skipped", ok: true,
 		},
 		{
+			name:   "an allowed reason",
+			skips:  "reason: long",
+			events: `run A|output A too-long|skip A|run B|pass B|pass`,
+			last:   "1 passed, 0 failed, 1 skipped", ok: true,
+		},
+		{
+			name:   "another reason",
+			skips:  "reason: long",
+			events: `run A|output A too-short|skip A|run B|pass B|pass`,
+			last:   "1 passed, 0 failed, 1 skipped",
+		},
+		{
 			name:   "no test ran",
 			events: `skip`,
 			last:   "0 passed, 0 failed, 0 skipped",

@@ -113,7 +113,9 @@ func (s *shop) kill(t *testing.T, live func(*testing.T, *output)) {
 	default:
 	}
 	cancel()
-	_ = <-ended // killed
+	if err := <-ended; err == nil {
+		t.Errorf("the program ended by itself\n%s", out)
+	}
 }
 
 // trades returns when the program has sold some more.
