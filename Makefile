@@ -18,8 +18,8 @@ LIVE = ./internal/integration
 export MQ_TEST_REQUIRE ?= pgmq,pgbouncer,rabbitmq
 TESTSUM = bin/testsum -skips tools/skips.txt -args
 
-# The flag of go test with which tests of server set-ups that repeat what
-# another one shows are skipped.
+# The flag of go test with which tests are skipped that repeat in another
+# set-up, or on real time, what another one shows.
 SHORT ?= -short
 
 # The modules whose tests need no server. Those of bench take long to build.
@@ -51,7 +51,7 @@ test-versions: ## Run the live tests on other versions of the servers: make test
 .PHONY: test
 test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those without a server under the race detector
 	@$(MAKE) --no-print-directory servers & \
-	$(TESTSUM) '-race -shuffle=on -vet=off' $(FAST); wait
+	$(TESTSUM) '-race -shuffle=on -vet=off $(SHORT)' $(FAST); wait
 	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=2 -parallel=4 $(SHORT)' $(LIVE)
 
 .PHONY: test-all
