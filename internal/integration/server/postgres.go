@@ -130,7 +130,7 @@ func connect(dsn *url.URL, how string, h host) (*Cluster, error) {
 }
 
 // patience is how long a server may take to start or to stop.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // await returns when the server answers. One that is not ours should do so at
 // once.
