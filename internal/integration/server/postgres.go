@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -137,11 +138,16 @@ const patience = 5 * time.Minute
 func (c *Cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	var last error
 	for {
 		err := c.admin.PingContext(ctx)
-		if err == nil || c.host == nil || ctx.Err() != nil {
+		if err == nil || c.host == nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return errors.Join(cmp.Or(last, err), ctx.Err())
+		}
+		last = err
 		if dead := c.host.dead(); dead != nil {
 			return dead
 		}
