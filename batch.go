@@ -1,11 +1,9 @@
 package mq
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -14,132 +12,34 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// Natural batching: a call that finds the lane free flies at once, in its own
+// Natural batching. Each queue has three lanes: for sends, settlements and
+// extensions. A call that finds its lane free flies at once, in its own
 // goroutine and with its own ctx. Calls that arrive while Caps.Flights are
-// under way wait, and leave together when one lands. There is no timer: what makes
-// calls wait is what makes merging them worth while. A provider in the same
-// process has no round trips to save, so there each call flies alone.
+// under way wait as parts, and leave together when a flight lands. There is no
+// timer: what makes calls wait is what makes merging them worth while. A
+// provider in the same process has no round trips to save, so there each call
+// flies alone.
+//
+// No flight outlasts Config.CallTimeout, whoever's ctx it has, so a connection
+// that hangs holds up the others no longer than that.
 
 // maxFlightBytes bounds what one flight carries.
 const maxFlightBytes = 1 << 20
 
-// lanes are the ways of one queue, shared by its handles.
-type lanes struct {
-	send   *lane[Message]
-	settle *lane[Settlement]
-	extend *lane[extension]
-}
-
-// extension is one lease to prolong.
-type extension struct {
-	receipt    Receipt
-	visibility time.Duration
-}
-
-func (c *Client) lanesOf(queue string) *lanes {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l := c.lanes[queue]
-	if l == nil {
-		l = c.newLanes(queue)
-		c.lanes[queue] = l
-	}
-	return l
-}
-
-func (c *Client) newLanes(queue string) *lanes {
-	return &lanes{
-		send: &lane[Message]{
-			client: c,
-			size:   func(m Message) int { return len(m.Body) },
-			hold:   cloneMessages,
-			fly: func(ctx context.Context, msgs []Message) ([]string, error) {
-				return c.flySend(ctx, queue, msgs)
-			},
-		},
-		settle: &lane[Settlement]{
-			client: c,
-			fly: func(ctx context.Context, s []Settlement) ([]string, error) {
-				return nil, c.flySettle(ctx, queue, s)
-			},
-		},
-		extend: &lane[extension]{
-			client: c,
-			fly: func(ctx context.Context, es []extension) ([]string, error) {
-				return nil, c.flyExtend(ctx, queue, es)
-			},
-		},
-	}
-}
-
-func (c *Client) flySend(ctx context.Context, queue string, msgs []Message) ([]string, error) {
-	for n := 0; ; n++ {
-		ids, err := c.provider.Send(ctx, queue, msgs)
-		if err == nil && len(ids) != len(msgs) {
-			err = fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, len(ids), len(msgs))
-		}
-		if !again(ctx, err, n) {
-			return ids, theirs(err)
-		}
-	}
-}
-
-func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) error {
-	for n := 0; ; n++ {
-		if err := c.provider.Settle(ctx, queue, s); !again(ctx, err, n) {
-			return theirs(err)
-		}
-	}
-}
-
-func cloneMessages(msgs []Message) []Message {
-	out := slices.Clone(msgs)
-	for i := range out {
-		out[i].Body = bytes.Clone(out[i].Body)
-		out[i].Headers = maps.Clone(out[i].Headers)
-	}
-	return out
-}
-
-// flyExtend makes one call for each visibility among es: usually one.
-func (c *Client) flyExtend(ctx context.Context, queue string, es []extension) error {
-	errs := make([]error, len(es))
-	for d, group := range byVisibility(es) {
-		err := try(ctx, func(ctx context.Context) error {
-			return c.provider.Extend(ctx, queue, group.receipts, d)
-		})
-		for i, at := range group.at {
-			errs[at] = itemError(err, i)
-		}
-	}
-	return driver.Batch(errs)
-}
-
-type extensionGroup struct {
-	receipts []Receipt
-	at       []int // their positions in the flight
-}
-
-func byVisibility(es []extension) map[time.Duration]*extensionGroup {
-	groups := make(map[time.Duration]*extensionGroup)
-	for i, e := range es {
-		g := groups[e.visibility]
-		if g == nil {
-			g = new(extensionGroup)
-			groups[e.visibility] = g
-		}
-		g.receipts = append(g.receipts, e.receipt)
-		g.at = append(g.at, i)
-	}
-	return groups
-}
-
 // lane merges the concurrent calls of one kind on one queue.
+//
+// Parts wait only while all flights are taken, and whoever ends a flight takes
+// the next parts before it gives the flight up. So a part that waits is never
+// forgotten.
 type lane[T any] struct {
-	client *Client
-	size   func(T) int   // bytes, or nil
-	hold   func([]T) []T // copies what the caller may reuse, or nil
-	fly    func(context.Context, []T) ([]string, error)
+	client  *Client
+	size    func(T) int             // bytes, or nil
+	hold    func([]T) []T           // copies what the caller may reuse, or nil
+	timeout func([]T) time.Duration // of one flight, or nil for CallTimeout
+	merges  func(a, b T) bool       // whether two may share a flight, or nil
+	apart   bool                    // after a refusal, items of one caller may fly apart
+	mixed   bool                    // and it does not matter whose they are
+	fly     func(context.Context, []T) ([]string, error)
 
 	mu      sync.Mutex
 	flights int
@@ -197,14 +97,14 @@ var errNotTried = errors.New("not tried, because an earlier part of the batch fa
 
 func (l *lane[T]) doPart(ctx context.Context, items []T) ([]string, error) {
 	if l.client.caps.InProcess {
-		return l.fly(ctx, items)
+		return l.flyApart(ctx, items)
 	}
 	l.mu.Lock()
 	if l.flights < l.client.caps.FlightLimit() && len(l.waiting) == 0 {
 		l.flights++
 		l.mu.Unlock()
 		defer l.land()
-		return l.fly(ctx, items)
+		return l.flyApart(ctx, items)
 	}
 	p, done := l.newPart(items)
 	l.waiting = append(l.waiting, p)
@@ -238,7 +138,8 @@ func (l *lane[T]) bytes(items []T) (n int) {
 }
 
 // await waits for a part that others may carry. If ctx ends first the part is
-// withdrawn, or, if it is in the air, its fate is unknown.
+// withdrawn, or, if it is in the air, its fate is unknown: unless it has landed
+// at the same moment.
 func (l *lane[T]) await(ctx context.Context, p *part[T], done chan landing) ([]string, error) {
 	select {
 	case r := <-done:
@@ -254,7 +155,12 @@ func (l *lane[T]) await(ctx context.Context, p *part[T], done chan landing) ([]s
 	if i >= 0 {
 		return nil, ctx.Err()
 	}
-	return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	select {
+	case r := <-done:
+		return r.ids, r.err
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
 }
 
 // start carries out items without making the caller wait.
@@ -310,15 +216,7 @@ func (l *lane[T]) run(parts []*part[T]) {
 func (l *lane[T]) next() []*part[T] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, items, bytes := 0, 0, 0
-	for _, p := range l.waiting {
-		items += len(p.items)
-		bytes += p.bytes
-		if n > 0 && (items > l.client.caps.BatchLimit() || bytes > maxFlightBytes) {
-			break
-		}
-		n++
-	}
+	n := l.load()
 	if n == 0 {
 		l.flights--
 		return nil
@@ -328,24 +226,46 @@ func (l *lane[T]) next() []*part[T] {
 	return parts
 }
 
-// carry flies parts together. A batch that was definitely rejected as a whole
-// is tried once more part by part, so that nobody fails for another's item.
+// load returns how many of the waiting parts, from the first on, make the next
+// flight. l.mu is held.
+func (l *lane[T]) load() (n int) {
+	items, bytes := 0, 0
+	for _, p := range l.waiting {
+		items += len(p.items)
+		bytes += p.bytes
+		full := items > l.client.caps.BatchLimit() || bytes > maxFlightBytes
+		if n > 0 && (full || l.merges != nil && !l.merges(l.waiting[0].items[0], p.items[0])) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// carry flies parts together, with no caller's context: theirs must not end
+// each other's calls. A batch that was definitely refused as a whole is tried
+// once more apart, so that nobody fails for another's item.
 func (l *lane[T]) carry(parts []*part[T]) {
+	ctx := context.Background()
 	if len(parts) == 1 {
-		parts[0].landed(l.flyAlone(parts[0].items))
+		parts[0].landed(l.flyApart(ctx, parts[0].items))
 		return
 	}
 	var items []T
 	for _, p := range parts {
 		items = append(items, p.items...)
 	}
-	ids, err := l.flyAlone(items)
-	alone := err != nil && divisible(err)
+	ids, err := l.flyOnce(ctx, items)
+	refused := err != nil && divisible(err)
+	if refused && l.mixed {
+		ids, err = l.search(ctx, items, err)
+		refused = false
+	}
 	at := 0
 	for _, p := range parts {
 		n := len(p.items)
-		if alone {
-			p.landed(l.flyAlone(p.items))
+		if refused {
+			p.landed(l.flyApart(ctx, p.items))
 		} else {
 			p.landed(share(ids, err, at, n))
 		}
@@ -353,55 +273,27 @@ func (l *lane[T]) carry(parts []*part[T]) {
 	}
 }
 
-// flyAlone flies with a deadline of its own: the callers' contexts must not
-// end each other's calls.
-func (l *lane[T]) flyAlone(items []T) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.client.cfg.CallTimeout)
+// flyOnce makes one flight, which ends with ctx or after the lane's timeout.
+func (l *lane[T]) flyOnce(ctx context.Context, items []T) ([]string, error) {
+	if l.client.caps.InProcess {
+		return l.fly(ctx, items)
+	}
+	limit := l.client.cfg.CallTimeout
+	if l.timeout != nil {
+		limit = l.timeout(items)
+	}
+	short, cancel := bound(ctx, limit)
 	defer cancel()
-	return l.fly(ctx, items)
+	ids, err := l.fly(short, items)
+	return ids, cutOff(ctx, short, limit, err)
 }
 
-// divisible reports whether parts of a rejected batch may fare better alone.
-func divisible(err error) bool {
-	if batch := (*BatchError)(nil); errors.As(err, &batch) {
-		return false
-	}
-	for _, whole := range []error{ErrQueueNotFound, ErrClosed, ErrNotSupported} {
-		if errors.Is(err, whole) {
-			return false
-		}
-	}
-	return definite(err)
-}
-
-// share returns one part's results out of a flight's.
-func share(ids []string, err error, at, n int) ([]string, error) {
-	if len(ids) >= at+n {
-		ids = ids[at : at+n : at+n]
-	}
-	if err == nil {
-		return ids, nil
-	}
-	batch := (*BatchError)(nil)
-	if !errors.As(err, &batch) || len(batch.Errs) < at+n {
+// flyApart flies, and after a definite refusal of the whole tries items of the
+// same caller apart, where that is allowed.
+func (l *lane[T]) flyApart(ctx context.Context, items []T) ([]string, error) {
+	ids, err := l.flyOnce(ctx, items)
+	if err == nil || len(items) == 1 || !l.apart || !divisible(err) {
 		return ids, err
 	}
-	if err := driver.Batch(batch.Errs[at : at+n]); err != nil {
-		return ids, &providerError{err}
-	}
-	return ids, nil
-}
-
-// itemError returns the error of item i of a batch that failed with err.
-func itemError(err error, i int) error {
-	if err == nil {
-		return nil
-	}
-	if batch := (*BatchError)(nil); errors.As(err, &batch) && i < len(batch.Errs) {
-		if err := batch.Errs[i]; err != nil {
-			return &providerError{err}
-		}
-		return nil
-	}
-	return err
+	return l.search(ctx, items, err)
 }

@@ -77,6 +77,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// openError is the *Error of Open, whose text begins with the DSN instead.
+type openError struct{ e *Error }
+
+func (e *openError) Error() string { return e.e.Err.Error() }
+func (e *openError) Unwrap() error { return e.e }
+
 // DecodeError is a payload that does not decode into its type. A Consumer
 // dead-letters such a message without another try.
 type DecodeError struct {

@@ -29,7 +29,7 @@ func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 			return err
 		}
 		var ds []driver.Delivery
-		err = try(ctx, func(ctx context.Context) (err error) {
+		err = q.client.look(ctx, func(ctx context.Context) (err error) {
 			ds, err = popper.Pop(ctx, q.name, limit)
 			return err
 		})
@@ -62,7 +62,7 @@ func (q *Queue) browse(ctx context.Context, op string, o BrowseOptions, archive 
 		if err != nil {
 			return err
 		}
-		return try(ctx, func(ctx context.Context) (err error) {
+		return q.client.look(ctx, func(ctx context.Context) (err error) {
 			rs, err = browser.Browse(ctx, q.name, driver.BrowseRequest{Archive: archive, After: o.After, Limit: limit})
 			return err
 		})
@@ -78,7 +78,7 @@ func (q *Queue) Purge(ctx context.Context) (n int64, err error) {
 		if err != nil {
 			return err
 		}
-		return try(ctx, func(ctx context.Context) (err error) {
+		return q.client.labour(ctx, "purge", q.name, func(ctx context.Context) (err error) {
 			n, err = m.PurgeQueue(ctx, q.name)
 			return err
 		})
@@ -89,7 +89,7 @@ func (q *Queue) Purge(ctx context.Context) (n int64, err error) {
 // Stats counts the queue's messages. Figures the provider cannot tell are -1.
 func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	err = q.do(ctx, &Call{Op: "stats"}, func(ctx context.Context) error {
-		return try(ctx, func(ctx context.Context) (err error) {
+		return q.client.look(ctx, func(ctx context.Context) (err error) {
 			s, err = q.client.provider.Stats(ctx, q.name)
 			return err
 		})
@@ -126,7 +126,7 @@ func (q *Queue) Redrive(ctx context.Context, o RedriveOptions) (n int64, err err
 		if o.IDs != nil && len(o.IDs) == 0 {
 			return nil
 		}
-		return try(ctx, func(ctx context.Context) (err error) {
+		return q.client.labour(ctx, "redrive", q.name, func(ctx context.Context) (err error) {
 			n, err = a.Redrive(ctx, q.name, o.IDs, limit)
 			return err
 		})
@@ -145,7 +145,7 @@ func (q *Queue) PurgeArchive(ctx context.Context, olderThan time.Duration) (n in
 		if olderThan < 0 {
 			return invalid("olderThan %v is negative", olderThan)
 		}
-		return try(ctx, func(ctx context.Context) (err error) {
+		return q.client.labour(ctx, "purge archive", q.name, func(ctx context.Context) (err error) {
 			n, err = a.PurgeArchive(ctx, q.name, olderThan)
 			return err
 		})

@@ -38,9 +38,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/portmq/mq/driver"
 )
@@ -60,9 +63,16 @@ type Config struct {
 	// Codec encodes typed payloads. Defaults to JSON.
 	Codec Codec
 
-	// CallTimeout bounds what mq does on its own: merged calls, heartbeats,
-	// the settlements of a Consumer. A call with a context of its own obeys
-	// that. Defaults to 30 seconds.
+	// CallTimeout bounds every call to the backend whose context has no earlier
+	// deadline: sends, settlements, receives (on top of their Wait), looks, and
+	// what mq does on its own. What is cut off is ErrUnavailable, and holds up
+	// nobody else any longer. Extensions have less, a third of what is left of
+	// the lease, but 5 seconds at least and 10 at most: heartbeats wait behind
+	// them.
+	//
+	// EnsureQueue, DropQueue, Purge, PurgeArchive and Redrive may rightly take
+	// long. They end with their context, and a warning is logged each
+	// CallTimeout that they take. Defaults to 30 seconds.
 	CallTimeout time.Duration
 
 	// AllowDuplicateMoves lets Move, and a Consumer's DeadLetter queue, copy
@@ -81,7 +91,7 @@ type Client struct {
 	cfg      Config
 
 	mu    sync.Mutex
-	lanes map[string]*lanes // by canonical queue name
+	lanes map[string]weak.Pointer[lanes] // by canonical queue name
 
 	// base ends when Close begins, which stops consumers and iterators.
 	base   context.Context
@@ -104,7 +114,7 @@ func OpenConfig(dsn string, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	p, err := openProvider(dsn, driver.Env{Logger: cfg.Logger})
 	if err != nil {
-		return nil, err
+		return nil, &openError{&Error{Op: "open", Err: err}}
 	}
 	return New(p, cfg), nil
 }
@@ -124,7 +134,7 @@ func New(p Provider, cfg Config) *Client {
 		name:     p.Name(),
 		caps:     p.Caps(),
 		cfg:      cfg.withDefaults(),
-		lanes:    make(map[string]*lanes),
+		lanes:    make(map[string]weak.Pointer[lanes]),
 		done:     make(chan struct{}),
 	}
 	c.base, c.cancel = context.WithCancel(context.Background())
@@ -148,6 +158,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.CallTimeout == 0 {
 		cfg.CallTimeout = 30 * time.Second
 	}
+	cfg.Interceptors = slices.Clone(cfg.Interceptors)
 	return cfg
 }
 
@@ -178,7 +189,7 @@ func (c *Client) EnsureQueue(ctx context.Context, name string, o QueueOptions) (
 		q.err = invalid("queue name %.64q is not portable: use 1 to 47 letters, digits and underscores, no digit in front, or set QueueOptions.AnyName", name)
 	}
 	err := q.do(ctx, &Call{Op: "ensure"}, func(ctx context.Context) error {
-		return try(ctx, func(ctx context.Context) error { return c.provider.EnsureQueue(ctx, q.name, o) })
+		return c.labour(ctx, "ensure", q.name, func(ctx context.Context) error { return c.provider.EnsureQueue(ctx, q.name, o) })
 	})
 	if err != nil {
 		return nil, err
@@ -195,7 +206,7 @@ func (c *Client) DropQueue(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return try(ctx, func(ctx context.Context) error { return m.DropQueue(ctx, q.name) })
+		return c.labour(ctx, "drop", q.name, func(ctx context.Context) error { return m.DropQueue(ctx, q.name) })
 	})
 }
 
@@ -206,7 +217,7 @@ func (c *Client) Queues(ctx context.Context) (names []string, err error) {
 		if err != nil {
 			return err
 		}
-		return try(ctx, func(ctx context.Context) (err error) {
+		return c.look(ctx, func(ctx context.Context) (err error) {
 			names, err = m.ListQueues(ctx)
 			return err
 		})
@@ -216,7 +227,7 @@ func (c *Client) Queues(ctx context.Context) (names []string, err error) {
 
 // Ping checks that the backend can be reached and used.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error { return theirs(c.provider.Ping(ctx)) })
+	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error { return theirs(c.limited(ctx, c.provider.Ping)) })
 }
 
 // Verification is the result of Client.Verify.
@@ -232,8 +243,8 @@ func (v Verification) Err() error {
 	for _, name := range v.Missing {
 		errs = append(errs, &Error{Op: "verify", Queue: name, Err: ErrQueueNotFound})
 	}
-	for _, err := range v.Failed {
-		errs = append(errs, err)
+	for _, name := range slices.Sorted(maps.Keys(v.Failed)) {
+		errs = append(errs, v.Failed[name])
 	}
 	return errors.Join(errs...)
 }
@@ -260,9 +271,9 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 
 // Close stops the client's consumers and iterators as if their contexts had
 // ended, waits for them and for merged calls under way, and closes the
-// provider, which ends other calls with ErrClosed. A handler, or the body of a
-// loop over Messages, must not call it: it would wait for itself. A second
-// Close returns nil.
+// provider, which ends other calls with ErrClosed. A handler, an OnDeadLetter,
+// or the body of a loop over Messages must not call it: it would wait for
+// itself. A second Close returns nil.
 func (c *Client) Close() error {
 	c.cancel()
 	c.loops.close()

@@ -3,6 +3,7 @@ package mq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -26,6 +27,46 @@ func try(ctx context.Context, call func(context.Context) error) error {
 	}
 }
 
+// look is try for a call that is quick, or does not get through.
+func (c *Client) look(ctx context.Context, call func(context.Context) error) error {
+	return try(ctx, func(ctx context.Context) error { return c.limited(ctx, call) })
+}
+
+// limited makes a call that ends after CallTimeout.
+func (c *Client) limited(ctx context.Context, call func(context.Context) error) error {
+	if c.caps.InProcess {
+		return call(ctx)
+	}
+	limit := c.cfg.CallTimeout
+	short, cancel := bound(ctx, limit)
+	defer cancel()
+	return cutOff(ctx, short, limit, call(short))
+}
+
+// labour is try for a call that may take long. It logs that it does.
+func (c *Client) labour(ctx context.Context, op, queue string, call func(context.Context) error) error {
+	if c.caps.InProcess {
+		return try(ctx, call)
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go c.warnUntil(done, op, queue)
+	return try(ctx, call)
+}
+
+func (c *Client) warnUntil(done <-chan struct{}, op, queue string) {
+	begun, tick := now(), time.NewTicker(c.cfg.CallTimeout)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			c.cfg.Logger.Warn("mq: a call takes long", "op", op, "queue", queue, "for", now().sub(begun).Round(time.Second))
+		}
+	}
+}
+
 // again reports, after a pause, whether to repeat a call that has failed n
 // times before.
 func again(ctx context.Context, err error, n int) bool {
@@ -36,6 +77,35 @@ func again(ctx context.Context, err error, n int) bool {
 func notApplied(err error) bool {
 	batch := (*BatchError)(nil)
 	return errors.Is(err, ErrBadConn) && !errors.As(err, &batch)
+}
+
+// bound returns ctx with a deadline in limit, unless it has an earlier one.
+func bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= limit {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// cutOff names the limit in the error of a call that was made with short, a
+// bounded ctx, if that is what ended it. Its caller's ctx has not ended, so
+// that its bare error would be a riddle.
+func cutOff(ctx, short context.Context, limit time.Duration, err error) error {
+	if err == nil || short.Err() == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if err == context.DeadlineExceeded {
+		return fmt.Errorf("%w: %w after %v (Config.CallTimeout)", ErrUnavailable, err, limit)
+	}
+	return rewrap(err, func(err error) error { return fmt.Errorf("%w after %v (Config.CallTimeout)", err, limit) })
+}
+
+// rewrap changes an error, and leaves the mark that it is the provider's.
+func rewrap(err error, f func(error) error) error {
+	if p, ok := err.(*providerError); ok {
+		return &providerError{f(p.err)}
+	}
+	return f(err)
 }
 
 // sleep waits for d, or until ctx ends.

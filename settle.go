@@ -51,7 +51,7 @@ func (d *Delivery) Extend(ctx context.Context, visibility time.Duration) error {
 			return ErrStaleReceipt
 		}
 		start := time.Now()
-		_, err := q.lanes.extend.do(ctx, []extension{{d.Receipt, visibility}})
+		_, err := q.lanes.extend.do(ctx, []extension{{d.Receipt, visibility, d.queue.client.patience(ctx, visibility)}})
 		d.lease.endExtend(err, start.Add(visibility))
 		return err
 	})
@@ -179,7 +179,7 @@ func (q *Queue) Extend(ctx context.Context, visibility time.Duration, receipts .
 		}
 		es := make([]extension, len(receipts))
 		for i, r := range receipts {
-			es[i] = extension{r, visibility}
+			es[i] = extension{r, visibility, q.client.patience(ctx, visibility)}
 		}
 		_, err := q.lanes.extend.do(ctx, es)
 		return err

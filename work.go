@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -206,11 +205,3 @@ func (s *ConsumerStats) counter(op driver.Op) *int64 {
 	return &s.DeadLettered
 }
 
-// validText makes what an error says fit for a header.
-func validText(s string) string {
-	const limit = 1000
-	if len(s) > limit {
-		s = s[:limit]
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "")
-}

@@ -1,0 +1,147 @@
+package mq
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"time"
+	"weak"
+)
+
+// lanes are the ways of one queue, shared by its handles. The Client does not
+// keep them: when the last handle and the last flight are gone, so are they.
+type lanes struct {
+	send   lane[Message]
+	settle lane[Settlement]
+	extend lane[extension]
+}
+
+// extension is one lease to prolong.
+type extension struct {
+	receipt    Receipt
+	visibility time.Duration
+	patience   time.Duration // how long the call may take
+}
+
+func (c *Client) lanesOf(queue string) *lanes {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.lanes[queue].Value(); l != nil {
+		return l
+	}
+	l := c.newLanes(queue)
+	c.lanes[queue] = weak.Make(l)
+	runtime.AddCleanup(l, c.forget, queue)
+	return l
+}
+
+// forget removes the entry of lanes that are gone. The queue may have new ones
+// by now.
+func (c *Client) forget(queue string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lanes[queue].Value() == nil {
+		delete(c.lanes, queue)
+	}
+}
+
+func (c *Client) newLanes(queue string) *lanes {
+	return &lanes{
+		send: lane[Message]{
+			client: c,
+			size:   func(m Message) int { return len(m.Body) },
+			hold:   cloneMessages,
+			apart:  !c.caps.AtomicSend, // else a caller may rely on all or nothing
+			fly: func(ctx context.Context, msgs []Message) ([]string, error) {
+				return c.flySend(ctx, queue, msgs)
+			},
+		},
+		settle: lane[Settlement]{
+			client: c,
+			apart:  true,
+			mixed:  true,
+			fly: func(ctx context.Context, s []Settlement) ([]string, error) {
+				return nil, c.flySettle(ctx, queue, s)
+			},
+		},
+		extend: lane[extension]{
+			client:  c,
+			timeout: c.extendTimeout,
+			merges:  func(a, b extension) bool { return a.visibility == b.visibility },
+			apart:   true,
+			mixed:   true,
+			fly: func(ctx context.Context, es []extension) ([]string, error) {
+				return nil, c.flyExtend(ctx, queue, es)
+			},
+		},
+	}
+}
+
+func (c *Client) flySend(ctx context.Context, queue string, msgs []Message) ([]string, error) {
+	for n := 0; ; n++ {
+		ids, err := c.provider.Send(ctx, queue, msgs)
+		if len(ids) != len(msgs) {
+			if err == nil {
+				err = fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, len(ids), len(msgs))
+			}
+			ids = nil
+		}
+		if !again(ctx, err, n) {
+			return ids, theirs(err)
+		}
+	}
+}
+
+func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) error {
+	for n := 0; ; n++ {
+		if err := c.provider.Settle(ctx, queue, s); !again(ctx, err, n) {
+			return theirs(err)
+		}
+	}
+}
+
+// flyExtend extends leases, all by as much.
+func (c *Client) flyExtend(ctx context.Context, queue string, es []extension) error {
+	receipts := make([]Receipt, len(es))
+	for i, e := range es {
+		receipts[i] = e.receipt
+	}
+	return try(ctx, func(ctx context.Context) error {
+		return c.provider.Extend(ctx, queue, receipts, es[0].visibility)
+	})
+}
+
+func cloneMessages(msgs []Message) []Message {
+	out := slices.Clone(msgs)
+	for i := range out {
+		out[i].Body = bytes.Clone(out[i].Body)
+		out[i].Headers = maps.Clone(out[i].Headers)
+	}
+	return out
+}
+
+// The bounds of how long an extension may take. It is a small call, an answer
+// that comes after the lease is worth nothing, and heartbeats wait behind it.
+const minPatience, maxPatience = 5 * time.Second, 10 * time.Second
+
+// patience returns how long an extension may take of a lease that has this much
+// left: no longer than its caller waits, even if it flies with others.
+func (c *Client) patience(ctx context.Context, left time.Duration) time.Duration {
+	d := min(max(left/3, minPatience), maxPatience, c.cfg.CallTimeout)
+	if end, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(end))
+	}
+	return d
+}
+
+// extendTimeout returns how long a flight of extensions may take: as long as
+// the most patient of its callers waits.
+func (c *Client) extendTimeout(es []extension) (d time.Duration) {
+	for _, e := range es {
+		d = max(d, e.patience)
+	}
+	return d
+}
