@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +43,9 @@ type ConsumerConfig struct {
 	// queue's archive.
 	DeadLetter string
 
-	// OnDeadLetter is called when a message has become a dead letter, from
-	// any goroutine; it should be quick. Defaults to a warning in the log.
+	// OnDeadLetter is called when a message has become a dead letter, in a
+	// goroutine of its own, which Run and Client.Close wait for. Its panic is
+	// logged. Defaults to a warning in the log.
 	OnDeadLetter func(d *Delivery, reason string)
 
 	// Timeout ends a handler's context. 0 means no limit.
@@ -51,6 +55,11 @@ type ConsumerConfig struct {
 	// most Caps.MaxBatch at a time. 0 adapts it to their speed: about 100 ms
 	// of work, none for handlers slower than that. Negative means none.
 	Prefetch int
+
+	// PrefetchBytes is how many bytes of messages may wait for a handler, as
+	// far as the size of earlier ones tells: a queue of large messages is
+	// fetched a few at a time. Negative means no limit. Defaults to 16 MiB.
+	PrefetchBytes int
 
 	// Groups, if set, hands out the messages of a group one at a time and in
 	// order: &GroupBy{} goes by Message.Group. What is prefetched then is the
@@ -77,8 +86,8 @@ func (cfg ConsumerConfig) withDefaults(caps driver.Caps) ConsumerConfig {
 	cfg.MaxReads = cmp.Or(cfg.MaxReads, 10)
 	cfg.SoftStop = cmp.Or(cfg.SoftStop, 30*time.Second)
 	cfg.HardStop = cmp.Or(cfg.HardStop, 5*time.Second)
-	if cfg.Backoff == nil {
-		cfg.Backoff = Exponential(time.Second, 5*time.Minute)
+	if cfg.PrefetchBytes = cmp.Or(cfg.PrefetchBytes, defaultPrefetchBytes); cfg.PrefetchBytes < 0 {
+		cfg.PrefetchBytes = math.MaxInt
 	}
 	return cfg
 }
@@ -87,14 +96,16 @@ func (cfg ConsumerConfig) withDefaults(caps driver.Caps) ConsumerConfig {
 type ConsumerStats struct {
 	Running  int // handlers
 	Buffered int // leased and waiting for a handler
+	Settling int // settlements under way
 
 	Received     int64
 	Acked        int64
 	Retried      int64 // nacked, to be delivered again
 	DeadLettered int64
 	Lost         int64 // leases that ended before their message was settled
-	Failed       int64 // settlements that the backend did not take: the message comes back
+	Failed       int64 // outcomes that the backend did not take: the message comes back
 	Settled      int64 // settled by the handler itself
+	Stuck        int64 // handlers that ignored the end of their context until their lease was left to end
 }
 
 // Consumer runs a handler for the messages of a queue. It fetches batches,
@@ -111,6 +122,7 @@ type Consumer struct {
 	handlers  context.Context // parent of every handler's
 	interrupt context.CancelCauseFunc
 	wake      chan struct{} // holds a token when something has changed
+	slow      *time.Timer   // of fetchLoop: when to log that it waits
 
 	mu          sync.Mutex
 	started     bool
@@ -120,28 +132,52 @@ type Consumer struct {
 	prefetch    int           // current target
 	pace        time.Duration // how long handlers take, moving average
 	buffer      []*Delivery
-	running     int // workers
-	unsettled   int // settlements under way
+	intake      intake
+	looked      sync.Once      // whether dead letters have a place
+	running     int            // workers
+	unsettled   int            // settlements under way
+	failures    map[string]int // how often a dead letter could not be stored, by id
 	stats       ConsumerStats
 }
 
-// NewConsumer makes a Consumer; Run starts it.
+// NewConsumer makes a Consumer; Run starts it, and reports what is wrong with
+// the arguments.
 func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) *Consumer {
-	for i := len(cfg.Middleware) - 1; i >= 0; i-- {
-		h = cfg.Middleware[i](h)
-	}
+	h = wrapped(h, cfg.Middleware)
 	cfg = cfg.withDefaults(q.client.caps)
-	log := q.client.cfg.Logger.With("queue", q.name)
-	if cfg.OnDeadLetter == nil {
-		cfg.OnDeadLetter = func(d *Delivery, reason string) {
-			log.Warn("mq: dead letter", "message", d, "reason", reason)
-		}
+	if cfg.Groups != nil {
+		cfg.Groups = &GroupBy{Path: slices.Clone(cfg.Groups.Path)}
 	}
 	return &Consumer{
-		queue: q, cfg: cfg, handler: h, log: log,
+		queue: q, cfg: cfg, handler: h, log: q.client.cfg.Logger.With("queue", q.name),
 		wake:        make(chan struct{}, 1),
 		concurrency: cfg.Concurrency,
 	}
+}
+
+// wrapped puts middleware around h, or returns nil if one of them is nil.
+func wrapped(h Handler, middleware []Middleware) Handler {
+	if isNil(h) {
+		return nil
+	}
+	for _, m := range slices.Backward(middleware) {
+		if m == nil {
+			return nil
+		}
+		if h = m(h); isNil(h) {
+			return nil
+		}
+	}
+	return h
+}
+
+// isNil reports whether h is nil, or a nil func or pointer in a Handler.
+func isNil(h Handler) bool {
+	if h == nil {
+		return true
+	}
+	v := reflect.ValueOf(h)
+	return (v.Kind() == reflect.Func || v.Kind() == reflect.Pointer) && v.IsNil()
 }
 
 // Consume is NewConsumer and Run in one.
@@ -166,9 +202,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer client.loops.leave()
 	ctx, cancel := client.untilClose(ctx)
 	defer cancel()
+	if err := c.checkDeadLetters(ctx); err != nil {
+		return c.queue.fail("consume", err)
+	}
 	c.handlers, c.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer c.interrupt(nil)
-	c.keeper = newKeeper(ctx, c.queue, c.cfg.Visibility)
+	c.keeper = newKeeper(ctx, c.queue, c.cfg.Visibility, c.stuck)
 	defer c.keeper.close()
 
 	err := c.fetchLoop(ctx)
@@ -198,7 +237,7 @@ func (c *Consumer) check() error {
 	case c.queue.err != nil:
 		return c.queue.err
 	case c.handler == nil:
-		return invalid("handler is nil")
+		return invalid("the handler or a Middleware is nil")
 	case c.cfg.Concurrency < 0:
 		return invalid("Concurrency %d is negative", c.cfg.Concurrency)
 	case c.cfg.Timeout < 0:
@@ -218,27 +257,59 @@ func (c *Consumer) check() error {
 	if !client.caps.AtomicMove && !client.cfg.AllowDuplicateMoves {
 		return unsupported("ConsumerConfig.DeadLetter without Config.AllowDuplicateMoves")
 	}
-	_, err := client.canonical(c.cfg.DeadLetter)
+	to, err := client.canonical(c.cfg.DeadLetter)
+	if err == nil && to == c.queue.name {
+		err = invalid("DeadLetter is the queue itself: its dead letters would start again")
+	}
 	return err
 }
 
-// stop carries out the order of events that Run documents.
+// stop carries out the order of events that Run documents. The handlers are
+// told before anything is asked of the backend, which may be what hangs.
 func (c *Consumer) stop() error {
 	idle := func() bool { return c.running == 0 && len(c.buffer) == 0 }
 	if !c.await(c.cfg.SoftStop, idle) {
-		c.mu.Lock()
-		rest := c.buffer
-		c.buffer = nil
-		c.mu.Unlock()
-		c.queue.giveBack(c.handlers, rest)
+		c.returnBuffer()
 		c.interrupt(ErrStopping)
 		c.await(c.cfg.HardStop, idle)
+		c.keeper.abandon()
 	}
 	c.await(c.queue.client.cfg.CallTimeout, func() bool { return c.unsettled == 0 })
 	if n := c.Stats().Running; n > 0 {
 		return &StopError{Abandoned: n}
 	}
 	return nil
+}
+
+// returnBuffer gives back what no handler has begun, in a goroutine that counts
+// as a settlement.
+func (c *Consumer) returnBuffer() {
+	c.mu.Lock()
+	rest := c.buffer
+	c.buffer, c.intake.buffered = nil, 0
+	c.mu.Unlock()
+	if len(rest) == 0 {
+		return
+	}
+	c.unsettle(1, 0)
+	f := func() {
+		defer c.unsettle(-1, 0)
+		if err := recovered(func() error { c.queue.giveBack(c.handlers, rest); return nil }); err != nil {
+			c.log.Error("mq: messages could not be given back and wait for their visibility timeout", "messages", len(rest), "error", err)
+		}
+	}
+	c.background(func(error) { f() }, f)
+}
+
+// unsettle takes note that settlements have begun or, if negative, ended.
+func (c *Consumer) unsettle(n, bytes int) {
+	c.mu.Lock()
+	c.unsettled += n
+	c.intake.unsettled += bytes
+	c.mu.Unlock()
+	if n < 0 {
+		c.poke()
+	}
 }
 
 // stopping reports whether handlers have been told to stop.
@@ -307,6 +378,6 @@ func (c *Consumer) Stats() ConsumerStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Running, s.Buffered = c.running, len(c.buffer)
+	s.Running, s.Buffered, s.Settling = c.running, len(c.buffer), c.unsettled
 	return s
 }

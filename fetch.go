@@ -11,12 +11,14 @@ const minFetchPause, maxFetchPause = 100 * time.Millisecond, 10 * time.Second
 
 // fetchLoop fetches whenever there is room until ctx ends.
 func (c *Consumer) fetchLoop(ctx context.Context) error {
+	c.slow = time.NewTimer(c.queue.client.cfg.CallTimeout)
+	defer c.slow.Stop()
 	pause := minFetchPause
 	for ctx.Err() == nil {
 		ds, err := c.fetch(ctx)
+		c.push(ds) // also beside an error, which is then an interceptor's
 		if err == nil {
 			pause = minFetchPause
-			c.push(ds)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -32,15 +34,16 @@ func (c *Consumer) fetchLoop(ctx context.Context) error {
 	return nil
 }
 
-// hopeless reports whether trying again cannot help.
+// hopeless reports whether trying again cannot help. That an answer is too
+// large is not the fault of the options.
 func hopeless(err error) bool {
 	return errors.Is(err, ErrQueueNotFound) || errors.Is(err, ErrClosed) ||
-		errors.Is(err, ErrNotSupported) || errors.Is(err, ErrInvalid)
+		errors.Is(err, ErrNotSupported) || errors.Is(err, ErrInvalid) && !errors.Is(err, ErrTooLarge)
 }
 
 // fetch waits for room and then for messages. A Pause ends it with nothing.
 func (c *Consumer) fetch(ctx context.Context) ([]*Delivery, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	fetching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.mu.Lock()
 	n := c.room()
@@ -49,70 +52,57 @@ func (c *Consumer) fetch(ctx context.Context) ([]*Delivery, error) {
 	}
 	c.mu.Unlock()
 	if n == 0 {
-		select {
-		case <-c.wake:
-		case <-ctx.Done():
-		}
+		c.awaitRoom(ctx)
 		return nil, nil
 	}
-	ds, err := c.receive(ctx, n)
+	ds, err := c.receive(fetching, n)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cancelFetch = nil
 	c.stats.Received += int64(len(ds))
-	if c.paused && errors.Is(err, context.Canceled) {
-		err = nil
+	if fetching.Err() != nil && ctx.Err() == nil {
+		err = nil // a Pause, over by now or not
 	}
+	c.intake.fetched(n, c.queue.client.caps.BatchLimit(), ds, err)
 	return ds, err
 }
 
-func (c *Consumer) receive(ctx context.Context, n int) ([]*Delivery, error) {
+// awaitRoom waits until something changes. What keeps a Consumer from fetching
+// for long is logged, unless it is a Pause or handlers at work.
+func (c *Consumer) awaitRoom(ctx context.Context) {
+	limit := c.queue.client.cfg.CallTimeout
+	for {
+		c.slow.Reset(limit)
+		select {
+		case <-c.wake:
+			return
+		case <-ctx.Done():
+			return
+		case <-c.slow.C:
+		}
+		c.mu.Lock()
+		n, behind := c.unsettled, c.behind()
+		c.mu.Unlock()
+		if behind {
+			c.log.Warn("mq: not fetching, settlements do not get through", "settlements", n, "for", limit)
+		}
+	}
+}
+
+func (c *Consumer) receive(ctx context.Context, n int) (ds []*Delivery, err error) {
 	o := ReceiveOptions{Max: n, Visibility: c.cfg.Visibility, Wait: Forever}
-	if c.cfg.Groups != nil {
-		return c.queue.ReceiveGroups(ctx, *c.cfg.Groups, o)
+	bad := recovered(func() error {
+		if c.cfg.Groups != nil {
+			ds, err = c.queue.ReceiveGroups(ctx, *c.cfg.Groups, o)
+		} else {
+			ds, err = c.queue.Receive(ctx, o)
+		}
+		return nil
+	})
+	if bad != nil { // an interceptor's panic
+		return ds, bad
 	}
-	return c.queue.Receive(ctx, o)
-}
-
-// room returns how many messages to fetch now. c.mu is held.
-func (c *Consumer) room() int {
-	limit := c.queue.client.caps.BatchLimit()
-	if c.paused || c.unsettled >= 2*limit {
-		return 0 // the settlements must catch up first
-	}
-	c.prefetch = c.wantPrefetch(limit)
-	if len(c.buffer) > c.prefetch/2 {
-		return 0
-	}
-	free := c.concurrency + c.prefetch - c.running - len(c.buffer)
-	return max(0, min(free, limit))
-}
-
-// prefetchAhead is how much work is prefetched: enough to hide a round trip,
-// little enough for another process to get its share.
-const prefetchAhead = 100 * time.Millisecond
-
-// groupsAhead bounds the prefetch of heads, in concurrencies: what is buffered
-// keeps a group from going on elsewhere.
-const groupsAhead = 4
-
-// wantPrefetch adapts the prefetch to the handlers' pace, doubling it at most.
-// c.mu is held.
-func (c *Consumer) wantPrefetch(limit int) int {
-	switch {
-	case c.cfg.Prefetch < 0:
-		return 0
-	case c.cfg.Prefetch > 0:
-		return c.cfg.Prefetch
-	case c.pace == 0 || c.pace >= prefetchAhead:
-		return 0
-	}
-	ahead := min(prefetchAhead, c.cfg.Visibility/4)
-	n := int(ahead * time.Duration(c.concurrency) / c.pace)
-	if c.cfg.Groups != nil {
-		n = min(n, groupsAhead*c.concurrency)
-	}
-	return min(n, limit, 2*max(c.prefetch, c.concurrency))
+	return ds, err
 }
 
 // push hands fetched messages to the workers.
@@ -120,9 +110,15 @@ func (c *Consumer) push(ds []*Delivery) {
 	if len(ds) == 0 {
 		return
 	}
+	c.looked.Do(c.lookAtArchive)
 	c.keeper.keep(ds)
 	c.mu.Lock()
 	c.buffer = append(c.buffer, ds...)
+	for _, d := range ds {
+		if c.suspicious(d.ReadCount) {
+			c.intake.suspects++
+		}
+	}
 	c.mu.Unlock()
 	c.dispatch()
 }
@@ -150,6 +146,7 @@ func (c *Consumer) next() *Delivery {
 	d := c.buffer[0]
 	c.buffer[0] = nil
 	c.buffer = c.buffer[1:]
+	c.intake.remove(d)
 	if len(c.buffer) <= c.prefetch/2 {
 		c.poke()
 	}

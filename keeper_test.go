@@ -182,13 +182,13 @@ func TestSettleGivesUpWaitingForExtend(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := ds[0].Ack(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Ack = %v", err)
+		if err := ds[0].Nack(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Nack = %v", err)
 		}
 		stop()
 		synctest.Wait()
-		if err := ds[0].Ack(t.Context()); err != nil {
-			t.Errorf("an Ack that did not leave cannot be repeated: %v", err)
+		if err := ds[0].Nack(t.Context(), 0); err != nil {
+			t.Errorf("a Nack that did not leave cannot be repeated: %v", err)
 		}
 	})
 }

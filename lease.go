@@ -2,68 +2,265 @@ package mq
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
-// lease is the state of one Delivery. It keeps two promises: a delivery
-// settles once, and no settlement leaves while an extension of the same lease
-// is under way, which could otherwise hide a message that was just given back.
-type lease struct {
-	mu        sync.Mutex
-	deadline  time.Time // by the local clock
-	settled   bool
-	inTx      bool          // settled in a transaction that may still roll back
-	extending int           // extensions under way
-	quiet     chan struct{} // closed when extending is 0 again; made by who waits
-	keeper    *keeper       // who keeps it alive, or nil
-	cancel    context.CancelCauseFunc
+// leaseState says where a lease is in its life:
+//
+//	        ┌── failed: may be repeated ──┐
+//	        ▼                             │
+//	──► held ─────────────────────► settling ──────────► settled
+//	        │                        ▲ │ ▲ │
+//	        │      ┌──── tried again ┘ │ │ └─ rolled back, and settled again
+//	        │   repeating ◄────────────┘ └──── inTx
+//	        │
+//	        └──► lost, givenUp: from every state on the left
+type leaseState uint8
+
+const (
+	held      leaseState = iota // the message is ours, to work on, extend and settle
+	settling                    // a settlement waits for its turn or is under way
+	repeating                   // a Consumer's settlement failed and will be sent again
+	inTx                        // settled in a transaction that may still roll back
+
+	// The final states: nothing is extended or settled any more.
+
+	settled // a settlement took effect
+	givenUp // left to its visibility timeout
+	lost    // the message is somebody else's, or may be
+)
+
+// mayBecome holds, for each state, a bit for every state that may follow.
+var mayBecome = [...]uint8{
+	held:      1<<settling | 1<<givenUp | 1<<lost,
+	settling:  1<<held | 1<<repeating | 1<<inTx | 1<<settled | 1<<givenUp | 1<<lost,
+	repeating: 1<<settling | 1<<givenUp | 1<<lost,
+	inTx:      1<<settling | 1<<givenUp | 1<<lost,
+	settled:   0,
+	givenUp:   0,
+	lost:      0,
 }
 
-// beginExtend reports whether the lease may be extended.
+// lossReason says how a lease was lost, for the log.
+type lossReason uint8
+
+const (
+	lostRefused lossReason = iota // the backend called the receipt stale
+	lostByClock                   // no extension got through in time
+	lostByLimit                   // Caps.MaxHold is over
+)
+
+func (r lossReason) String() string {
+	switch r {
+	case lostByClock:
+		return "the visibility timeout ended before an extension got through"
+	case lostByLimit:
+		return "the message was held for as long as the provider allows (Caps.MaxHold)"
+	}
+	return "the backend refused the receipt: the visibility timeout ended, or the message was settled elsewhere"
+}
+
+// lease is the state of one Delivery. The keeper, the Consumer, the iterator
+// and the delivery's own methods all change it here, so each of them sees what
+// the others did. It keeps three promises:
+//
+//   - A delivery settles once.
+//   - No settlement that an extension could undo leaves while one is under way:
+//     see still.
+//   - A lease that is lost ends the context of its handler and leaves the
+//     keeper, whoever finds out.
+//
+// Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
+// 256 bytes, which is why the fields are small.
+type lease struct {
+	mu        sync.Mutex
+	ends      instant                 // when it is over by the local clock, as far as is known
+	limit     instant                 // the latest that ends can become, by Caps.MaxHold
+	floor     instant                 // earliest end that an extension of this group may have set
+	quiet     chan struct{}           // closed when extending is 0 again; made by who waits
+	keeper    *keeper                 // who extends it, or nil
+	cancel    context.CancelCauseFunc // ends its handler's context, or nil
+	original  *original               // what a copying move sends; nil where moves are atomic
+	extending uint16                  // extensions under way
+	state     leaseState
+	why       lossReason // set with lost
+	still     bool       // no extension may begin until the settlement under way has ended
+	doubt     bool       // a settlement may have arrived although it failed
+}
+
+// begins sets the end of a lease that began at begun, which nobody else has seen
+// yet.
+func (l *lease) begins(begun instant, visibility, maxHold time.Duration) {
+	l.ends, l.limit = begun.add(visibility), never
+	if maxHold > 0 {
+		l.limit = begun.add(maxHold)
+	}
+}
+
+// to changes the state, and is all that does. It reports whether the change is
+// allowed. l.mu is held.
+func (l *lease) to(s leaseState) bool {
+	if mayBecome[l.state]>>s&1 == 0 {
+		return false
+	}
+	l.state, l.still = s, false
+	if s < settled {
+		return true
+	}
+	if k := l.keeper; k != nil {
+		l.keeper = nil
+		k.drop(l)
+	}
+	if s == lost && l.cancel != nil {
+		l.cancel(ErrStaleReceipt) // runs no foreign code: AfterFuncs have goroutines of their own
+	}
+	return true
+}
+
+// lose ends a lease that is over. l.mu is held.
+func (l *lease) lose(why lossReason) bool {
+	if !l.to(lost) {
+		return false
+	}
+	l.why = why
+	return true
+}
+
+// loseByClock ends a lease whose time is over. l.mu is held.
+func (l *lease) loseByClock() {
+	if l.atLimit() {
+		l.lose(lostByLimit)
+	} else {
+		l.lose(lostByClock)
+	}
+}
+
+// atLimit reports whether no extension can add to the lease. l.mu is held.
+func (l *lease) atLimit() bool { return l.ends >= l.limit }
+
+// beginExtend reports whether the lease may be extended by its holder.
 func (l *lease) beginExtend() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.settled || l.inTx {
-		return false
+	return l.state == held && l.begin()
+}
+
+// beginBeat is beginExtend for the keeper, of a lease that is due. It goes on
+// while a settlement waits: one dead connection must not cost the lease as well.
+func (l *lease) beginBeat(at instant, visibility time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept() && l.due(at, visibility) && l.begin()
+}
+
+// due reports whether the lease is past half its time, and can be extended.
+// l.mu is held.
+func (l *lease) due(at instant, visibility time.Duration) bool {
+	return at < l.ends && l.ends.sub(at) <= visibility/2 && !l.atLimit() && l.extending < maxBeats
+}
+
+// kept reports whether the keeper may extend the lease. l.mu is held.
+func (l *lease) kept() bool {
+	return l.state == held || l.state == settling && !l.still
+}
+
+// begin counts an extension. l.mu is held.
+func (l *lease) begin() bool {
+	if l.extending == 0 {
+		l.floor = never
 	}
 	l.extending++
 	return true
 }
 
-// endExtend notes the new deadline, or that the lease is lost.
-func (l *lease) endExtend(err error, deadline time.Time) {
+// endExtend takes note of how an extension ended that began at begun. Nobody
+// knows in which order the backend sees extensions that overlap, so the
+// earliest of their ends counts. One in doubt may have shortened the lease, and
+// does not prolong it.
+func (l *lease) endExtend(err error, begun instant, visibility time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.extending--; l.extending == 0 && l.quiet != nil {
 		close(l.quiet)
 		l.quiet = nil
 	}
+	end := min(begun.add(visibility), l.limit)
 	switch {
 	case err == nil:
-		l.deadline = deadline
+		l.floor = min(l.floor, end)
+		l.ends = l.floor
 	case isLost(err):
-		l.settled = true
+		// While it is being settled this may be the settlement's doing,
+		// whose own answer decides.
+		if l.state == held {
+			l.lose(lostRefused)
+		}
+	case !definite(err):
+		l.floor = min(l.floor, end)
+		l.ends = min(l.ends, end)
 	}
 }
 
-// beginSettle claims the right to settle and waits for extensions under way.
-func (l *lease) beginSettle(ctx context.Context) error {
+// hurry lets the keeper look at once at a lease that its holder has shortened.
+func (l *lease) hurry() {
 	l.mu.Lock()
-	if l.settled {
-		l.mu.Unlock()
-		return ErrStaleReceipt
+	defer l.mu.Unlock()
+	if k := l.keeper; k != nil && l.ends.sub(now()) <= k.visibility/2 {
+		k.hurry()
 	}
-	l.settled, l.inTx = true, false
-	k := l.keeper
-	l.keeper = nil
-	wait := l.awaitQuiet()
-	l.mu.Unlock()
-	if k != nil {
-		k.drop(l)
+}
+
+// left returns how much of the lease is left.
+func (l *lease) left(at instant) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ends.sub(at)
+}
+
+// inspect ends the lease if it is over, and tells the keeper whether to extend
+// it now and when to look again at the latest.
+func (l *lease) inspect(at instant, visibility time.Duration) (due bool, next instant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	over := at >= l.ends
+	switch {
+	case !l.kept():
+		return false, never
+	case over && l.state == held && l.extending == 0:
+		l.loseByClock()
+		return false, never
+	case over: // its settlement decides, or its last extension, whose end wakes the keeper
+		return false, never
 	}
+	return l.due(at, visibility), l.ends
+}
+
+// claim claims the right to settle. Until endSettle nobody else can, nor while
+// a failed settlement waits for its next try, which is what again stands for.
+// If it returns a channel the settlement must not leave before that is closed.
+func (l *lease) claim(still, again bool) (wait <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if (l.state == repeating) != again || !l.to(settling) {
+		return nil, ErrStaleReceipt
+	}
+	if l.still = still; still && l.extending > 0 {
+		if l.quiet == nil {
+			l.quiet = make(chan struct{})
+		}
+		return l.quiet, nil
+	}
+	return nil, nil
+}
+
+// beginSettle is claim, and waits for the extensions under way if it must.
+// Each of them has a deadline.
+func (l *lease) beginSettle(ctx context.Context, still bool) error {
+	wait, err := l.claim(still, false)
 	if wait == nil {
-		return nil
+		return err
 	}
 	select {
 	case <-wait:
@@ -74,57 +271,69 @@ func (l *lease) beginSettle(ctx context.Context) error {
 	}
 }
 
-// awaitQuiet returns a channel to wait for, or nil. l.mu is held.
-func (l *lease) awaitQuiet() chan struct{} {
-	if l.extending > 0 && l.quiet == nil {
-		l.quiet = make(chan struct{})
+// endSettle takes note of how a settlement ended. One that failed may be
+// repeated, and until then the lease is kept alive again.
+func (l *lease) endSettle(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil, l.doubt && errors.Is(err, ErrMessageNotFound):
+		l.to(settled)
+	case isLost(err):
+		l.lose(lostRefused)
+	default:
+		l.doubt = l.doubt || !definite(err)
+		l.to(held)
 	}
-	return l.quiet
 }
 
-// endSettle reopens the delivery if the settlement may be repeated.
-func (l *lease) endSettle(err error) {
-	if err == nil || isLost(err) {
-		return
-	}
-	l.mu.Lock()
-	l.settled = false
-	l.mu.Unlock()
-}
+// pauseSettle lets the lease go on, without being extended, until the
+// settlement is claimed again.
+func (l *lease) pauseSettle() { l.change(repeating) }
 
 // settledInTx marks a settlement that the caller's transaction decides on.
-func (l *lease) settledInTx() {
+func (l *lease) settledInTx() { l.change(inTx) }
+
+// giveUp leaves the lease to its visibility timeout.
+func (l *lease) giveUp() { l.change(givenUp) }
+
+func (l *lease) change(s leaseState) {
 	l.mu.Lock()
-	l.settled, l.inTx = false, true
+	l.to(s)
 	l.mu.Unlock()
 }
 
-// ends returns the local deadline.
-func (l *lease) ends() time.Time {
+// release ends the keeping of a lease that its holder is done with.
+func (l *lease) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.deadline
+	if k := l.keeper; k != nil {
+		l.keeper = nil
+		k.drop(l)
+	}
 }
 
-// markLost ends the lease and returns what cancels its handler, or nil.
-func (l *lease) markLost() context.CancelCauseFunc {
+// attach sets what ends the handler's context when the lease is lost.
+func (l *lease) attach(cancel context.CancelCauseFunc) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.settled, l.keeper = true, nil
-	return l.cancel
-}
-
-// attach sets what ends the handler's context when the lease is lost. It
-// reports whether the lease still stands.
-func (l *lease) attach(cancel context.CancelCauseFunc) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.cancel = cancel
-	return !l.settled
+	l.mu.Unlock()
 }
 
-func (l *lease) state() (settled, inTx bool) {
+// stateAt returns the state, after a look at the clock: no work begins on a
+// lease that is over.
+func (l *lease) stateAt(at instant) leaseState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.settled, l.inTx
+	if l.state == held && at >= l.ends {
+		l.loseByClock()
+	}
+	return l.state
+}
+
+// current returns the state, and why the lease was lost if it was.
+func (l *lease) current() (leaseState, lossReason) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state, l.why
 }

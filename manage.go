@@ -34,7 +34,7 @@ func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 			return err
 		})
 		for _, d := range ds {
-			call.Deliveries = append(call.Deliveries, &Delivery{Delivery: d, queue: q, lease: lease{settled: true}})
+			call.Deliveries = append(call.Deliveries, &Delivery{Delivery: d, queue: q, lease: lease{state: settled}})
 		}
 		return err
 	})

@@ -12,7 +12,9 @@ import (
 //
 // The leases of a batch are kept alive until the loop is done with them: the
 // body should settle its delivery; one that it does not settle runs out after
-// its visibility timeout. Leaving the loop gives the rest of the batch back.
+// its visibility timeout. A delivery whose lease is lost before its turn is not
+// yielded. Leaving the loop gives the rest of the batch back, and so does the
+// end of ctx or Close, at the next turn.
 func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Delivery, error] {
 	return func(yield func(*Delivery, error) bool) {
 		err := q.messages(ctx, o, yield)
@@ -45,29 +47,45 @@ func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Deli
 			return err
 		}
 		if keep == nil {
-			keep = newKeeper(ctx, q, req.Visibility)
+			keep = newKeeper(ctx, q, req.Visibility, nil)
 		}
 		if !q.yieldAll(ctx, keep, ds, yield) {
 			return nil
 		}
+		if err != nil { // an interceptor's, about a receive that brought something
+			return err
+		}
 	}
 }
 
-// yieldAll yields ds while their leases are kept, and gives back what the loop
-// has not seen.
+// yieldAll yields ds while their leases are kept and ctx lives, and gives back
+// what the loop has not seen. Leases that were lost meanwhile are passed over.
 func (q *Queue) yieldAll(ctx context.Context, keep *keeper, ds []*Delivery, yield func(*Delivery, error) bool) (more bool) {
 	keep.keep(ds)
 	rest := ds
 	defer func() { q.giveBack(ctx, rest) }() // also if the body panics
 	for i, d := range ds {
+		if ctx.Err() != nil {
+			return true // the next receive reports it
+		}
 		rest = ds[i+1:]
+		if d.lease.stateAt(now()) == lost {
+			q.logLost(d)
+			continue
+		}
 		more := yield(d, nil)
-		keep.drop(&d.lease)
+		d.lease.release()
 		if !more {
 			return false
 		}
 	}
 	return true
+}
+
+// logLost warns that a lease ended before its message was settled.
+func (q *Queue) logLost(d *Delivery) {
+	_, why := d.lease.current()
+	q.client.cfg.Logger.Warn("mq: lease lost before the message was settled", "message", d, "reason", why.String())
 }
 
 // giveBack nacks what nobody has worked on, even if ctx has ended.
@@ -78,18 +96,32 @@ func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.client.cfg.CallTimeout)
 	defer cancel()
 	var back []Settlement
-	var held []*Delivery
+	var claimed []*Delivery
 	for _, d := range ds {
-		if d.lease.beginSettle(ctx) == nil {
-			back = append(back, Settlement{Receipt: d.Receipt, Op: OpNack})
-			held = append(held, d)
+		s := Settlement{Receipt: d.Receipt, Op: OpNack}
+		if d.lease.beginSettle(ctx, q.mustBeStill(s)) == nil {
+			back, claimed = append(back, s), append(claimed, d)
 		}
 	}
-	err := q.Settle(ctx, back...)
-	for i, d := range held {
-		if err := itemError(err, i); err != nil && !isLost(err) {
-			q.client.cfg.Logger.Warn("mq: a message could not be given back and waits for its visibility timeout", "message", d, "error", err)
+	if len(back) == 0 {
+		return
+	}
+	err := errGoexit // unless the call returns
+	defer func() { q.givenBack(claimed, err) }()
+	err = q.Settle(ctx, back...)
+}
+
+// givenBack takes note of how the nacks of giveBack ended. Those that failed
+// are not tried again.
+func (q *Queue) givenBack(ds []*Delivery, err error) {
+	for i, d := range ds {
+		err := itemError(err, i)
+		if err == nil || isLost(err) {
+			d.lease.endSettle(err)
+			continue
 		}
+		d.lease.giveUp()
+		q.client.cfg.Logger.Warn("mq: a message could not be given back and waits for its visibility timeout", "message", d, "error", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -48,8 +49,17 @@ func (e *retryError) Error() string { return text(e.err, "retry") }
 func (e *retryError) Unwrap() error { return e.err }
 
 // Retry makes an error that lets the message come back after the given time
-// instead of the Consumer's Backoff. err may be nil.
-func Retry(after time.Duration, err error) error { return &retryError{max(after, 0), err} }
+// instead of the Consumer's Backoff. AtTimeout leaves it to the visibility
+// timeout. err may be nil.
+func Retry(after time.Duration, err error) error { return &retryError{noEarlier(after), err} }
+
+// noEarlier returns d, or 0 for a negative duration other than AtTimeout.
+func noEarlier(d time.Duration) time.Duration {
+	if d == AtTimeout {
+		return d
+	}
+	return max(d, 0)
+}
 
 type rejectError struct{ err error }
 
@@ -68,24 +78,44 @@ func text(err error, none string) string {
 }
 
 // Backoff returns how long a message that failed waits before it is delivered
-// again. readCount counts its deliveries so far, 1 after the first.
+// again: AtTimeout leaves it to the visibility timeout. readCount counts its
+// deliveries so far, 1 after the first. A Backoff that panics counts as one of
+// the default.
 type Backoff func(readCount int) time.Duration
+
+// maxBackoff is the longest pause of Exponential, about 146 years: with its
+// variation it still is a Duration.
+const maxBackoff = math.MaxInt64 / 2
 
 // Exponential doubles the pause from base on, up to limit, and varies it by a
 // fifth either way, so that messages that failed together do not come back
 // together.
 func Exponential(base, limit time.Duration) Backoff {
+	limit = min(limit, maxBackoff)
 	return func(readCount int) time.Duration {
-		d := base
-		for i := 1; i < readCount && d < limit; i++ {
-			d *= 2
+		d := min(base, limit)
+		for i := 1; i < readCount && 0 < d && d < limit; i++ {
+			d = min(2*d, limit)
 		}
-		d = min(d, limit)
 		if d < 5 {
 			return max(d, 0)
 		}
-		return d - d/5 + rand.N(2*d/5)
+		return d - d/5 + rand.N(2*(d/5))
 	}
+}
+
+var defaultBackoff = Exponential(time.Second, 5*time.Minute)
+
+// backoff calls the Consumer's Backoff for a message that was read n times.
+func (c *Consumer) backoff(d *Delivery, n int) (pause time.Duration) {
+	if c.cfg.Backoff == nil {
+		return defaultBackoff(n)
+	}
+	if err := isolated(func() { pause = c.cfg.Backoff(n) }); err != nil {
+		c.logPanic("Backoff", d, err)
+		return defaultBackoff(n)
+	}
+	return pause
 }
 
 // outcome is what becomes of a delivery after its handler.
@@ -93,6 +123,19 @@ type outcome struct {
 	op     driver.Op
 	delay  time.Duration
 	reason string
+}
+
+// outcome is decide, but that the methods of a handler's error may panic.
+func (c *Consumer) outcome(d *Delivery, err error) (o outcome) {
+	bad := recovered(func() error {
+		o = c.decide(d, err)
+		return nil
+	})
+	if bad != nil {
+		c.logPanic("a method of the handler's error", d, bad)
+		return outcome{op: OpNack, delay: c.possibleDelay(c.backoff(d, d.ReadCount))}
+	}
+	return o
 }
 
 // decide turns a handler's result into an outcome.
@@ -103,20 +146,26 @@ func (c *Consumer) decide(d *Delivery, err error) outcome {
 		return outcome{op: OpAck}
 	case errors.As(err, &reject), errors.As(err, &decode):
 		return c.deadLetter(err.Error())
-	case c.stopping() && !errors.As(err, &retry):
+	case c.stopping():
 		// Interrupted is not failed: the message goes to the next worker.
+		if errors.As(err, &retry) {
+			return outcome{op: OpNack, delay: c.possibleDelay(retry.after)}
+		}
 		return outcome{op: OpNack}
-	case c.exhausted(d.ReadCount + 1):
+	case c.lastRead(d.ReadCount):
 		return c.deadLetter(fmt.Sprintf("read %d times, the limit is %d: %v", d.ReadCount, c.cfg.MaxReads, err))
 	case errors.As(err, &retry):
 		return outcome{op: OpNack, delay: c.possibleDelay(retry.after)}
 	}
-	return outcome{op: OpNack, delay: c.possibleDelay(c.cfg.Backoff(d.ReadCount))}
+	return outcome{op: OpNack, delay: c.possibleDelay(c.backoff(d, d.ReadCount))}
 }
 
 // exhausted reports whether a message that is read for the nth time is over
 // the limit.
 func (c *Consumer) exhausted(n int) bool { return c.cfg.MaxReads > 0 && n > c.cfg.MaxReads }
+
+// lastRead reports whether another read would be over the limit.
+func (c *Consumer) lastRead(n int) bool { return c.cfg.MaxReads > 0 && n >= c.cfg.MaxReads }
 
 func (c *Consumer) deadLetter(reason string) outcome {
 	reason = validText(reason)
@@ -126,15 +175,18 @@ func (c *Consumer) deadLetter(reason string) outcome {
 	return outcome{op: OpMove, reason: reason}
 }
 
+func (c *Consumer) possibleDelay(d time.Duration) time.Duration {
+	return possibleDelay(c.queue.client.caps, d)
+}
+
 // possibleDelay fits a delay to what the provider can do: never longer than
 // its limit, and the visibility timeout where it has no delays.
-func (c *Consumer) possibleDelay(d time.Duration) time.Duration {
-	caps := c.queue.client.caps
+func possibleDelay(caps driver.Caps, d time.Duration) time.Duration {
 	switch {
-	case d > 0 && !caps.Delay:
+	case d == AtTimeout, d > 0 && !caps.Delay:
 		return AtTimeout
 	case caps.MaxDelay > 0:
-		return min(d, caps.MaxDelay)
+		return min(max(d, 0), caps.MaxDelay)
 	}
 	return max(d, 0)
 }

@@ -160,9 +160,9 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	for begin := time.Now(); ; {
 		start := time.Now()
 		r.Wait = min(max(0, wait-start.Sub(begin)), maxWait)
-		ds, err := f(ctx, q, r)
+		ds, err := q.once(ctx, r, f)
 		for n := 0; len(ds) == 0 && again(ctx, err, n); n++ {
-			ds, err = f(ctx, q, r)
+			ds, err = q.once(ctx, r, f)
 		}
 		if len(ds) > 0 {
 			return q.deliveries(ds, start, r), nil
@@ -171,7 +171,7 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 		if err != nil || left <= 0 {
 			return nil, theirs(err)
 		}
-		if time.Since(start) >= pause { // it did wait
+		if time.Since(start) >= min(r.Wait/2, maxPause) { // the provider does wait
 			pause = minPause
 			continue
 		}
@@ -182,16 +182,35 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	}
 }
 
+// once calls f, which has CallTimeout beyond the time that it may wait.
+func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]driver.Delivery, error) {
+	if q.client.caps.InProcess {
+		return f(ctx, q, r)
+	}
+	limit := r.Wait + q.client.cfg.CallTimeout
+	short, cancel := bound(ctx, limit)
+	defer cancel()
+	ds, err := f(short, q, r)
+	return ds, cutOff(ctx, short, limit, err)
+}
+
 // deliveries wraps what a call that began at start has leased.
 func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.ReceiveRequest) []*Delivery {
-	deadline := start.Add(r.Visibility)
+	// Reckoned from before the call. If that waited, the leases began when the
+	// waiting ended, somewhere before now.
+	begun := now()
+	took := time.Since(start)
+	begun = begun.add(-took)
 	if r.Wait > 0 {
-		// The leases began when the waiting ended, somewhere before now.
-		deadline = deadline.Add(max(0, time.Since(start)-r.Visibility/10))
+		begun = begun.add(max(0, took-r.Visibility/10))
 	}
 	out := make([]*Delivery, len(ds))
 	for i := range ds { // one by one, so that a slow one does not hold the memory of all
-		out[i] = &Delivery{Delivery: ds[i], queue: q, lease: lease{deadline: deadline}}
+		out[i] = &Delivery{Delivery: ds[i], queue: q}
+		out[i].lease.begins(begun, r.Visibility, q.client.caps.MaxHold)
+		if q.client.movesByCopy() {
+			out[i].lease.original = &original{Message: cloneMessages([]Message{ds[i].Message})[0]}
+		}
 	}
 	return out
 }

@@ -3,11 +3,8 @@ package mq
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
-
-	"github.com/portmq/mq/driver"
 )
 
 // Ack says that the message is done: it is deleted. When it returns nil that
@@ -47,14 +44,23 @@ func (d *Delivery) Extend(ctx context.Context, visibility time.Duration) error {
 		if err := checkVisibility(q.client.caps, visibility); err != nil {
 			return err
 		}
-		if !d.lease.beginExtend() {
-			return ErrStaleReceipt
-		}
-		start := time.Now()
-		_, err := q.lanes.extend.do(ctx, []extension{{d.Receipt, visibility, d.queue.client.patience(ctx, visibility)}})
-		d.lease.endExtend(err, start.Add(visibility))
-		return err
+		return d.extend(ctx, visibility)
 	})
+}
+
+func (d *Delivery) extend(ctx context.Context, visibility time.Duration) error {
+	if !d.lease.beginExtend() {
+		return ErrStaleReceipt
+	}
+	begun := now()
+	patience := d.queue.client.patience(ctx, d.lease.left(begun))
+	err := errGoexit // unless the call returns
+	defer func() {
+		d.lease.endExtend(err, begun, visibility)
+		d.lease.hurry()
+	}()
+	_, err = d.queue.lanes.extend.do(ctx, []extension{{d.Receipt, visibility, patience}})
+	return err
 }
 
 // from returns the queue, which a Delivery made by hand does not have.
@@ -89,12 +95,20 @@ func (d *Delivery) settleOne(ctx context.Context, s []Settlement) error {
 	if err := q.prepare(&s[0]); err != nil {
 		return err
 	}
-	if err := d.lease.beginSettle(ctx); err != nil {
+	if err := d.lease.beginSettle(ctx, q.mustBeStill(s[0])); err != nil {
 		return err
 	}
-	err := q.carryOut(ctx, d, s)
-	d.lease.endSettle(err)
+	err := errGoexit // unless the call returns
+	defer func() { d.lease.endSettle(err) }()
+	err = q.carryOut(ctx, d, s)
 	return err
+}
+
+// mustBeStill reports whether an extension that reaches the backend after s
+// would undo it: it would hide a message that was given back for another
+// visibility timeout. After any other settlement it is refused.
+func (q *Queue) mustBeStill(s Settlement) bool {
+	return s.Op == OpNack && s.Delay != AtTimeout && !q.client.caps.NackFences
 }
 
 // prepare validates s and makes its target canonical.
@@ -113,11 +127,6 @@ func (q *Queue) prepare(s *Settlement) error {
 	return checkSettlement(q.client.caps, *s)
 }
 
-// copies reports whether s is a move in two steps.
-func (q *Queue) copies(s Settlement) bool {
-	return s.Op == OpMove && !q.client.caps.AtomicMove && q.client.cfg.AllowDuplicateMoves
-}
-
 // carryOut settles d as the one settlement in s says.
 func (q *Queue) carryOut(ctx context.Context, d *Delivery, s []Settlement) error {
 	switch {
@@ -127,24 +136,6 @@ func (q *Queue) carryOut(ctx context.Context, d *Delivery, s []Settlement) error
 		return q.copyAndAck(ctx, d, s[0])
 	}
 	_, err := q.lanes.settle.do(ctx, s)
-	return err
-}
-
-// copyAndAck moves d in two steps: in between the message is in both queues.
-func (q *Queue) copyAndAck(ctx context.Context, d *Delivery, s Settlement) error {
-	m := d.Message
-	if q.client.caps.Headers {
-		m.Headers = maps.Clone(m.Headers)
-		if m.Headers == nil {
-			m.Headers = make(Headers)
-		}
-		m.Headers[driver.HeaderReason] = s.Reason
-		m.Headers[driver.HeaderOrigin] = q.name + "/" + d.ID
-	}
-	if _, err := q.client.Queue(s.To).Send(ctx, &m); err != nil {
-		return err
-	}
-	_, err := q.lanes.settle.do(ctx, []Settlement{{Receipt: s.Receipt, Op: OpAck}})
 	return err
 }
 
@@ -178,8 +169,9 @@ func (q *Queue) Extend(ctx context.Context, visibility time.Duration, receipts .
 			return err
 		}
 		es := make([]extension, len(receipts))
+		patience := q.client.patience(ctx, visibility)
 		for i, r := range receipts {
-			es[i] = extension{r, visibility, q.client.patience(ctx, visibility)}
+			es[i] = extension{r, visibility, patience}
 		}
 		_, err := q.lanes.extend.do(ctx, es)
 		return err

@@ -24,9 +24,14 @@ type TxQueue struct {
 // provider's own database. Effects that happen exactly once come from a
 // delivery that was received outside, and whose effects and AckTx are inside
 // one transaction.
-func (q *Queue) Tx(tx SQLTx) (*TxQueue, error) {
+//
+// It does no I/O. Interceptors see it, as "begin", with a context that is
+// nobody's.
+func (q *Queue) Tx(tx SQLTx) (*TxQueue, error) { return q.begin(context.Background(), tx) }
+
+func (q *Queue) begin(ctx context.Context, tx SQLTx) (*TxQueue, error) {
 	var t driver.TxProvider
-	err := q.do(context.Background(), &Call{Op: "begin"}, func(context.Context) error {
+	err := q.do(ctx, &Call{Op: "begin"}, func(context.Context) error {
 		if tx == nil {
 			return invalid("tx is nil")
 		}
@@ -55,11 +60,14 @@ func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) ([]string, error) 
 		}
 		var ids []string
 		for part := range slices.Chunk(call.Messages, q.client.caps.BatchLimit()) {
-			got, err := t.tx.Send(ctx, q.name, part)
+			err := q.client.limited(ctx, func(ctx context.Context) error {
+				got, err := t.tx.Send(ctx, q.name, part)
+				ids = append(ids, got...)
+				return err
+			})
 			if err != nil {
 				return theirs(err)
 			}
-			ids = append(ids, got...)
 		}
 		call.IDs = ids
 		return nil
@@ -90,19 +98,37 @@ func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
 		if err := checkSettlement(t.queue.client.caps, s); err != nil {
 			return err
 		}
-		if s.Op == OpNack && s.Delay == AtTimeout {
-			return nil
-		}
-		if err := d.lease.beginSettle(ctx); err != nil {
-			return err
-		}
-		if err := t.tx.Settle(ctx, t.queue.name, []Settlement{s}); err != nil {
+		return t.settleOne(ctx, d, s)
+	})
+}
+
+// settleOne settles d inside the transaction. No extension may be under way: it
+// would wait for the row that the transaction holds, or change it behind the
+// transaction's back.
+func (t *TxQueue) settleOne(ctx context.Context, d *Delivery, s Settlement) error {
+	if err := d.lease.beginSettle(ctx, true); err != nil {
+		return err
+	}
+	err := errGoexit // unless the call returns
+	defer func() {
+		if err != nil {
 			d.lease.endSettle(err)
-			return itemError(theirs(err), 0)
+			return
 		}
 		d.lease.settledInTx()
+	}()
+	err = t.statement(ctx, s)
+	return err
+}
+
+func (t *TxQueue) statement(ctx context.Context, s Settlement) error {
+	if s.Op == OpNack && s.Delay == AtTimeout {
 		return nil
+	}
+	err := t.queue.client.limited(ctx, func(ctx context.Context) error {
+		return t.tx.Settle(ctx, t.queue.name, []Settlement{s})
 	})
+	return itemError(theirs(err), 0)
 }
 
 // AckTx deletes the message when tx, a transaction of the caller, commits. A
@@ -114,7 +140,7 @@ func (d *Delivery) AckTx(ctx context.Context, tx SQLTx) error {
 	if err != nil {
 		return err
 	}
-	t, err := q.Tx(tx)
+	t, err := q.begin(ctx, tx)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (t TypedQueue[T]) Send(ctx context.Context, v T, opts ...SendOption) (strin
 		return "", err
 	}
 	ids, err := t.q.Send(ctx, m)
-	if err != nil {
+	if err != nil || len(ids) == 0 { // an interceptor may say that it is sent
 		return "", err
 	}
 	return ids[0], nil
@@ -189,17 +189,30 @@ func (t TypedQueue[T]) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2
 	}
 }
 
-// decodeOrArchive decodes d or sets it aside. If even that fails the message
-// comes back after its visibility timeout.
+// decodeOrArchive decodes d or sets it aside, even if ctx has ended. If that
+// fails the message comes back, later each time.
 func (t TypedQueue[T]) decodeOrArchive(ctx context.Context, d *Delivery) (v T, ok bool) {
 	v, err := t.decode(d)
 	if err == nil {
 		return v, true
 	}
-	reason := validText(err.Error())
-	archiveErr := d.Archive(ctx, reason)
-	t.q.client.cfg.Logger.Warn("mq: dead letter", "message", d, "reason", reason, "error", archiveErr)
+	t.q.setAside(ctx, d, validText(err.Error()))
 	return v, false
+}
+
+// setAside archives d with a reason, or with the plainest form of it, or else
+// gives it back for a while.
+func (q *Queue) setAside(ctx context.Context, d *Delivery, reason string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.client.cfg.CallTimeout)
+	defer cancel()
+	err := d.Archive(ctx, reason)
+	if plain := plainText(reason); err != nil && divisible(err) && !isLost(err) && plain != reason {
+		err = d.Archive(ctx, plain)
+	}
+	q.client.cfg.Logger.Warn("mq: dead letter", "message", d, "reason", reason, "error", err)
+	if err != nil && definite(err) && !isLost(err) {
+		_ = d.Nack(ctx, possibleDelay(q.client.caps, defaultBackoff(d.ReadCount)))
+	}
 }
 
 // Consume runs a Consumer whose handler gets decoded values. The delivery is
@@ -210,6 +223,9 @@ func (t TypedQueue[T]) Consume(ctx context.Context, handle func(context.Context,
 
 // Handler makes a Handler for NewConsumer of a function on decoded values.
 func (t TypedQueue[T]) Handler(handle func(context.Context, T) error) Handler {
+	if handle == nil {
+		return nil // which Run refuses
+	}
 	return HandlerFunc(func(ctx context.Context, d *Delivery) error {
 		v, err := t.decode(d)
 		if err != nil {

@@ -1,0 +1,262 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// job is one settlement of a Consumer, over as many tries as it takes. One
+// goroutine at a time acts on it: the worker that began it, a lane's, or one of
+// its own.
+type job struct {
+	c       *Consumer
+	ctx     context.Context // the values of the handler's, without its end
+	d       *Delivery
+	s       [1]Settlement
+	bytes   int
+	begun   instant
+	tries   int
+	again   bool // the lease waits for the next try
+	warned  bool // that it takes long
+	instead bool // this nack replaces a dead letter that could not be stored
+}
+
+// settle carries out an outcome without holding up the worker. The fetches stop
+// when too many settlements are under way.
+func (c *Consumer) settle(ctx context.Context, t task, o outcome) {
+	j := &job{c: c, ctx: context.WithoutCancel(ctx), d: t.d, bytes: t.bytes, begun: now()}
+	j.s[0] = Settlement{Receipt: t.d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
+	c.unsettle(1, t.bytes)
+	j.begin()
+}
+
+// begin claims the settlement and sends it, at once or when the extensions that
+// could undo it have ended.
+func (j *job) begin() {
+	wait, err := j.d.lease.claim(j.c.queue.mustBeStill(j.s[0]), j.again)
+	j.again = false
+	switch {
+	case err != nil:
+		state, _ := j.d.lease.current()
+		j.c.leave(j.d, state)
+		j.done()
+	case wait == nil:
+		j.send()
+	default:
+		j.c.background(j.landed, func() { j.sendAfter(wait) })
+	}
+}
+
+// sendAfter waits for extensions, each of which has a deadline of its own.
+func (j *job) sendAfter(wait <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(j.ctx, j.c.queue.client.cfg.CallTimeout)
+	defer cancel()
+	select {
+	case <-wait:
+		j.send()
+	case <-ctx.Done():
+		j.landed(ctx.Err())
+	}
+}
+
+// send sends the settlement, for the first time or again.
+func (j *job) send() {
+	q := j.c.queue
+	if err := q.prepare(&j.s[0]); err != nil {
+		j.landed(err)
+		return
+	}
+	if q.client.direct() && j.s[0].Op != OpMove && j.s[0].Delay != AtTimeout {
+		q.lanes.settle.start(j.s[:], func(_ []string, err error) { j.landed(itemError(err, 0)) })
+		return
+	}
+	j.c.background(j.landed, j.call)
+}
+
+// call sends the settlement through the interceptors, whose panics are errors.
+func (j *job) call() {
+	err := errGoexit // unless the call returns
+	defer func() { j.landed(err) }()
+	q := j.c.queue
+	ctx, cancel := context.WithTimeout(j.ctx, q.client.cfg.CallTimeout)
+	defer cancel()
+	one := []Settlement{j.s[0]}
+	err = recovered(func() error {
+		return q.do(ctx, &Call{Op: one[0].Op.String(), Settlements: one}, func(ctx context.Context) error {
+			return q.carryOut(ctx, j.d, one)
+		})
+	})
+}
+
+// landed takes note of how a try ended. While the lease lasts, one that may not
+// have arrived is made again: the receipt keeps it from acting twice.
+func (j *job) landed(err error) {
+	if j.tries > 0 && arrived(j.s[0].Op, err) {
+		err = nil
+	}
+	switch {
+	case err == nil:
+		j.stored()
+	case isLost(err):
+		j.d.lease.endSettle(err)
+		if !j.instead {
+			j.c.lost(j.d)
+		}
+		j.done()
+	case j.mayRepeat(err):
+		j.repeat(err)
+	default:
+		j.refused(err)
+	}
+}
+
+// arrived reports whether err says that an earlier try did arrive.
+func arrived(op driver.Op, err error) bool {
+	if op == OpNack { // it may also have timed out, which comes to the same
+		return isLost(err)
+	}
+	return errors.Is(err, ErrMessageNotFound)
+}
+
+func (j *job) stored() {
+	j.d.lease.endSettle(nil)
+	s := j.s[0]
+	if !j.instead {
+		j.c.count(func(st *ConsumerStats) { *st.counter(s.Op)++ })
+	}
+	if s.Op == OpArchive || s.Op == OpMove {
+		j.c.nowStored(j.d.ID)
+		j.tell(s.Reason)
+		return
+	}
+	j.done()
+}
+
+// tell calls OnDeadLetter. It has a goroutine of its own, since it may be slow,
+// panic or end it: the lane's carries the settlements of others.
+func (j *job) tell(reason string) {
+	c := j.c
+	if c.cfg.OnDeadLetter == nil {
+		c.log.Warn("mq: dead letter", "message", j.d, "reason", reason)
+		j.done()
+		return
+	}
+	f := func() {
+		defer j.done()
+		err := recovered(func() error {
+			c.cfg.OnDeadLetter(j.d, reason)
+			return nil
+		})
+		if err != nil {
+			c.logPanic("OnDeadLetter", j.d, err)
+		}
+	}
+	c.background(func(error) { go f() }, f)
+}
+
+// logPanic logs the panic of one of the program's own functions.
+func (c *Consumer) logPanic(what string, d *Delivery, err error) {
+	stack := ""
+	if p := (*PanicError)(nil); errors.As(err, &p) {
+		err, stack = fmt.Errorf("panic: %v", p.Value), string(p.Stack)
+	}
+	c.log.Error("mq: "+what+" did not return", "message", d, "error", err, "stack", stack)
+}
+
+func (j *job) pause() time.Duration { return minFetchPause << min(j.tries, 6) }
+
+// mayRepeat reports whether another try is safe, and comes before the lease
+// ends.
+func (j *job) mayRepeat(err error) bool {
+	return !definite(err) && !errors.Is(err, errCopyInDoubt) && j.d.lease.left(now().add(j.pause())) > 0
+}
+
+// repeat makes another try after a pause, during which nobody extends the lease:
+// a settlement that is answered at once, with an error, keeps it no longer than
+// that. While a try waits or hangs the lease goes on.
+func (j *job) repeat(err error) {
+	pause := j.pause()
+	if waited := now().sub(j.begun); waited > j.c.cfg.Visibility && !j.warned {
+		j.warned = true
+		j.c.log.Warn("mq: a settlement does not get through, trying again", "op", j.s[0].Op.String(), "message", j.d,
+			"for", waited.Round(time.Second), "error", err)
+	}
+	j.d.lease.pauseSettle()
+	j.again = true
+	j.tries++
+	j.c.background(j.landed, func() {
+		_ = j.c.queue.client.pause(j.ctx, pause) // a client that is closed ends the next try
+		j.begin()
+	})
+}
+
+// refused ends a settlement that cannot succeed. A dead letter is tried with
+// the plainest reason, and else given back with a growing pause; anything else
+// waits for its visibility timeout.
+func (j *job) refused(err error) {
+	s := &j.s[0]
+	dead := (s.Op == OpArchive || s.Op == OpMove) && !errors.Is(err, ErrClosed)
+	plain := plainText(s.Reason)
+	switch {
+	case dead && divisible(err) && plain != s.Reason:
+		s.Reason = plain
+		j.send()
+	case dead && (definite(err) || errors.Is(err, errCopyInDoubt)):
+		j.giveBack(err)
+	default:
+		j.giveUp(err)
+	}
+}
+
+// giveBack nacks a dead letter for which there is no place. It is logged once
+// for each message, not each time that it comes again.
+func (j *job) giveBack(err error) {
+	c, s := j.c, j.s[0]
+	times := c.notStored(j.d.ID)
+	delay := c.possibleDelay(c.backoff(j.d, max(j.d.ReadCount, times)))
+	if times == 1 {
+		c.log.Error("mq: a dead letter could not be stored and will be delivered again",
+			"op", s.Op.String(), "message", j.d, "reason", s.Reason, "error", err)
+	}
+	c.count(func(st *ConsumerStats) { st.Failed++ })
+	j.d.lease.endSettle(err)
+	j.s[0] = Settlement{Receipt: s.Receipt, Op: OpNack, Delay: delay}
+	j.tries, j.instead = 0, true
+	j.begin()
+}
+
+func (j *job) giveUp(err error) {
+	j.d.lease.giveUp()
+	if !j.instead {
+		j.c.count(func(st *ConsumerStats) { st.Failed++ })
+	}
+	j.c.log.Error("mq: a message could not be settled and waits for its visibility timeout", "op", j.s[0].Op.String(), "message", j.d, "error", err)
+	j.done()
+}
+
+func (j *job) done() { j.c.unsettle(-1, -j.bytes) }
+
+// maxNotStored bounds what a Consumer remembers of dead letters that it could
+// not store.
+const maxNotStored = 1000
+
+// notStored counts how often a dead letter could not be stored.
+func (c *Consumer) notStored(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failures == nil || len(c.failures) >= maxNotStored {
+		c.failures = make(map[string]int)
+	}
+	c.failures[id]++
+	return c.failures[id]
+}
+
+func (c *Consumer) nowStored(id string) {
+	c.mu.Lock()
+	delete(c.failures, id)
+	c.mu.Unlock()
+}

@@ -1,0 +1,58 @@
+package mq_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// A handler settles inside a transaction, in each way there is, and returns
+// nil: the Consumer leaves the message alone.
+func TestSettlementsInATransactionCount(t *testing.T) {
+	for name, tt := range map[string]struct {
+		settle func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error
+		total  int64 // messages left
+	}{
+		"ack":             {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Ack(ctx, d) }, 0},
+		"nack":            {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, time.Hour) }, 1},
+		"nack at timeout": {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, mq.AtTimeout) }, 1},
+		"archive":         {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Archive(ctx, d, "") }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, q := openTx(t)
+				if _, err := q.Send(t.Context(), new(mq.Message)); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				c := mq.NewConsumer(q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+					defer cancel()
+					tx := p.Begin()
+					in, err := q.Tx(tx)
+					if err == nil {
+						err = tt.settle(ctx, in, d)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					if err := d.Extend(ctx, time.Minute); !errors.Is(err, mq.ErrStaleReceipt) {
+						t.Errorf("Extend = %v", err)
+					}
+					return tx.Commit()
+				}), mq.ConsumerConfig{})
+				if err := c.Run(ctx); err != nil {
+					t.Error(err)
+				}
+				s := c.Stats()
+				left, err := q.Stats(t.Context())
+				if err != nil || left.Total != tt.total || s.Settled != 1 || s.Acked+s.Retried != 0 {
+					t.Errorf("%d messages left, want %d, %+v, %v", left.Total, tt.total, s, err)
+				}
+			})
+		})
+	}
+}
