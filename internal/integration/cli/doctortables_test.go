@@ -121,6 +121,10 @@ func TestDoctorDeadRows(t *testing.T) {
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
+	s.exec(dead.remedy)
+	s.eventually("the statistics know", func() bool {
+		return s.count("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'q_w'") == 0
+	})
 	s.recover(dead)
 }
 

@@ -69,6 +69,9 @@ func (b *base) standby() string {
 	if bin == "" {
 		b.Skipf("a standby needs the programs of the server: %s", b.server)
 	}
+	if _, err := os.Stat(bin + "/pg_basebackup"); err != nil {
+		b.Skipf("a standby needs pg_basebackup: %v", err)
+	}
 	port := value[string](b, "SHOW port")
 	dir, err := os.MkdirTemp("", "mq-standby-")
 	b.ok(err)

@@ -11,8 +11,11 @@
 //
 //	MQ_TEST_POSTGRES       postgres:// DSN of a role that may create databases and roles
 //	MQ_TEST_POSTGRES_FROM  the only way to look for PostgreSQL: env, docker or local
+//	MQ_TEST_POSTGRES_BIN   the folder of PostgreSQL's programs, if not this machine's own
 //	MQ_TEST_PGMQ_IMAGE     the image of PostgreSQL to run in a container
+//	MQ_TEST_PGMQ_SQL       PGMQ's own file of SQL, for the tests beside its functions
 //	MQ_TEST_PGBOUNCER      postgres:// URL of a PgBouncer in transaction mode before MQ_TEST_POSTGRES
+//	MQ_TEST_PGBOUNCER_PROGRAM  the program to run as PgBouncer
 //	MQ_TEST_AMQP           amqp:// DSN of an administrator
 //	MQ_TEST_RABBITMQ_API   http:// URL of its management plugin, if not at the usual port
 //	MQ_TEST_RABBITMQ_FROM  the only way to look for RabbitMQ: env, docker or local
