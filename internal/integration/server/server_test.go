@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("MQ_TEST_HANG") != "" {
 		hang()
 	}
+	if os.Getenv("MQ_TEST_SHARE") != "" {
+		share()
+	}
 	os.Exit(Run(m))
 }
 
@@ -31,6 +35,41 @@ func hang() {
 	}
 	fmt.Printf("server at %s\n", c.dsn)
 	select {}
+}
+
+// share names servers until the end of standard input.
+func share() {
+	env, missing, stop := Share()
+	fmt.Printf("%s\n%s\n", strings.Join(env, " "), strings.Join(missing, "; "))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// shared returns what share says in another process, which goes on until the
+// end of the test.
+func shared(t *testing.T) (env []string, missing string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "MQ_TEST_SHARE=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	ok(t, err)
+	out, err := cmd.StdoutPipe()
+	ok(t, err)
+	ok(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	first, _ := lines.ReadString('\n')
+	missing, err = lines.ReadString('\n')
+	ok(t, err)
+	t.Cleanup(func() {
+		_ = in.Close()
+		ok(t, cmd.Wait())
+	})
+	return strings.Fields(first), strings.TrimSpace(missing)
 }
 
 func query(dsn, text string) error {
@@ -105,9 +144,8 @@ func TestPgBouncer(t *testing.T) {
 
 // TestShare: what is found or started once serves other processes.
 func TestShare(t *testing.T) {
-	env, missing, stop := Share()
-	t.Cleanup(func() { ok(t, stop()) })
-	if len(missing) > 0 {
+	env, missing := shared(t)
+	if missing != "" {
 		t.Skip(missing)
 	}
 	for _, v := range env {
