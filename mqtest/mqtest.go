@@ -35,6 +35,12 @@ type Harness struct {
 	// Break cuts the connections of c. Optional.
 	Break func(t testing.TB, c *mq.Client)
 
+	// Hang makes the backend silent for c, on its connections and on new ones:
+	// what c sends gets no answer, and no refusal either, until resume is
+	// called. Then the old connections may go on, be cut, or stay silent.
+	// Optional.
+	Hang func(t testing.TB, c *mq.Client) (resume func())
+
 	// Restart restarts the backend of all clients. Cases that need it run
 	// alone. Optional.
 	Restart func(t testing.TB)
@@ -92,7 +98,7 @@ var cases = slices.Concat(
 	leaseCases, staleCases, settleCases, nackCases, receiptCases, delayCases, archiveCases, redriveCases, moveCases,
 	popCases, peekCases, statsCases, groupCases, drainCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,
-	unsupportedCases, contextCases, concurrencyCases, faultCases,
+	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases,
 )
 
 // Run checks the provider of h against every rule of package driver that

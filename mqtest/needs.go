@@ -95,6 +95,7 @@ var (
 	grouped      = all(capability("Groups", func(c driver.Caps) bool { return c.Groups }), canReceiveGroups, canReceiveGroup)
 	durable      = capability("Durable", func(c driver.Caps) bool { return c.Durable })
 	hasAgain     = hook("Again", func(h Harness) bool { return h.Again != nil })
+	hasHang      = hook("Hang", func(h Harness) bool { return h.Hang != nil })
 	hasBreak     = hook("Break", func(h Harness) bool { return h.Break != nil })
 	hasRestart   = hook("Restart", func(h Harness) bool { return h.Restart != nil })
 	hasBadDSN    = hook("BadDSN", func(h Harness) bool { return len(h.BadDSN) > 0 })

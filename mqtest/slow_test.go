@@ -16,13 +16,14 @@ import (
 // the backend carries them out, and some until the answer comes.
 type slow struct {
 	*FaultyProvider // has all optional interfaces
-	pace            func() time.Duration
+	pause           func(ctx context.Context, op string) error
 	done            chan struct{}
 	close           func() error
 }
 
 func newSlow(p driver.Provider, pace func() time.Duration) *slow {
-	s := &slow{FaultyProvider: Faulty(p), pace: pace, done: make(chan struct{})}
+	s := &slow{FaultyProvider: Faulty(p), done: make(chan struct{})}
+	s.pause = func(ctx context.Context, _ string) error { return s.wait(ctx, time.After(pace())) }
 	s.close = sync.OnceValue(func() error {
 		close(s.done)
 		return p.Close()
@@ -32,11 +33,10 @@ func newSlow(p driver.Provider, pace func() time.Duration) *slow {
 
 func (s *slow) Close() error { return s.close() }
 
-func (s *slow) pause(ctx context.Context) error {
-	timer := time.NewTimer(s.pace())
-	defer timer.Stop()
+// wait waits until there is something to read, or the call must end.
+func (s *slow) wait(ctx context.Context, until <-chan time.Time) error {
 	select {
-	case <-timer.C:
+	case <-until:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -47,82 +47,82 @@ func (s *slow) pause(ctx context.Context) error {
 
 // slowly makes a call. Its answer comes early if ctx ends: what was leased is
 // not lost.
-func slowly[T any](ctx context.Context, s *slow, call func() (T, error)) (result T, err error) {
-	if err := s.pause(ctx); err != nil {
+func slowly[T any](ctx context.Context, s *slow, op string, call func() (T, error)) (result T, err error) {
+	if err := s.pause(ctx, op); err != nil {
 		return result, err
 	}
 	result, err = call()
-	_ = s.pause(ctx)
+	_ = s.pause(ctx, op)
 	return result, err
 }
 
-func (s *slow) do(ctx context.Context, call func() error) error {
-	_, err := slowly(ctx, s, func() (struct{}, error) { return struct{}{}, call() })
+func (s *slow) do(ctx context.Context, op string, call func() error) error {
+	_, err := slowly(ctx, s, op, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
 func (s *slow) EnsureQueue(ctx context.Context, queue string, o driver.QueueOptions) error {
-	return s.do(ctx, func() error { return s.FaultyProvider.EnsureQueue(ctx, queue, o) })
+	return s.do(ctx, "ensure", func() error { return s.FaultyProvider.EnsureQueue(ctx, queue, o) })
 }
 
 func (s *slow) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
-	return slowly(ctx, s, func() ([]string, error) { return s.FaultyProvider.Send(ctx, queue, msgs) })
+	return slowly(ctx, s, "send", func() ([]string, error) { return s.FaultyProvider.Send(ctx, queue, msgs) })
 }
 
 func (s *slow) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-	return slowly(ctx, s, func() ([]driver.Delivery, error) { return s.FaultyProvider.Receive(ctx, queue, r) })
+	return slowly(ctx, s, "receive", func() ([]driver.Delivery, error) { return s.FaultyProvider.Receive(ctx, queue, r) })
 }
 
 func (s *slow) Settle(ctx context.Context, queue string, ss []driver.Settlement) error {
-	return s.do(ctx, func() error { return s.FaultyProvider.Settle(ctx, queue, ss) })
+	return s.do(ctx, "settle", func() error { return s.FaultyProvider.Settle(ctx, queue, ss) })
 }
 
 func (s *slow) Extend(ctx context.Context, queue string, rs []driver.Receipt, d time.Duration) error {
-	return s.do(ctx, func() error { return s.FaultyProvider.Extend(ctx, queue, rs, d) })
+	return s.do(ctx, "extend", func() error { return s.FaultyProvider.Extend(ctx, queue, rs, d) })
 }
 
 func (s *slow) Stats(ctx context.Context, queue string) (driver.Stats, error) {
-	return slowly(ctx, s, func() (driver.Stats, error) { return s.FaultyProvider.Stats(ctx, queue) })
+	return slowly(ctx, s, "stats", func() (driver.Stats, error) { return s.FaultyProvider.Stats(ctx, queue) })
 }
 
 func (s *slow) Ping(ctx context.Context) error {
-	return s.do(ctx, func() error { return s.FaultyProvider.Ping(ctx) })
+	return s.do(ctx, "ping", func() error { return s.FaultyProvider.Ping(ctx) })
 }
 
 func (s *slow) DropQueue(ctx context.Context, queue string) error {
-	return s.do(ctx, func() error { return s.FaultyProvider.DropQueue(ctx, queue) })
+	return s.do(ctx, "drop", func() error { return s.FaultyProvider.DropQueue(ctx, queue) })
 }
 
 func (s *slow) ListQueues(ctx context.Context) ([]string, error) {
-	return slowly(ctx, s, func() ([]string, error) { return s.FaultyProvider.ListQueues(ctx) })
+	return slowly(ctx, s, "list", func() ([]string, error) { return s.FaultyProvider.ListQueues(ctx) })
 }
 
 func (s *slow) PurgeQueue(ctx context.Context, queue string) (int64, error) {
-	return slowly(ctx, s, func() (int64, error) { return s.FaultyProvider.PurgeQueue(ctx, queue) })
+	return slowly(ctx, s, "purge", func() (int64, error) { return s.FaultyProvider.PurgeQueue(ctx, queue) })
 }
 
 func (s *slow) Pop(ctx context.Context, queue string, limit int) ([]driver.Delivery, error) {
-	return slowly(ctx, s, func() ([]driver.Delivery, error) { return s.FaultyProvider.Pop(ctx, queue, limit) })
+	return slowly(ctx, s, "pop", func() ([]driver.Delivery, error) { return s.FaultyProvider.Pop(ctx, queue, limit) })
 }
 
 func (s *slow) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
-	return slowly(ctx, s, func() ([]driver.Record, error) { return s.FaultyProvider.Browse(ctx, queue, r) })
+	return slowly(ctx, s, "browse", func() ([]driver.Record, error) { return s.FaultyProvider.Browse(ctx, queue, r) })
 }
 
 func (s *slow) Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error) {
-	return slowly(ctx, s, func() (int64, error) { return s.FaultyProvider.Redrive(ctx, queue, ids, limit) })
+	return slowly(ctx, s, "redrive", func() (int64, error) { return s.FaultyProvider.Redrive(ctx, queue, ids, limit) })
 }
 
 func (s *slow) PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error) {
-	return slowly(ctx, s, func() (int64, error) { return s.FaultyProvider.PurgeArchive(ctx, queue, olderThan) })
+	return slowly(ctx, s, "purge archive", func() (int64, error) { return s.FaultyProvider.PurgeArchive(ctx, queue, olderThan) })
 }
 
 func (s *slow) ReceiveGroups(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
-	return slowly(ctx, s, func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroups(ctx, queue, r) })
+	return slowly(ctx, s, "receive groups", func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroups(ctx, queue, r) })
 }
 
 func (s *slow) ReceiveGroup(ctx context.Context, queue string, r driver.GroupDrainRequest) ([]driver.Delivery, error) {
-	return slowly(ctx, s, func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroup(ctx, queue, r) })
+	return slowly(ctx, s, "receive group", func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroup(ctx, queue, r) })
 }
 
 // sluggishly is a pace of 0 to 300 ms a call, fitfully one of next to no time,
