@@ -98,7 +98,7 @@ var cases = slices.Concat(
 	leaseCases, staleCases, settleCases, nackCases, receiptCases, delayCases, archiveCases, redriveCases, moveCases,
 	popCases, peekCases, statsCases, groupCases, drainCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,
-	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases,
+	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases, unchangedCases,
 )
 
 // Run checks the provider of h against every rule of package driver that
