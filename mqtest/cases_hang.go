@@ -2,6 +2,7 @@ package mqtest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,8 +57,10 @@ func hangCalls(t *tester) {
 		var err error
 		took := t.returns(what, func() { err = call(ctx) }, resume)
 		cancel()
-		t.is(err, what+" while the backend is silent", mq.ErrUnavailable, mq.ErrBadConn, mq.ErrNotSupported, context.DeadlineExceeded)
 		t.soon(what+" with a deadline", took, t.unit)
+		if err == nil && slices.Contains([]string{"Send", "Receive", "Stats", "Ping", "EnsureQueue"}, what) {
+			t.Errorf("%s returned no error while the backend was silent", what)
+		}
 	}
 }
 

@@ -60,7 +60,10 @@ type databases struct {
 	clients sync.Map // *mq.Client to session
 }
 
-type session struct{ dsn, name string }
+type session struct {
+	dsn, name string
+	*server.Proxy
+}
 
 // process and names name the clients. Other processes have clients of the same
 // server.
@@ -96,6 +99,7 @@ func harnessOn(c *server.Cluster, open opener) mqtest.Harness {
 		Open:    func(t testing.TB) *mq.Client { return d.client(t, d.Database(t)) },
 		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, d.of(c).dsn) },
 		Break:   d.cut,
+		Hang:    func(_ testing.TB, c *mq.Client) func() { return d.of(c).Silence() },
 		Begin:   d.begin,
 		BadDSN:  badDSN,
 		DownDSN: "pgmq://postgres:down-s3cret@127.0.0.1:1/postgres",
@@ -118,8 +122,9 @@ var badDSN = []string{
 
 func (d *databases) client(t testing.TB, dsn string) *mq.Client {
 	t.Helper()
-	s := session{dsn, fmt.Sprintf("%s-%d", process, names.Add(1))}
-	c := d.open(t, and(dsn, "application_name="+s.name))
+	p, through := server.NewProxy(t, dsn)
+	s := session{dsn, fmt.Sprintf("%s-%d", process, names.Add(1)), p}
+	c := d.open(t, and(through, "application_name="+s.name))
 	d.clients.Store(c, s)
 	return c
 }

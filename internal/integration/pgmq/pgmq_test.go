@@ -23,7 +23,7 @@ var pgx = with("driver=pgx")
 // TestPQ: another client library encodes arguments, reads rows, names errors
 // and loses connections in its own way.
 func TestPQ(t *testing.T) {
-	suite(t, harness(t, pq), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault"})
+	suite(t, harness(t, pq), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault", "hang"})
 }
 
 var pq = with("driver=pq")
@@ -45,7 +45,7 @@ func TestBytes(t *testing.T) {
 // TestFromDB: the sessions are the caller's, with the caller's settings, and
 // the receivers poll.
 func TestFromDB(t *testing.T) {
-	suite(t, harness(t, fromDB), []string{"open", "send", "wait", "tx", "context", "fault"})
+	suite(t, harness(t, fromDB), []string{"open", "send", "wait", "tx", "context", "fault", "hang"})
 }
 
 func fromDB(t testing.TB, dsn string) *mq.Client {

@@ -29,9 +29,14 @@ type way struct {
 func harness(b *server.Broker) (mqtest.Harness, *clients) {
 	cs := &clients{Broker: b}
 	return mqtest.Harness{
-		Open:    func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
-		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
-		Break:   func(_ testing.TB, c *mq.Client) { cs.of(c).cut() },
+		Open:  func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
+		Again: func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
+		Break: func(_ testing.TB, c *mq.Client) { cs.of(c).cut() },
+		Hang: func(_ testing.TB, c *mq.Client) func() {
+			p := cs.of(c).proxy
+			p.freeze(true)
+			return func() { p.freeze(false) }
+		},
 		BadDSN:  badDSN,
 		DownDSN: "rabbitmq://guest:down-s3cret@127.0.0.1:1/",
 		Want: driver.Caps{
