@@ -169,6 +169,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		return nil
 	}})
 	if err != nil {
+		p.links.judge(ctx, start, err)
 		p.detach(g.q.name, err)
 		if cutOff(err) && len(s.found) == 0 {
 			return nil, notApplied(err)

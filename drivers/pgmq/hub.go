@@ -53,6 +53,70 @@ func (p *Provider) hub(queue string) *hub {
 	return h
 }
 
+// join adds a receiver to the hub of q, which is not given up while it waits.
+func (p *Provider) join(q *queue, group bool) (*hub, *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hubs[q.name]
+	if h == nil { // forgotten meanwhile
+		h = q.hub
+		p.hubs[q.name] = h
+	}
+	return h, h.join(group)
+}
+
+// forget gives up what is kept for a queue, because it is not there or has not
+// been used for long. A hub at which somebody waits stays.
+func (p *Provider) forget(name string) {
+	p.queues.Delete(name)
+	p.groups.Range(func(id, g any) bool {
+		if g.(*grouping).q.name == name {
+			p.groups.Delete(id)
+		}
+		return true
+	})
+	p.mu.Lock()
+	h, l := p.hubs[name], p.listener
+	idle := h != nil && h.idle()
+	if idle {
+		delete(p.hubs, name)
+	}
+	p.mu.Unlock()
+	if idle && l != nil {
+		l.drop(name)
+	}
+}
+
+// idle reports whether nobody waits at the hub, or notifies on its behalf.
+func (h *hub) idle() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.plain)+len(h.groups) == 0 && !h.armed && !h.following && !h.tx.running
+}
+
+// unusedFor is how long a queue is remembered that nobody uses.
+const unusedFor = 3 * shapeAge
+
+// sweep forgets queues that have not been used for long.
+func (p *Provider) sweep() {
+	now := time.Now()
+	p.mu.Lock()
+	due := now.Sub(p.swept) >= shapeAge
+	if due {
+		p.swept = now
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	p.queues.Range(func(name, q any) bool {
+		if now.Sub(q.(*queue).readAt) >= unusedFor {
+			p.forget(name.(string))
+		}
+		return true
+	})
+}
+
 // join adds a receiver. It joins before its first claim, so that nothing is
 // missed between that and the waiting.
 func (h *hub) join(group bool) *waiter {
@@ -159,7 +223,8 @@ const (
 	followAfter = time.Millisecond // gives the next send the chance to carry it
 )
 
-// carry reports whether the next insert is to carry a notification.
+// carry reports whether the next insert is to carry a notification. That is for
+// what has landed before, too.
 func (h *hub) carry() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,7 +232,7 @@ func (h *hub) carry() bool {
 	if now.Sub(h.notified) < notifyEvery {
 		return false
 	}
-	h.notified = now
+	h.notified, h.armed = now, false
 	return true
 }
 
@@ -175,12 +240,15 @@ func (h *hub) carry() bool {
 // available, and unless that was carried along the others as well, soon.
 func (h *hub) landed(p *Provider, carried bool) {
 	h.wake()
+	if !carried {
+		h.owe(p)
+	}
+}
+
+// owe has a notification sent soon.
+func (h *hub) owe(p *Provider) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if carried { // for those that landed before it, too
-		h.armed = false
-		return
-	}
 	if h.armed = true; h.following || !p.enter() {
 		return
 	}

@@ -51,7 +51,7 @@ func TestReadTrigger(t *testing.T) {
 				if q.throttle != tt.throttle || !slices.Equal(q.channels, tt.channels) {
 					t.Errorf("throttle %v, channels %q; want %v, %q", q.throttle, q.channels, tt.throttle, tt.channels)
 				}
-				unheard := r.listener.unheard()
+				unheard, _ := r.listener.changes()
 				slices.Sort(unheard)
 				slices.Sort(tt.channels)
 				if !slices.Equal(unheard, tt.channels) {
@@ -135,8 +135,8 @@ func TestListenerNotify(t *testing.T) {
 		l, h := newListener(r.Provider), r.hub("jobs")
 		other := r.hub("other").join(false)
 		h.setThrottle(time.Second)
-		l.add([]string{jobsChannel, "pgmq.q_Jobs.INSERT"}, h)
-		l.add([]string{"pgmq.q_other.INSERT"}, r.hub("other"))
+		l.add("jobs", []string{jobsChannel, "pgmq.q_Jobs.INSERT"})
+		l.add("other", []string{"pgmq.q_other.INSERT"})
 		for _, ch := range []string{jobsChannel, "pgmq.q_Jobs.INSERT"} {
 			w := h.join(false)
 			if l.notify(ch); !woke(w) || woke(other) {

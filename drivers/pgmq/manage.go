@@ -12,7 +12,7 @@ func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	names := []string{}
-	err := query(ctx, p.db, sqlList, nil, func(rows row) error {
+	err := p.within(ctx, callLimit, sqlList, nil, func(rows row) error {
 		var name string
 		err := rows.Scan(&name)
 		if name == strings.ToLower(name) {
@@ -44,6 +44,9 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 	err := p.drop(ctx, name)
 	p.queues.Delete(name)
 	p.hub(name).wakeAll()
+	if err == nil {
+		p.forget(name)
+	}
 	return err
 }
 
@@ -112,6 +115,8 @@ func (p *Provider) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := bounded(ctx, labourLimit)
+	defer cancel()
 	return inTx(ctx, p.db, f)
 }
 

@@ -31,7 +31,8 @@ var ownSettings = map[string]string{
 }
 
 // open returns a pool. It does no I/O.
-func (o options) open(*slog.Logger) (*sql.DB, error) {
+func (o options) open(log *slog.Logger) (*sql.DB, error) {
+	o.dialer.links.log = log
 	connector, err := o.connector()
 	if err != nil {
 		return nil, err
@@ -55,15 +56,32 @@ func (o options) connector() (sqldriver.Connector, error) {
 	} else {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
-	return stdlib.GetConnector(*cfg, stdlib.OptionBeforeConnect(o.balance), stdlib.OptionShouldPing(mustPing)), nil
+	return stdlib.GetConnector(*cfg, stdlib.OptionBeforeConnect(o.balance), stdlib.OptionShouldPing(o.dialer.links.mustPing)), nil
 }
 
 // unpinged marks the ctx of a statement that may find its connection broken:
 // asking the server first is half of what an idle receiver costs.
 type unpinged struct{}
 
-func mustPing(ctx context.Context, p stdlib.ShouldPingParams) bool {
-	return p.IdleDuration > time.Second && ctx.Value(unpinged{}) == nil
+// mustPing reports whether a connection is to be pinged before it is used. It
+// does that itself, since the library would wait for as long as ctx lasts, and
+// answers true only if the connection is dead: then the library's own ping
+// fails at once.
+func (s *links) mustPing(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	conn := p.Conn.PgConn()
+	if l := linkOf(conn.Conn()); s.suspects(l) {
+		l.abandon()
+		return true
+	}
+	if p.IdleDuration <= time.Second || ctx.Value(unpinged{}) != nil {
+		return false
+	}
+	ctx, cancel := bounded(ctx, pingLimit)
+	defer cancel()
+	start := time.Now()
+	err := conn.Ping(ctx)
+	s.judge(ctx, start, err)
+	return err != nil
 }
 
 // listenConfig returns what a LISTEN connection is opened with. It is the
@@ -148,11 +166,12 @@ func (o options) balance(_ context.Context, cfg *pgx.ConnConfig) error {
 type dialer struct {
 	*net.Dialer
 	addrs map[string]string // hostaddr by host
+	links *links
 }
 
 func newDialer(set map[string]string) (dialer, error) {
 	addrs, err := addresses(set)
-	d := dialer{&net.Dialer{}, addrs}
+	d := dialer{&net.Dialer{}, addrs, newLinks()}
 	if set["keepalives"] == "0" {
 		d.KeepAlive = -1
 	} else {
@@ -195,7 +214,15 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if host, port, err := net.SplitHostPort(address); err == nil && d.addrs[host] != "" {
 		address = net.JoinHostPort(d.addrs[host], port)
 	}
-	return d.Dialer.DialContext(ctx, network, address)
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l := d.links.join(c)
+	if slot, ok := ctx.Value(slotKey{}).(**link); ok {
+		*slot = l
+	}
+	return l, nil
 }
 
 // DialTimeout is wanted by lib/pq, which does not call it.

@@ -74,20 +74,24 @@ func (o options) pqConnector() (sqldriver.Connector, error) {
 		return nil, refused("pq", err)
 	}
 	c.Dialer(o.dialer)
-	return pqConnector{c}, nil
+	return pqConnector{c, o.dialer.links}, nil
 }
 
 // pqConnector mends what lib/pq says of a connection that is lost while a
 // statement runs: driver.ErrBadConn, upon which database/sql runs the
 // statement again, though it may have been applied.
-type pqConnector struct{ sqldriver.Connector }
+type pqConnector struct {
+	sqldriver.Connector
+	links *links
+}
 
 func (c pqConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	cn, err := c.Connector.Connect(ctx)
+	var l *link
+	cn, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &l))
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	return &pqConn{pqConner: cn.(pqConner), used: time.Now()}, nil
+	return &pqConn{pqConner: cn.(pqConner), used: time.Now(), link: l, links: c.links}, nil
 }
 
 // pqConner is what a connection of lib/pq can do.
@@ -105,12 +109,18 @@ type pqConner interface {
 
 type pqConn struct {
 	pqConner
-	used time.Time
+	used  time.Time
+	link  *link
+	links *links
 }
 
 // ResetSession pings a connection that has been idle for a second, as that of
 // pgx does: one that is dead is found before a statement is lost with it.
 func (c *pqConn) ResetSession(ctx context.Context) error {
+	if c.links.suspects(c.link) {
+		c.link.abandon()
+		return sqldriver.ErrBadConn
+	}
 	idle := time.Since(c.used)
 	c.used = time.Now()
 	if idle > time.Second {
@@ -121,7 +131,27 @@ func (c *pqConn) ResetSession(ctx context.Context) error {
 	return c.pqConner.ResetSession(ctx)
 }
 
+// Ping gives up with its ctx, and after pingLimit.
+func (c *pqConn) Ping(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, pingLimit)
+	defer cancel()
+	defer c.link.guard(ctx, 0)()
+	start := time.Now()
+	err := c.pqConner.Ping(ctx)
+	c.links.judge(ctx, start, err)
+	return err
+}
+
+// Close sends a farewell, for which nobody waits.
+func (c *pqConn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), pingLimit)
+	defer cancel()
+	defer c.link.guard(ctx, 0)()
+	return c.pqConner.Close()
+}
+
 func (c *pqConn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	defer c.link.guard(ctx, cancelGrace)()
 	return pqRun(ctx, c, func() (sqldriver.Result, error) { return c.pqConner.ExecContext(ctx, query, args) })
 }
 
@@ -130,6 +160,7 @@ func (c *pqConn) QueryContext(ctx context.Context, query string, args []sqldrive
 }
 
 func (c *pqConn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
+	defer c.link.guard(ctx, cancelGrace)()
 	st, err := c.pqConner.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
@@ -138,11 +169,13 @@ func (c *pqConn) PrepareContext(ctx context.Context, query string) (sqldriver.St
 }
 
 func (c *pqConn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
+	release := c.link.guard(ctx, cancelGrace)
 	tx, err := c.pqConner.BeginTx(ctx, opts)
 	if err != nil {
+		release()
 		return nil, err
 	}
-	return pqTx{tx, ctx, c}, nil
+	return pqTx{tx, ctx, c, release}, nil
 }
 
 type pqStmter interface {
@@ -156,7 +189,16 @@ type pqStmt struct {
 	c *pqConn
 }
 
+// Close waits for an answer of the server.
+func (s pqStmt) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), pingLimit)
+	defer cancel()
+	defer s.c.link.guard(ctx, 0)()
+	return s.pqStmter.Close()
+}
+
 func (s pqStmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	defer s.c.link.guard(ctx, cancelGrace)()
 	return pqRun(ctx, s.c, func() (sqldriver.Result, error) { return s.pqStmter.ExecContext(ctx, args) })
 }
 
@@ -166,19 +208,36 @@ func (s pqStmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (
 
 type pqTx struct {
 	sqldriver.Tx
-	ctx context.Context
-	c   *pqConn
+	ctx     context.Context
+	c       *pqConn
+	release func() // the connection, from the guard of ctx
 }
 
 func (t pqTx) Commit() error {
+	defer t.release()
 	_, err := pqRun(t.ctx, t.c, func() (any, error) { return nil, t.Tx.Commit() })
 	return err
 }
 
+// Rollback gives up after pingLimit.
+func (t pqTx) Rollback() error {
+	defer t.release()
+	ctx, cancel := context.WithTimeout(context.Background(), pingLimit)
+	defer cancel()
+	defer t.c.link.guard(ctx, 0)()
+	return t.Tx.Rollback()
+}
+
 type pqRows struct {
 	sqldriver.Rows
-	ctx context.Context
-	c   *pqConn
+	ctx     context.Context
+	release func()
+}
+
+// Close reads what is left.
+func (r pqRows) Close() error {
+	defer r.release()
+	return r.Rows.Close()
 }
 
 func (r pqRows) Next(dest []sqldriver.Value) error {
@@ -190,11 +249,13 @@ func (r pqRows) Next(dest []sqldriver.Value) error {
 }
 
 func pqQuery(ctx context.Context, c *pqConn, query func() (sqldriver.Rows, error)) (sqldriver.Rows, error) {
+	release := c.link.guard(ctx, cancelGrace) // until the rows are closed
 	rows, err := pqRun(ctx, c, query)
 	if err != nil {
+		release()
 		return nil, err
 	}
-	return pqRows{rows, ctx, c}, nil
+	return pqRows{rows, ctx, release}, nil
 }
 
 // pqRun runs a statement.

@@ -45,7 +45,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned = true
+	p.owned, p.links = true, o.dialer.links
 	if _, ok := p.pool.(*stmtPool); ok && !o.prepare {
 		p.pool = db
 	}
@@ -80,6 +80,7 @@ type Provider struct {
 	db    *sql.DB
 	owned bool    // db is ours: we have set up its sessions, and close it
 	pool  querier // db, or what prepares statements on it
+	links *links  // of db if it is ours
 	cfg   Config
 	log   *slog.Logger
 
@@ -91,8 +92,9 @@ type Provider struct {
 	queues sync.Map // of *queue, by name
 	groups sync.Map // of *grouping, by queue and path
 
-	mu   sync.Mutex
-	hubs map[string]*hub
+	mu    sync.Mutex
+	hubs  map[string]*hub
+	swept time.Time // when unused queues were last looked for
 
 	done   chan struct{} // closed by Close
 	ctx    context.Context
@@ -131,7 +133,7 @@ func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
 func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
 		db: db, pool: db, cfg: cfg, log: cfg.Logger,
-		hubs: make(map[string]*hub), done: make(chan struct{}), indexing: make(chan struct{}, 1),
+		hubs: make(map[string]*hub), swept: time.Now(), done: make(chan struct{}), indexing: make(chan struct{}, 1),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
@@ -209,7 +211,7 @@ func (p *Provider) Ping(ctx context.Context) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	return readError(query(ctx, p.db, sqlPing, nil, func(row) error { return nil }))
+	return readErrorOf(ctx, p.within(ctx, probeLimit, sqlPing, nil, ignore))
 }
 
 // Close ends waiting calls, the LISTEN connection, and the pool if it is the

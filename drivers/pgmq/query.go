@@ -35,12 +35,26 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 	return rows.Err()
 }
 
+// within is query on the pool, which ends after limit.
+func (p *Provider) within(ctx context.Context, limit time.Duration, text string, args []any, scan func(row) error) error {
+	ctx, cancel := bounded(ctx, limit)
+	defer cancel()
+	start := time.Now()
+	err := query(ctx, p.pool, text, args, scan)
+	p.links.judge(ctx, start, err)
+	return err
+}
+
 // run is query on the pool, for a statement that is a transaction of its own.
 // Its errors are those of package driver.
 func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(row) error) error {
+	return p.runWithin(ctx, callLimit, q, text, args, scan)
+}
+
+func (p *Provider) runWithin(ctx context.Context, limit time.Duration, q *queue, text string, args []any, scan func(row) error) error {
 	answered := false
 	start := time.Now()
-	err := query(ctx, p.pool, text, args, func(rows row) error {
+	err := p.within(ctx, limit, text, args, func(rows row) error {
 		answered = true
 		return scan(rows)
 	})
@@ -77,16 +91,31 @@ func (p *Provider) replan(q *queue, took time.Duration) {
 	p.queues.CompareAndDelete(q.name, q)
 }
 
-// read is run for a statement that changes nothing.
+// read is run for a statement that changes nothing. To end after limit is the
+// same as to lose the connection.
 func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, scan func(row) error) error {
-	err := query(ctx, p.pool, text, args, scan)
-	p.detach(q.name, err)
+	return p.readWithin(ctx, callLimit, q.name, text, args, scan)
+}
+
+func (p *Provider) readWithin(ctx context.Context, limit time.Duration, queue, text string, args []any, scan func(row) error) error {
+	err := p.within(ctx, limit, text, args, scan)
+	p.detach(queue, err)
+	return readErrorOf(ctx, err)
+}
+
+// readErrorOf is readError for a call whose ctx was the caller's: the end of a
+// limit of ours makes it worth another try.
+func readErrorOf(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && ended(err) != nil {
+		return notApplied(err)
+	}
 	return readError(err)
 }
 
-// count runs a statement whose answer is one number.
+// count runs a statement whose answer is one number, and whose work grows with
+// the queue.
 func (p *Provider) count(ctx context.Context, q *queue, text string, args ...any) (n int64, err error) {
-	err = p.run(ctx, q, text, args, func(rows row) error { return rows.Scan(&n) })
+	err = p.runWithin(ctx, labourLimit, q, text, args, func(rows row) error { return rows.Scan(&n) })
 	return n, err
 }
 

@@ -22,6 +22,9 @@ func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message)
 	ids := make([]string, 0, len(msgs))
 	text, args := i.statement(q, carries)
 	if err := p.run(ctx, q, text, args, scanIDs(&ids)); err != nil {
+		if carries { // for what had landed before
+			q.hub.owe(p)
+		}
 		return nil, err
 	}
 	q.hub.landed(p, carries)

@@ -3,6 +3,7 @@ package pgmq
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -93,11 +94,19 @@ func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue,
 			return q, nil
 		}
 	}
-	s, _, err := readShape(ctx, at, name)
+	short, cancel := bounded(ctx, probeLimit)
+	defer cancel()
+	start := time.Now()
+	s, _, err := readShape(short, at, name)
+	p.links.judge(short, start, err)
+	if errors.Is(err, driver.ErrQueueNotFound) {
+		p.forget(name)
+	}
 	if err != nil {
 		p.queues.Delete(name)
-		return nil, err
+		return nil, readErrorOf(ctx, err)
 	}
+	p.sweep()
 	n, hub := namesOf(name, s, p.order()), p.hub(name)
 	n.Plan = hub.planNow()
 	q := &queue{name: name, names: n, texts: textsOf(n), readAt: time.Now(), hub: hub}

@@ -19,10 +19,9 @@ func (p *Provider) receive(ctx context.Context, q *queue, wait time.Duration, gr
 		return claim(ctx)
 	}
 	end := time.Now().Add(wait)
-	live := p.listen(ctx, q)
-	w := q.hub.join(group)
-	defer q.hub.leave(w)
-	pace := pacing{q: q, live: live}
+	h, w := p.join(q, group)
+	defer h.leave(w)
+	pace := pacing{q: q, hub: h, live: p.listen(ctx, q)}
 	for {
 		ds, err := claim(ctx)
 		if err != nil || len(ds) > 0 {
@@ -66,7 +65,8 @@ func (p *Provider) sleep(ctx context.Context, pace *pacing, w *waiter, left time
 // is negative if there is none.
 func (p *Provider) probe(ctx context.Context, q *queue) (visible bool, due time.Duration, err error) {
 	var us sql.NullInt64
-	err = p.read(context.WithValue(ctx, unpinged{}, true), q, q.texts.probe, nil, func(rows row) error { return rows.Scan(&visible, &us) })
+	ctx = context.WithValue(ctx, unpinged{}, true)
+	err = p.readWithin(ctx, probeLimit, q.name, q.texts.probe, nil, func(rows row) error { return rows.Scan(&visible, &us) })
 	if due = -1; us.Valid {
 		due = time.Duration(min(us.Int64, int64(maxDue/time.Microsecond))) * time.Microsecond
 	}
@@ -87,6 +87,7 @@ const (
 // pacing decides how long a receiver sleeps.
 type pacing struct {
 	q      *queue
+	hub    *hub
 	live   bool
 	poll   time.Duration // the last pause without news
 	locked time.Duration // the last pause for messages that could not be claimed
@@ -111,11 +112,11 @@ func (c *pacing) next(visible, group bool, due time.Duration) (pause time.Durati
 
 // idle is the pause if nothing is known to come.
 func (c *pacing) idle() time.Duration {
-	if !c.live || !c.q.hub.isLive() {
+	if !c.live || !c.hub.isLive() {
 		c.poll = min(max(2*c.poll, minPoll), maxPoll)
 		return c.poll
 	}
-	if time.Now().Before(c.q.hub.awakeUntil()) {
+	if time.Now().Before(c.hub.awakeUntil()) {
 		return max(c.q.throttle, minPoll)
 	}
 	return backstop
@@ -124,5 +125,5 @@ func (c *pacing) idle() time.Duration {
 // woken is told of a wake-up.
 func (c *pacing) woken() {
 	c.poll, c.locked = 0, 0
-	c.q.hub.stayAwake()
+	c.hub.stayAwake()
 }

@@ -47,7 +47,7 @@ func TestPacing(t *testing.T) {
 		{"due, polling", false, false, []look{{false, 49 * ms, 50 * ms, true}, {false, 100 * ms, 100 * ms, false}, {false, time.Hour, 200 * ms, false}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := pacing{q: &queue{hub: &hub{live: true}, throttle: 250 * ms}, live: tt.live}
+			c := pacing{q: &queue{throttle: 250 * ms}, hub: &hub{live: true}, live: tt.live}
 			for i, l := range tt.looks {
 				if pause, claims := c.next(l.visible, tt.group, l.due); pause != l.pause || claims != l.claims {
 					t.Errorf("look %d: it sleeps %v and claims: %v; want %v, %v", i, pause, claims, l.pause, l.claims)
@@ -178,7 +178,7 @@ func TestReceiveHearsNoMore(t *testing.T) {
 		r.looks(1)
 		r.claims()
 		r.looks(3)
-		time.AfterFunc(time.Second, r.listener.deaf)
+		time.AfterFunc(time.Second, r.listener.lost)
 		_, err := r.waits(1300 * ms)
 		r.must(err)
 		r.follows(slices.Concat([]string{"0s shape", "0s throttle", "0s claim", "0s probe"}, at("claim", time.Second), at("probe", time.Second, 1050*ms, 1150*ms))...)

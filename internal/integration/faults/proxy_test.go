@@ -14,8 +14,9 @@ type proxy struct {
 	to      string
 	answers func(client io.Writer, server io.Reader) // passes on what the server says
 
-	mu    sync.Mutex
-	conns []net.Conn
+	mu     sync.Mutex
+	conns  []net.Conn
+	frozen chan struct{} // closed when the connections that there are fall silent
 }
 
 // newProxy returns a proxy and the DSN that goes through it.
@@ -25,7 +26,7 @@ func (b *base) newProxy(answers func(client io.Writer, server io.Reader)) (p *pr
 	b.ok(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	b.ok(err)
-	p = &proxy{Listener: l, to: u.Host, answers: answers}
+	p = &proxy{Listener: l, to: u.Host, answers: answers, frozen: make(chan struct{})}
 	b.Cleanup(func() {
 		_ = l.Close()
 		p.cut()
@@ -47,11 +48,39 @@ func (p *proxy) serve() {
 		}
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
+		frozen := p.frozen
 		p.mu.Unlock()
-		go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
-		go func() { p.answers(client, server); _ = client.Close() }()
+		go func() { _, _ = io.Copy(gate{server, frozen}, client); _ = server.Close() }()
+		go func() { p.answers(gate{client, frozen}, server); _ = client.Close() }()
 	}
 }
+
+// gate swallows what is written once it is frozen.
+type gate struct {
+	to     io.Writer
+	frozen <-chan struct{}
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	select {
+	case <-g.frozen:
+		return len(b), nil
+	default:
+		return g.to.Write(b)
+	}
+}
+
+// freeze makes the connections that there are fall silent without being
+// closed, as behind a firewall that has forgotten them. New ones work.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.frozen)
+	p.frozen = make(chan struct{})
+}
+
+// pass passes on all that the server says.
+func pass(client io.Writer, server io.Reader) { _, _ = io.Copy(client, server) }
 
 // cut ends all connections.
 func (p *proxy) cut() {
