@@ -21,18 +21,33 @@ func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseReque
 			return nil, err
 		}
 	}
+	records, err := p.page(ctx, q, after, r, false)
+	if err != nil && ctx.Err() == nil && (unprintable(err) || ended(err) != nil) {
+		return p.pageWarily(ctx, q, after, r)
+	}
+	return records, err
+}
+
+// page reads a page of the queue or of its archive. A blind one shows no
+// bodies, headers and groups.
+func (p *Provider) page(ctx context.Context, q *queue, after int64, r driver.BrowseRequest, blind bool) ([]driver.Record, error) {
 	text := q.texts.browse
-	if r.Archive {
+	switch {
+	case blind && r.Archive:
+		text = statement("browse archive", q.names.archived().blind())
+	case blind:
+		text = statement("browse", q.names.blind())
+	case r.Archive:
 		text = q.texts.browseArchive
 	}
 	var records []driver.Record
-	err = p.read(ctx, q, text, []any{after, r.Limit}, func(rows row) error {
+	err := p.readWithin(ctx, probeLimit, q.name, text, []any{after, r.Limit}, func(rows row) error {
 		record, err := scanRecord(rows)
 		records = append(records, record)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, receiveError(err)
 	}
 	return records, nil
 }

@@ -163,6 +163,9 @@ func TestCallsFail(t *testing.T) {
 			if e.text == sqlShape && f.code == "42P01" {
 				continue // the catalog is always there
 			}
+			if f.code == "22021" && c.reads() {
+				continue // see TestWary
+			}
 			native := f.native(i + n)
 			c.try(t, goesWrong(i, refuses(native)), func(t *testing.T, r *rig, err error) {
 				f.check(t, e, native, err)
@@ -170,6 +173,12 @@ func TestCallsFail(t *testing.T) {
 			})
 		}
 	})
+}
+
+// reads reports whether a call shows what messages hold.
+func (c call) reads() bool {
+	name, _, _ := strings.Cut(c.name, " ")
+	return slices.Contains([]string{"Receive", "ReceiveGroups", "ReceiveGroup", "Pop", "Browse"}, name)
 }
 
 // check checks the error of a call that met the failure.

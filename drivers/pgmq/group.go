@@ -19,6 +19,14 @@ type grouping struct {
 	choose, claim string
 	lock, drain   string
 	cursor        *cursor // outlives this
+	key           string  // the expression for a message's group
+}
+
+// names returns what the statements are made of.
+func (g *grouping) names() tableNames {
+	n := g.q.names
+	n.Key, n.Indexed = g.key, g.indexed
+	return n
 }
 
 // cursor is where the walk over all groups goes on, so that each has its turn.
@@ -94,17 +102,21 @@ func (p *Provider) checkGroupBy(by driver.GroupBy) error {
 }
 
 func (g *grouping) prepare(key string) {
-	n := g.q.names
-	n.Key = key
 	group, lease := groupIndexes(g.q.name, key)
-	n.Indexed = slices.Contains(n.indexes, group) && slices.Contains(n.indexes, lease)
-	g.indexed = n.Indexed
-	g.choose = statement("choose groups without an index", n)
-	if n.Indexed {
-		g.choose = statement("choose groups", n)
-	}
+	indexes := g.q.names.indexes
+	g.key, g.indexed = key, slices.Contains(indexes, group) && slices.Contains(indexes, lease)
+	n := g.names()
+	g.choose = n.choose()
 	g.claim = statement("claim groups", n)
 	g.lock, g.drain = statement("lock group", n), statement("claim group", n)
+}
+
+// choose returns the statement that chooses groups.
+func (n tableNames) choose() string {
+	if n.Indexed {
+		return statement("choose groups", n)
+	}
+	return statement("choose groups without an index", n)
 }
 
 // The bounds of a search for free groups: the rows that are due longest, a few
@@ -124,24 +136,30 @@ func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.Grou
 		return nil, err
 	}
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.claimGroups(ctx, g, r.ReceiveRequest)
+		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
+			return p.claimGroups(ctx, g, r, blind)
+		})
 	})
 }
 
-func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool) (*leases, error) {
 	chooseArgs := []any{r.Max}
 	if g.indexed {
 		chooseArgs = append(chooseArgs, max(minWindow, windowTimes*r.Max), walkSteps, g.cursor.get())
 	}
+	choose, text := g.choose, g.claim
+	if blind {
+		choose, text = g.names().blind().choose(), statement("claim groups", g.names().blind())
+	}
 	var cursor string
-	ds, err := p.groupTx(ctx, g, step{g.choose, chooseArgs, func(rows row) error {
+	s, err := p.groupTx(ctx, g, step{choose, chooseArgs, func(rows row) error {
 		var groups []byte
 		return rows.Scan(&groups, &cursor)
-	}}, g.claim, []any{r.Max, micros(r.Visibility)})
+	}}, text, []any{r.Max, micros(r.Visibility)})
 	if err == nil {
 		g.cursor.set(cursor)
 	}
-	return ds, err
+	return s, err
 }
 
 // step is a statement inside a transaction.
@@ -153,14 +171,10 @@ type step struct {
 
 // groupTx runs the two statements of a claim. That takes longer than it should
 // if the plan is a bad one, on our own sessions too.
-func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any) ([]driver.Delivery, error) {
-	if err := p.check(ctx); err != nil {
-		return nil, err
-	}
-	ctx, cancel := lingering(ctx)
-	defer cancel()
+func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any) (*leases, error) {
 	start := time.Now()
-	var s leases
+	s := new(leases)
+	s.groupKey = g.key
 	err := p.transact(ctx, first, step{text, args, func(rows row) error {
 		if err := s.scan(rows, g.q.name, &s.key); err != nil {
 			return err
@@ -172,12 +186,12 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		p.links.judge(ctx, start, err)
 		p.detach(g.q.name, err)
 		if cutOff(err) && len(s.found) == 0 {
-			return nil, notApplied(err)
+			err = notApplied(err)
 		}
-		return nil, err
+		return s, err
 	}
 	p.replan(g.q, time.Since(start))
-	return s.sorted(), nil
+	return s, nil
 }
 
 // transact runs steps in a transaction of their own, and maps its errors.
@@ -218,8 +232,14 @@ func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.Group
 	if err != nil {
 		return nil, err
 	}
-	args := []any{r.Max, micros(r.Visibility), r.Value, ids.String(), reads.String(), sent.String(), r.IncludeDelayed}
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, g.drain, args)
+		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, c driver.ReceiveRequest, blind bool) (*leases, error) {
+			text := g.drain
+			if blind {
+				text = statement("claim group", g.names().blind())
+			}
+			args := []any{c.Max, micros(c.Visibility), r.Value, ids.String(), reads.String(), sent.String(), r.IncludeDelayed}
+			return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, text, args)
+		})
 	})
 }

@@ -20,7 +20,8 @@ type hub struct {
 	awake    time.Time     // until then one may have been throttled away
 	throttle time.Duration // of the trigger
 
-	plan int // see Provider.replan
+	plan   int // see Provider.replan
+	intake intake
 
 	notified  time.Time // when the last notification left
 	armed     bool      // another one is due, unless a send carries it

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -18,10 +19,22 @@ func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveReq
 	if err != nil {
 		return nil, err
 	}
-	args := []any{r.Max, micros(r.Visibility)}
 	return p.receive(ctx, q, r.Wait, false, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.deliveries(ctx, q, q.texts.claim, args)
+		return p.take(ctx, q, r, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
+			return p.lease(ctx, q, r, blind)
+		})
 	})
+}
+
+// lease runs the statement of Receive.
+func (p *Provider) lease(ctx context.Context, q *queue, r driver.ReceiveRequest, blind bool) (*leases, error) {
+	text := q.texts.claim
+	if blind {
+		text = statement("claim", q.names.blind())
+	}
+	s := new(leases)
+	err := p.run(ctx, q, text, []any{r.Max, micros(r.Visibility)}, func(rows row) error { return s.scan(rows, q.name) })
+	return s, err
 }
 
 // claimGrace is how long a claim may go on when its caller's ctx has ended,
@@ -39,20 +52,31 @@ func lingering(ctx context.Context) (context.Context, func()) {
 	return c, func() { stop(); cancel() }
 }
 
-// deliveries runs a statement that claims, and returns what it leased, oldest
-// first.
-func (p *Provider) deliveries(ctx context.Context, q *queue, text string, args []any) ([]driver.Delivery, error) {
+// claiming leases messages, as many and for as long as a request says. If it is
+// to be blind it does not look at what they hold.
+type claiming func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error)
+
+// take claims once, and returns what was leased, oldest first. A message that
+// cannot be read does not keep the others back.
+func (p *Provider) take(ctx context.Context, q *queue, r driver.ReceiveRequest, claim claiming) ([]driver.Delivery, error) {
 	if err := p.check(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := lingering(ctx)
 	defer cancel()
-	var s leases
-	err := p.run(ctx, q, text, args, func(rows row) error { return s.scan(rows, q.name) })
-	if err != nil {
-		return nil, err
+	r.Max = q.hub.intake.most(r.Max)
+	if !q.hub.intake.wary() {
+		start := time.Now()
+		s, err := claim(ctx, r, false)
+		q.hub.intake.claimed(r.Max, len(s.found), time.Since(start), err)
+		switch {
+		case err == nil:
+			return s.sorted(), nil
+		case !unprintable(err):
+			return nil, receiveError(err)
+		}
 	}
-	return s.sorted(), nil
+	return p.takeWarily(ctx, q, r, claim)
 }
 
 // leases reads rows of {{template "delivery"}}.
@@ -63,11 +87,18 @@ type leases struct {
 	body, headers []byte
 	key           sql.NullString
 	found         []found
+	groupKey      string // the expression for a message's group, or ""
 }
 
 type found struct {
 	id int64
 	driver.Delivery
+}
+
+// fill sets what the message holds.
+func (f *found) fill(body, headers []byte) {
+	f.Body = decodeBody(body)
+	f.Headers, f.Group = decodeHeaders(headers)
 }
 
 func (s *leases) scan(rows row, queue string, more ...any) error {
@@ -84,9 +115,8 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 		EnqueuedAt: timeOf(s.sent),
 		VisibleAt:  timeOf(s.due),
 	}
-	d.Body = decodeBody(s.body)
-	d.Headers, d.Group = decodeHeaders(s.headers)
 	s.found = append(s.found, found{s.id, d})
+	s.found[len(s.found)-1].fill(s.body, s.headers)
 	return nil
 }
 
@@ -122,10 +152,58 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 	if err != nil {
 		return nil, err
 	}
-	ds, err := p.deliveries(ctx, q, q.texts.pop, []any{limit})
+	ds, err := p.take(ctx, q, driver.ReceiveRequest{Max: limit}, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
+		if blind { // what cannot be read must not be deleted
+			return p.lease(ctx, q, r, true)
+		}
+		s := new(leases)
+		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error {
+			err := s.scan(rows, q.name)
+			if n := len(s.found); err == nil {
+				s.found[n-1].ReadCount++
+				s.found[n-1].Receipt = ""
+			}
+			return err
+		})
+	})
+	if err == nil {
+		ds = p.popped(ctx, q, ds)
+	}
 	for i := range ds {
 		ds[i].Receipt, ds[i].VisibleAt = "", time.Time{}
-		ds[i].ReadCount++
 	}
 	return ds, err
+}
+
+// popped deletes what was only leased, and returns what was there to be
+// deleted.
+func (p *Provider) popped(ctx context.Context, q *queue, ds []driver.Delivery) []driver.Delivery {
+	if len(ds) == 0 || ds[0].Receipt == "" {
+		return ds
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	acks := make([]driver.Settlement, len(ds))
+	for i := range ds {
+		acks[i] = driver.Settlement{Receipt: ds[i].Receipt, Op: driver.OpAck}
+	}
+	return without(ds, p.Settle(ctx, q.name, acks))
+}
+
+// without returns ds without those that a call on their receipts failed for.
+func without(ds []driver.Delivery, err error) []driver.Delivery {
+	var batch *driver.BatchError
+	switch {
+	case err == nil:
+		return ds
+	case !errors.As(err, &batch):
+		return nil
+	}
+	kept := ds[:0]
+	for i := range ds {
+		if batch.Errs[i] == nil {
+			kept = append(kept, ds[i])
+		}
+	}
+	return kept
 }

@@ -45,6 +45,20 @@ type tableNames struct {
 	Key          string // the expression for a message's group
 	Indexed      bool   // there are indexes for Key
 	Plan         int    // see Provider.replan
+	Blind        bool   // bodies, headers and groups are not read
+}
+
+// blind returns the names for statements that read no contents.
+func (n tableNames) blind() tableNames {
+	n.Blind = true
+	return n
+}
+
+// archived returns the names for statements that read the archive as if it
+// were the queue.
+func (n tableNames) archived() tableNames {
+	n.Q, n.Headers = n.A, n.ArchivedHeaders
+	return n
 }
 
 func namesOf(queue string, s shape, order string) tableNames {

@@ -38,25 +38,40 @@ SELECT msg_id FROM i CROSS JOIN n
 
 {{define "notify"}}SELECT pg_notify($1::text, ''){{end}}
 
-{{- /* What scanDelivery reads. Other programs may write infinite times. */ -}}
-{{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN isfinite(q.vt) THEN q.vt END, q.message, {{template "headers" .}}{{end}}
+{{- /* What scanDelivery reads. Other programs may write infinite times. A blind
+statement reads nothing that they may have written and that cannot be printed. */ -}}
+{{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN isfinite(q.vt) THEN q.vt END, {{template "contents" .}}{{end}}
+{{define "contents"}}{{if .Blind}}NULL::jsonb, NULL::jsonb{{else}}q.message, {{template "headers" .}}{{end}}{{end}}
+{{define "key"}}{{if and .Key (not .Blind)}}{{.Key}}{{else}}NULL::text{{end}}{{end}}
+{{define "bodies"}}SELECT q.msg_id, q.message, {{template "headers" .}}, {{template "key" .}} FROM {{.Q}} q WHERE q.msg_id = ANY($1::bigint[]){{end}}
 {{define "headers"}}{{if .Headers}}q.headers{{else}}NULL::jsonb{{end}}{{end}}
 
-{{define "due"}}SELECT msg_id FROM {{.Q}} WHERE vt <= statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
+{{- /* What a message takes in the table; it is not read for that. */ -}}
+{{define "size"}}coalesce(pg_column_size(message), 0){{if .Headers}} + coalesce(pg_column_size(headers), 0){{end}} AS size{{end}}
+
+{{define "due"}}SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE vt <= statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
+
+{{- /* A claim takes 8 MiB of c, and at least one message: more may not get
+through before the statement is cut off. */ -}}
+{{define "fit"}}
+fit AS MATERIALIZED (SELECT msg_id FROM (SELECT msg_id, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before FROM c) s WHERE before < 8388608)
+{{end}}
 
 {{define "lease"}}
 UPDATE {{.Q}} q SET vt = clock_timestamp() + $2::bigint * interval '1 microsecond', {{if .LastReadAt}}last_read_at = clock_timestamp(), {{end}}read_ct = least(q.read_ct, 2147483646) + 1
-WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM c))
+WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM fit))
 {{end}}
 
 {{define "claim"}}
-WITH c AS MATERIALIZED ({{template "due" .}})
+WITH c AS MATERIALIZED ({{template "due" .}}),
+{{template "fit" .}}
 {{template "lease" .}} RETURNING {{template "delivery" .}}
 {{end}}
 
 {{define "pop"}}
-WITH c AS MATERIALIZED ({{template "due" .}})
-DELETE FROM {{.Q}} q WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM c)) RETURNING {{template "delivery" .}}
+WITH c AS MATERIALIZED ({{template "due" .}}),
+{{template "fit" .}}
+DELETE FROM {{.Q}} q WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM fit)) RETURNING {{template "delivery" .}}
 {{end}}
 
 {{- /* Is there something, and after how many microseconds will there be? */ -}}
@@ -138,7 +153,7 @@ SELECT {{template "record" .}}, NULL::timestamptz FROM {{.Q}} q WHERE q.msg_id >
 {{define "browse archive"}}
 SELECT {{template "record" .}}, CASE WHEN isfinite(q.archived_at) THEN q.archived_at END FROM {{.A}} q WHERE q.msg_id > $1::bigint ORDER BY q.msg_id LIMIT $2::int
 {{end}}
-{{define "record"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN isfinite(q.vt) THEN q.vt END, q.message, {{template "headers" .}}{{end}}
+{{define "record"}}q.msg_id, q.read_ct, CASE WHEN isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN isfinite(q.vt) THEN q.vt END, {{template "contents" .}}{{end}}
 
 {{define "purge"}}
 WITH l AS MATERIALIZED (SELECT msg_id FROM {{.Q}} ORDER BY msg_id FOR UPDATE),
@@ -205,8 +220,8 @@ walk(k, n) AS ((SELECT {{.Key}}, 1 FROM {{.Q}} p WHERE {{.Key}} > $4::text ORDER
  SELECT (SELECT {{.Key}} FROM {{.Q}} p WHERE {{.Key}} > u.k ORDER BY {{.Key}} LIMIT 1), u.n + 1 FROM walk u WHERE u.k IS NOT NULL AND u.n < $3::int),
 c AS MATERIALIZED (SELECT w.k, w.v, false AS far FROM near w {{template "free" .}} UNION ALL SELECT w.k, f.vt, true FROM walk w {{template "free" .}} AND w.k IS NOT NULL),
 t AS MATERIALIZED (SELECT k, v, far FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
-SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true),
-coalesce(CASE WHEN (SELECT count(*) FROM t) < $1::int THEN (SELECT k FROM walk WHERE n = $3::int) ELSE (SELECT max(k) FROM t WHERE far) END, '')
+SELECT left(set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true), 0),
+{{if .Blind}}''{{else}}coalesce(CASE WHEN (SELECT count(*) FROM t) < $1::int THEN (SELECT k FROM walk WHERE n = $3::int) ELSE (SELECT max(k) FROM t WHERE far) END, ''){{end}}
 {{end}}
 
 {{define "choose groups without an index"}}
@@ -214,7 +229,7 @@ WITH heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id,
 due AS MATERIALIZED (SELECT {{.Key}} AS k, min(vt) AS v FROM {{.Q}} WHERE {{.Key}} IS NOT NULL GROUP BY 1),
 c AS MATERIALIZED (SELECT k, v FROM heads JOIN due USING (k) WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}} ORDER BY v, msg_id),
 t AS MATERIALIZED (SELECT k, v FROM c WHERE pg_try_advisory_xact_lock({{template "lock of k" .}}) LIMIT $1::int)
-SELECT set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true), ''
+SELECT left(set_config('mq.groups', coalesce((SELECT jsonb_agg(jsonb_build_array(k, v))::text FROM t), '[]'), true), 0), ''
 {{end}}
 {{define "leased groups"}}(SELECT {{.Key}} FROM {{.Q}} x WHERE {{.Key}} IS NOT NULL AND x.read_ct > 0 AND x.vt > statement_timestamp() - interval '100 milliseconds'
  AND (x.vt > statement_timestamp() OR x.msg_id NOT IN (SELECT msg_id FROM heads))){{end}}
@@ -231,8 +246,9 @@ heads AS MATERIALIZED (SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt F
 f AS MATERIALIZED (SELECT msg_id, v FROM heads JOIN w USING (k) WHERE vt <= statement_timestamp() AND k NOT IN {{template "leased groups" .}}
 {{- end}} UNION ALL (SELECT msg_id, vt FROM {{.Q}} q WHERE {{.Key}} IS NULL AND vt <= statement_timestamp() ORDER BY {{.Key}}, vt LIMIT $1::int)),
 p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY v, msg_id LIMIT $1::int),
-c AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED)
-{{template "lease" .}} RETURNING {{template "delivery" .}}, {{.Key}}
+c AS MATERIALIZED (SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED),
+{{template "fit" .}}
+{{template "lease" .}} RETURNING {{template "delivery" .}}, {{template "key" .}}
 {{end}}
 
 {{define "lock group"}}SELECT pg_advisory_xact_lock({{template "lock of k" .}}) FROM (SELECT $1::text AS k) w{{end}}
@@ -248,9 +264,10 @@ r AS MATERIALIZED (SELECT x.msg_id, x.vt > statement_timestamp() AND NOT $7::boo
  WHERE {{.Key}} = $3::text AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.msg_id LIMIT $1::int),
 p AS MATERIALIZED (SELECT msg_id FROM r WHERE NOT delayed AND msg_id < coalesce((SELECT min(msg_id) FROM r WHERE delayed), 9223372036854775807)
  AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = $3::text AND x.read_ct > 0 AND x.vt > statement_timestamp() AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.vt OFFSET 0)),
-o AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp() OR $7::boolean) ORDER BY msg_id FOR UPDATE SKIP LOCKED),
-c AS MATERIALIZED (SELECT msg_id FROM o WHERE msg_id < coalesce((SELECT min(msg_id) FROM p WHERE msg_id NOT IN (SELECT msg_id FROM o)), 9223372036854775807))
-{{template "lease" .}} RETURNING {{template "delivery" .}}, {{.Key}}
+o AS MATERIALIZED (SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= statement_timestamp() OR $7::boolean) ORDER BY msg_id FOR UPDATE SKIP LOCKED),
+c AS MATERIALIZED (SELECT msg_id, size FROM o WHERE msg_id < coalesce((SELECT min(msg_id) FROM p WHERE msg_id NOT IN (SELECT msg_id FROM o)), 9223372036854775807)),
+{{template "fit" .}}
+{{template "lease" .}} RETURNING {{template "delivery" .}}, {{template "key" .}}
 {{end}}
 
 {{- /* The catalog, and not meta, which may lack queues or have one twice. */ -}}

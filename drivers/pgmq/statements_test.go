@@ -72,6 +72,9 @@ func rendered() string {
 	add("no archive: stats", alone.stats)
 	add("by id: claim", byID.claim)
 	add("by id: pop", byID.pop)
+	add("bodies", statement("bodies", layout113.names("jobs")))
+	add("blind: claim", statement("claim", layout113.names("jobs").blind()))
+	add("blind: browse", statement("browse", layout113.names("jobs").archived().blind()))
 	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
 	addGroups(add, "plain groups: ", layout113, driver.GroupBy{})
 	addGroups(add, "indexed groups: ", layout14.indexed(byPath), byPath)

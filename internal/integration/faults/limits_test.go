@@ -2,11 +2,15 @@ package faults
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/portmq/mq"
 )
 
 // TestTimeouts: a statement that the server gives up is an error that says so,
@@ -147,4 +151,33 @@ func TestNotIdleInTransaction(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestClaimBytes: one receive does not lease more than gets through in time,
+// however many messages it asks for, and takes a message that is larger than
+// that.
+func TestClaimBytes(t *testing.T) {
+	b := newBase(t)
+	q := b.queue(b.client(), "jobs")
+	large := func(size int) {
+		body := make([]byte, size/2)
+		_, _ = rand.Read(body)
+		_, err := q.Send(t.Context(), &mq.Message{Body: fmt.Appendf(nil, "%q", hex.EncodeToString(body))})
+		b.ok(err)
+	}
+	for range 10 {
+		large(4 << 20)
+	}
+	large(32 << 20)
+	for left := 11; left > 0; {
+		ds := b.take(q, 1000)
+		total := 0
+		for _, d := range ds {
+			total += len(d.Body)
+		}
+		if len(ds) == 0 || len(ds) > 1 && total > 40<<20 { // of which 8 MiB are bound, and compressed to half
+			t.Fatalf("it receives %d messages of %d MiB, %d are left", len(ds), total>>20, left)
+		}
+		left -= len(ds)
+	}
 }

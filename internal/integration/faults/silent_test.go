@@ -123,4 +123,3 @@ func TestSilentWaiting(t *testing.T) {
 		}
 	})
 }
-

@@ -1,0 +1,262 @@
+package pgmq
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Another program may have written what PostgreSQL stores and cannot print, or
+// not in the client's encoding, or only at a length of gigabytes. A statement
+// that returns such a row fails, and with it all its neighbours. Then the rows
+// are claimed blindly, and what they hold is read afterwards: all at once, and
+// those that this did not get to one by one. So the bad one is found, named and
+// set aside, and the others are handed out.
+
+// unprintable reports whether err may be due to what one row holds.
+func unprintable(err error) bool {
+	switch code := sqlState(err); code {
+	case "22P05", "22021", "54000", "53200", "XX000":
+		return true
+	}
+	return false
+}
+
+// receiveError is the error of a call that has no argument to blame. A
+// receiver goes on after it.
+func receiveError(err error) error {
+	var e *dbError
+	if !errors.As(err, &e) || !errors.Is(e.is, driver.ErrInvalid) {
+		return err
+	}
+	return &dbError{text: "a message cannot be read", code: e.code, cause: e.cause}
+}
+
+// intake is what became of a queue's claims.
+type intake struct {
+	mu     sync.Mutex
+	limit  int // messages of one claim after one that was cut off; 0 is no limit
+	doubts bool
+}
+
+// cutShort is how long a claim that was cut off has been at it, if that was for
+// what it had to carry.
+const cutShort = 5 * time.Second
+
+// most returns how many of n messages to claim.
+func (in *intake) most(n int) int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.limit > 0 {
+		return min(n, in.limit)
+	}
+	return n
+}
+
+func (in *intake) wary() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.doubts
+}
+
+// claimed takes note of a claim of up to n messages. One that was cut off comes
+// again: half as much may get through, or it was one message, which is to be
+// found.
+func (in *intake) claimed(n, got int, took time.Duration, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case err != nil && ended(err) != nil && took >= cutShort:
+		in.limit, in.doubts = max(1, n/2), true
+	case err == nil && in.limit > 0 && got >= in.limit:
+		in.limit *= 2
+		if in.limit >= driver.DefaultMaxBatch {
+			in.limit = 0
+		}
+	}
+}
+
+func (in *intake) calm() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.doubts = false
+}
+
+const (
+	waryMax   = 100              // messages of a blind claim
+	waryLease = time.Minute      // their leases, while they are read
+	togetherR = 2 * time.Second  // the limit of reading all
+	aloneR    = 10 * time.Second // and of reading one
+	asideFor  = 15 * time.Minute // how long a message is set aside that could not be read in time
+)
+
+// takeWarily is take with blind claims.
+func (p *Provider) takeWarily(ctx context.Context, q *queue, r driver.ReceiveRequest, claim claiming) ([]driver.Delivery, error) {
+	lasting := r
+	lasting.Max, lasting.Visibility = min(r.Max, waryMax), max(r.Visibility, waryLease)
+	for {
+		start := time.Now()
+		s, err := claim(ctx, lasting, true)
+		if err != nil {
+			return nil, receiveError(err)
+		}
+		if len(s.found) == 0 {
+			q.hub.intake.calm()
+			return nil, nil
+		}
+		n := q.names
+		n.Key = s.groupKey
+		bad, err := p.fill(ctx, q, n, s)
+		p.setAside(ctx, q, bad)
+		if err != nil {
+			return nil, receiveError(err)
+		}
+		if len(s.found) > 0 {
+			q.hub.intake.calm()
+			return p.shortened(ctx, q, s.sorted(), lasting.Visibility-time.Since(start), r.Visibility), nil
+		}
+	}
+}
+
+// shortened gives leases that end in left the length that was asked for; 0 asks
+// for none. What was lost meanwhile is left out.
+func (p *Provider) shortened(ctx context.Context, q *queue, ds []driver.Delivery, left, want time.Duration) []driver.Delivery {
+	if want == 0 || left == want {
+		return ds
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit)
+	defer cancel()
+	receipts := make([]driver.Receipt, len(ds))
+	for i := range ds {
+		receipts[i] = ds[i].Receipt
+		ds[i].VisibleAt = ds[i].VisibleAt.Add(want - left)
+	}
+	return without(ds, p.Extend(ctx, q.name, receipts, want))
+}
+
+// unread is a message that could not be read.
+type unread struct {
+	found
+	err error
+}
+
+// fill reads what messages hold, and returns those that cannot be read. They
+// and what is gone meanwhile are taken out of s.
+func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) (bad []unread, err error) {
+	at := make(map[int64]*found, len(s.found))
+	all := make([]int64, len(s.found))
+	for i := range s.found {
+		at[s.found[i].id], all[i] = &s.found[i], s.found[i].id
+	}
+	bad, err = p.contents(ctx, n, all, func(id int64, body, headers []byte, key string) {
+		if f := at[id]; f != nil {
+			f.fill(body, headers)
+			f.GroupKey = key
+			delete(at, id)
+		}
+	})
+	kept := s.found[:0:0]
+	for _, f := range s.found {
+		if at[f.id] == nil {
+			kept = append(kept, f)
+		}
+	}
+	for i := range bad {
+		bad[i].found = *at[bad[i].id]
+	}
+	s.found = kept
+	return bad, err
+}
+
+// contents reads what messages hold, and returns those that cannot be read.
+func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, got func(id int64, body, headers []byte, key string)) (bad []unread, err error) {
+	text, seen := statement("bodies", n), make(map[int64]bool)
+	read := func(limit time.Duration, ids ...int64) error {
+		ctx, cancel := bounded(ctx, limit)
+		defer cancel()
+		var a array
+		for _, id := range ids {
+			a.int(id)
+		}
+		return query(ctx, p.pool, text, []any{a.String()}, func(rows row) error {
+			var id int64
+			var body, headers, key []byte
+			err := rows.Scan(&id, &body, &headers, &key)
+			if err == nil {
+				seen[id] = true
+				got(id, body, headers, string(key))
+			}
+			return err
+		})
+	}
+	if read(togetherR, ids...) == nil {
+		return nil, nil
+	}
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		err := read(aloneR, id)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil: // what is left comes again
+			return bad, mapError(err)
+		case unprintable(err) || ended(err) != nil:
+			bad = append(bad, unread{found: found{id: id}, err: err})
+		default:
+			return bad, readError(err)
+		}
+	}
+	return bad, nil
+}
+
+// setAside takes messages out of the way that cannot be read: into the archive
+// if it is known that they cannot, and else for a while.
+func (p *Provider) setAside(ctx context.Context, q *queue, bad []unread) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	for _, b := range bad {
+		why := receiveError(mapError(b.err))
+		s := driver.Settlement{Receipt: b.Receipt, Op: driver.OpArchive, Reason: "mq: it cannot be read: " + why.Error()}
+		archived := unprintable(b.err) && p.Settle(ctx, q.name, []driver.Settlement{s}) == nil
+		if archived {
+			p.log.Warn("pgmq: a message that cannot be read is in the archive now", "queue", q.name, "id", b.ID, "error", why)
+			continue
+		}
+		s = driver.Settlement{Receipt: b.Receipt, Op: driver.OpNack, Delay: asideFor}
+		err := p.Settle(ctx, q.name, []driver.Settlement{s})
+		p.log.Warn("pgmq: a message cannot be read: it is passed over", "queue", q.name, "id", b.ID, "error", why, "again in", asideFor, "settle", err)
+	}
+}
+
+// pageWarily is Browse where a row cannot be read. It is shown without a body.
+func (p *Provider) pageWarily(ctx context.Context, q *queue, after int64, r driver.BrowseRequest) ([]driver.Record, error) {
+	records, err := p.page(ctx, q, after, r, true)
+	if err != nil {
+		return nil, err
+	}
+	n := q.names
+	if r.Archive {
+		n = n.archived()
+	}
+	at, ids := make(map[int64]*driver.Record, len(records)), make([]int64, len(records))
+	for i := range records {
+		ids[i], _ = strconv.ParseInt(records[i].ID, 10, 64)
+		at[ids[i]] = &records[i]
+	}
+	bad, err := p.contents(ctx, n, ids, func(id int64, body, headers []byte, _ string) {
+		at[id].Body = decodeBody(body)
+		at[id].Headers, at[id].Group = decodeHeaders(headers)
+	})
+	for _, b := range bad {
+		p.log.Warn("pgmq: a message cannot be read: it is shown without body and headers", "queue", q.name, "archive", r.Archive, "id", b.id, "error", receiveError(mapError(b.err)))
+	}
+	if err != nil {
+		return nil, receiveError(err)
+	}
+	return records, nil
+}

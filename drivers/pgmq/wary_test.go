@@ -1,0 +1,128 @@
+package pgmq
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq/driver"
+)
+
+// blindly is a row of a blind claim.
+func blindly(id int64, more ...any) values {
+	row := leased(id)
+	row[4], row[5] = nil, nil
+	for _, v := range more {
+		row = append(row, v)
+	}
+	return row
+}
+
+// content is a row of {{template "bodies"}}.
+func content(id int64) values { return append(values{id}, leased(id)[4], leased(id)[5], nil) }
+
+var bodies = statement("bodies", layout113.names("jobs"))
+
+// TestWary: a message that cannot be printed does not keep its neighbours from
+// being handed out. It is named, and put into the archive, or off for a while
+// if it may only be slow.
+func TestWary(t *testing.T) {
+	blindClaim := statement("claim", layout113.names("jobs").blind())
+	for name, receive := range map[string]func(*rig) ([]driver.Delivery, error){"receive": claims["receive"], "pop": claims["pop"]} {
+		for _, bad := range []queued{{err: pgxError("22P05", "ERROR", "")}, {err: pgxError("54000", "ERROR", "")}, {took: time.Hour}} {
+			t.Run(fmt.Sprint(name, bad.err), func(t *testing.T) {
+				onRig(t, func(t *testing.T, r *rig) {
+					r.ctx = t.Context()
+					q := r.known("jobs")
+					first := bad
+					if bad.err == nil { // the claim before was cut off
+						q.hub.intake.claimed(10, 0, time.Minute, context.DeadlineExceeded)
+					} else {
+						r.add(map[string]string{"receive": jobs.claim, "pop": jobs.pop}[name], queued{err: bad.err})
+					}
+					r.answers(blindClaim, blindly(7), blindly(8), blindly(9))
+					r.add(bodies, first)
+					r.answers(bodies, content(7))
+					r.add(bodies, bad)
+					r.answers(bodies, content(9))
+					ds, err := receive(r)
+					r.must(err)
+					if len(ds) != 2 || ds[0].ID != "7" || ds[1].ID != "9" || len(ds[0].Body) == 0 || ds[1].Group != "g" {
+						t.Errorf("it receives %v", ds)
+					}
+					args := r.ran[slices.IndexFunc(r.ran, func(e exchange) bool { return e.text == jobs.settle })].args
+					if op := args[3]; args[0] != "{8}" || op != map[bool]string{true: "{3}", false: "{2}"}[bad.err != nil] {
+						t.Errorf("it settles %v by %v", args[0], op)
+					}
+					if log := r.log.take(); !strings.Contains(log, "id=8") || strings.Contains(log, secret) {
+						t.Errorf("it logs %q", log)
+					}
+					if r.known("jobs").hub.intake.wary() {
+						t.Error("it stays wary")
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestWaryBrowse: so it is with a page, which shows the message without a body.
+func TestWaryBrowse(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		unreadable := pgxError("22P05", "ERROR", "")
+		r.add(jobs.browse, queued{err: unreadable})
+		r.answers(statement("browse", layout113.names("jobs").blind()), blindly(7, nil), blindly(8, nil))
+		r.add(bodies, queued{err: unreadable})
+		r.add(bodies, queued{err: unreadable})
+		r.answers(bodies, content(8))
+		page, err := r.Browse(t.Context(), "jobs", driver.BrowseRequest{Limit: 10})
+		r.must(err)
+		if len(page) != 2 || len(page[0].Body) != 0 || len(page[1].Body) == 0 {
+			t.Errorf("it shows %v", page)
+		}
+		if log := r.log.take(); !strings.Contains(log, "id=7") {
+			t.Errorf("it logs %q", log)
+		}
+	})
+}
+
+// TestReceiveErrorGoesOn: what a row holds is never the receiver's invalid
+// argument, upon which a Consumer ends.
+func TestReceiveErrorGoesOn(t *testing.T) {
+	for _, code := range []string{"22P05", "22021", "54000", "54001", "22003", "22P02"} {
+		err := receiveError(mapError(pgxError(code, "ERROR", "")))
+		checkIs(t, code, err, nil)
+	}
+}
+
+// TestIntake: a claim that was cut off makes the next one smaller, and they grow
+// again.
+func TestIntake(t *testing.T) {
+	var in intake
+	var got []int
+	for _, cut := range []bool{false, true, true, true, false, false, false, false} {
+		n := in.most(100)
+		got = append(got, n)
+		if cut {
+			in.claimed(n, 0, time.Minute, context.DeadlineExceeded)
+		} else {
+			in.claimed(n, n, time.Second, nil)
+		}
+	}
+	if want := []int{100, 100, 50, 25, 12, 24, 48, 96}; !slices.Equal(got, want) {
+		t.Errorf("it claims %v, want %v", got, want)
+	}
+	if in.claimed(1, 0, time.Second, context.Canceled); in.most(1000) == 1 {
+		t.Error("a claim whose caller gave up makes a difference")
+	}
+	for range 20 {
+		in.claimed(in.most(1), 0, time.Minute, context.DeadlineExceeded)
+	}
+	if n := in.most(1000); n != 1 {
+		t.Errorf("it claims %d, want 1", n)
+	}
+}

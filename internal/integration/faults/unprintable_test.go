@@ -1,0 +1,117 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// unprintable are rows of other programs that PostgreSQL keeps and cannot print,
+// as message and headers: a character that UTF-8 lacks. x81 is one of WIN1252.
+var unprintable = map[string]string{
+	"body":         `to_jsonb(chr(129)), NULL`,
+	"header":       `'1', jsonb_build_object('k', chr(129))`,
+	"header's key": `'1', jsonb_build_object(chr(129), 'v')`,
+	"group":        `'1', jsonb_build_object('x-pgmq-group', chr(129))`,
+	"both":         `to_jsonb(chr(129)), jsonb_build_object('k', chr(129))`,
+}
+
+// legacy returns a database whose encoding has characters that UTF-8 lacks.
+func (b *base) legacy() *base {
+	b.Helper()
+	name := fmt.Sprintf("legacy%d", time.Now().UnixNano())
+	b.exec("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C'")
+	b.Cleanup(func() { _, _ = b.db.Exec("DROP DATABASE " + name + " WITH (FORCE)") })
+	l := b.of(b.T)
+	before, after, _ := strings.Cut(b.dsn, "?")
+	l.dsn = before[:strings.LastIndex(before, "/")+1] + name + "?" + after
+	l.db = l.pool("pgx", l.dsn)
+	return l
+}
+
+// TestUnprintable: a row that cannot be printed, wherever it stands among the
+// others, keeps none of them from any receiver, nor a page from being shown. A
+// Consumer goes on.
+func TestUnprintable(t *testing.T) {
+	b := newBase(t).legacy()
+	n := 0
+	eachLibrary(t, func(t *testing.T, library string) {
+		for name, columns := range unprintable {
+			for kind, receive := range unprintableReceivers {
+				for _, o := range []mq.QueueOptions{{}, {GroupIndexes: []mq.GroupBy{{}}}} {
+					if kind != "groups" && len(o.GroupIndexes) > 0 {
+						continue
+					}
+					t.Run(fmt.Sprint(name, " ", kind, " ", len(o.GroupIndexes)), func(t *testing.T) {
+						b := b.of(t)
+						n++
+						q, err := b.client("driver="+library).EnsureQueue(t.Context(), fmt.Sprintf("jobs%d", n), o)
+						b.ok(err)
+						b.post(q, 2)
+						b.execf("INSERT INTO pgmq.q_%s (vt, message, headers) SELECT now(), %s", q.Name(), columns)
+						b.post(q, 2)
+						if got := receive(b, q); got != 4 {
+							t.Errorf("%d come, want the 4 others", got)
+						}
+					})
+				}
+			}
+		}
+	})
+}
+
+// unprintableReceivers return how many messages they have received.
+var unprintableReceivers = map[string]func(*base, *mq.Queue) int{
+	"receive": func(b *base, q *mq.Queue) int { return len(b.take(q, 10)) },
+	"groups": func(b *base, q *mq.Queue) (n int) {
+		for range 8 { // they are one group, but for what has none or another
+			ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 10, Visibility: time.Hour})
+			b.ok(err)
+			for _, d := range ds {
+				b.ok(d.Ack(b.Context()))
+				n++
+			}
+		}
+		return n
+	},
+	"pop": func(b *base, q *mq.Queue) int {
+		ds, err := q.Pop(b.Context(), 10)
+		b.ok(err)
+		left := value[int](b, "SELECT count(*) FROM pgmq.q_"+q.Name()) + value[int](b, "SELECT count(*) FROM pgmq.a_"+q.Name())
+		if left != 1 {
+			b.Errorf("%d messages are left, want the bad one", left)
+		}
+		return len(ds)
+	},
+	"peek": func(b *base, q *mq.Queue) int {
+		page, err := q.Peek(b.Context(), mq.BrowseOptions{})
+		b.ok(err)
+		return len(page) - 1
+	},
+	"archived": func(b *base, q *mq.Queue) int {
+		b.execf("INSERT INTO pgmq.a_%[1]s (msg_id, vt, message, headers) SELECT msg_id, vt, message, headers FROM pgmq.q_%[1]s", q.Name())
+		page, err := q.Archived(b.Context(), mq.BrowseOptions{})
+		b.ok(err)
+		return len(page) - 1
+	},
+	"consumer": func(b *base, q *mq.Queue) int {
+		ctx, stop := context.WithCancel(b.Context())
+		var n atomic.Int32
+		ended := make(chan error, 1)
+		go func() {
+			ended <- q.Consume(ctx, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+				n.Add(1)
+				return nil
+			}), mq.ConsumerConfig{})
+		}()
+		b.eventually("all are handled", func() bool { return n.Load() == 4 || len(ended) > 0 })
+		stop()
+		b.ok(<-ended)
+		return int(n.Load())
+	},
+}
