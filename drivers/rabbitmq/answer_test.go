@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"sync"
@@ -103,9 +104,41 @@ func TestSilence(t *testing.T) {
 	})
 }
 
+// TestSlowLine: an answer that takes longer than a broker may be silent is
+// waited for as long as it comes nearer.
+func TestSlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, piece = 4 << 20, 100 << 10 // 41 s
+		b := &fakeBroker{product: "RabbitMQ", version: "3.10.8", on: func(conn net.Conn, channel uint16, method uint32) bool {
+			if method == basicGet {
+				deliverHead(conn, channel, size)
+				for left := size; left > 0; left -= piece {
+					time.Sleep(time.Second)
+					frame(conn, 3, channel, make([]byte, min(piece, left))...)
+				}
+			}
+			return method == basicGet
+		}}
+		p := b.inBubble(t)
+		ds, err := p.Receive(t.Context(), "q", one)
+		if err != nil || len(ds) != 1 || len(ds[0].Body) != size {
+			t.Errorf("received %d messages, %v", len(ds), err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // deliver answers a get with a message of one byte.
 func deliver(conn net.Conn, channel uint16) {
-	answer(conn, channel, basicGetOk, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0) // tag 1, no exchange, no key
-	frame(conn, 2, channel, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0)             // no properties
+	deliverHead(conn, channel, 1)
 	frame(conn, 3, channel, 'x')
+}
+
+// deliverHead is all of that but the body.
+func deliverHead(conn net.Conn, channel uint16, size uint64) {
+	answer(conn, channel, basicGetOk, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0) // tag 1, no exchange, no key
+	head := binary.BigEndian.AppendUint64([]byte{0, 60, 0, 0}, size)
+	frame(conn, 2, channel, append(head, 0, 0)...) // no properties
 }

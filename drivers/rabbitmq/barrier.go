@@ -100,11 +100,8 @@ func (c *channel) barrier() error {
 func (c *channel) probe() error {
 	c.begin()
 	ds, err := c.askNothing()
-	tags := c.conclude(ds, false)
-	for i := range ds {
-		tags = append(tags, ds[i].DeliveryTag)
-	}
-	_ = c.giveBack(tags...) // if this fails the broker has done it
+	_ = c.giveBack(c.conclude(ds, false)...) // if this fails the broker has done it
+	c.keep(ds)
 	c.handed()
 	return err
 }

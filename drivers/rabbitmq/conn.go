@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -30,7 +31,8 @@ type link struct {
 // session is a connection.
 type session struct {
 	*amqp.Connection
-	version version
+	version  version
+	received *atomic.Int64 // bytes
 
 	mu      sync.Mutex
 	reason  string        // why the broker blocks publishers
@@ -166,7 +168,7 @@ func (l *link) handshake(conn net.Conn) (*session, error) {
 		_ = g.Close()
 		return nil, err
 	}
-	s := &session{Connection: c}
+	s := &session{Connection: c, received: &g.received}
 	if s.version, err = versionOf(c.Properties); err != nil {
 		_ = c.CloseDeadline(time.Now().Add(closeLimit))
 		return nil, &amqp.Error{Code: amqp.NotImplemented, Reason: err.Error(), Server: true}

@@ -11,8 +11,9 @@ import (
 
 // queue is what a provider knows of one queue: the channel on which it leases.
 type queue struct {
-	p    *Provider
-	name string
+	p     *Provider
+	name  string
+	sizes sizes
 
 	mu      sync.Mutex
 	channel *channel // the last one, or nil
@@ -137,7 +138,7 @@ func (q *queue) newChannel() (*channel, error) {
 	c := &channel{
 		Channel: ch, q: q, s: s, id: randomUint64(),
 		rpc: make(chan struct{}, 1), ended: make(chan struct{}), silent: make(chan struct{}),
-		leases: make(map[uint64]*lease), tags: newTags(),
+		leases: make(map[uint64]*lease), tags: newTags(), spared: make(chan struct{}, 1),
 	}
 	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
 	watch := func() {

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // gatherer is a connection that writes what has been gathered while the write
@@ -10,6 +11,7 @@ import (
 // one segment for each of them costs the broker more than the message itself.
 type gatherer struct {
 	net.Conn
+	received atomic.Int64 // bytes
 
 	mu    sync.Mutex
 	space sync.Cond // buf has become shorter
@@ -26,6 +28,13 @@ func newGatherer(c net.Conn) *gatherer {
 	g := &gatherer{Conn: c}
 	g.space.L, g.work.L = &g.mu, &g.mu
 	return g
+}
+
+// Read counts what it reads.
+func (g *gatherer) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	g.received.Add(int64(n))
+	return n, err
 }
 
 // Write returns before b is written. An error comes with a later call.
