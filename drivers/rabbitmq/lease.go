@@ -147,7 +147,7 @@ func (c *channel) lease(ds []amqp.Delivery, visibility time.Duration) []driver.D
 		d := &ds[i]
 		l := &lease{
 			c: c, tag: d.DeliveryTag, native: d, id: p.idOf(d), enqueued: enqueuedAt(d),
-			reads:    int(readsBefore(d) + c.s.version.reads(d)),
+			reads:    readCount(d, c.s.version),
 			deadline: now.Add(visibility), limit: limit,
 		}
 		if c.leases != nil {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"bytes"
+	"math"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -49,6 +50,10 @@ func (o *outgoing) route(queue string, delay time.Duration) (err error) {
 func (l *lease) again() outgoing {
 	d := l.native
 	headers := copyHeaders(d)
+	if _, was := headers[headerArchived]; was { // somebody has moved it back
+		delete(headers, headerArchived)
+		delete(headers, driver.HeaderReason)
+	}
 	headers[headerReads] = int64(l.reads)
 	if !l.enqueued.IsZero() {
 		headers[headerEnqueued] = l.enqueued.UnixMicro()
@@ -107,10 +112,23 @@ func enqueuedAt(d *amqp.Delivery) time.Time {
 }
 
 // readsBefore returns the deliveries of the messages that d was copied from.
+// Those of before it was archived do not count: whoever reads it from the
+// archive, or has moved it back from there, wants it to be tried again.
 func readsBefore(d *amqp.Delivery) int64 {
+	if _, was := d.Headers[headerArchived]; was {
+		return 0
+	}
 	n, _ := integer(d.Headers[headerReads])
-	return max(n, 0)
+	return clamp(n)
 }
+
+// readCount returns the deliveries of d, this one included.
+func readCount(d *amqp.Delivery, v version) int {
+	return int(clamp(readsBefore(d) + v.reads(d)))
+}
+
+// clamp keeps within bounds what another program may have written.
+func clamp(n int64) int64 { return max(0, min(n, math.MaxInt32)) }
 
 // idOf returns the id of a message. One that another program has sent without
 // gets a new one with each delivery: one made of its content could be that of

@@ -122,7 +122,7 @@ func (b *batch) copyError(i int, err error) error {
 	return err
 }
 
-var errNoArchive = &amqpError{"the queue has no archive (EnsureQueue makes it)", driver.ErrNotSupported, errors.New("NO_ROUTE")}
+var errNoArchive = &amqpError{"the queue has no archive (EnsureQueue makes it; for a queue that was declared otherwise declare one named {queue}.archive)", driver.ErrNotSupported, errors.New("NO_ROUTE")}
 
 // fail gives up the claim of item i.
 func (b *batch) fail(i int, err error) {

@@ -52,12 +52,12 @@ func (v version) before(major, minor int) bool {
 // them until 4.3 and only the failures since, when x-acquired-count has them all.
 func (v version) reads(d *amqp.Delivery) int64 {
 	n, counted := integer(d.Headers["x-delivery-count"])
-	n++
+	n = clamp(n) + 1
 	if !counted && d.Redelivered {
 		n = 2 // a classic queue
 	}
 	if acquired, ok := integer(d.Headers["x-acquired-count"]); ok && !v.before(4, 3) {
-		n = max(n, acquired+1)
+		n = max(n, clamp(acquired)+1)
 	}
 	return n
 }

@@ -29,21 +29,34 @@ func (p *Provider) QueueName(name string) (string, error) {
 	return name, nil
 }
 
-// EnsureQueue creates the queue if it is not there.
+// EnsureQueue creates the queue and its archive if they are not there. What is
+// an archive already cannot become a queue that has one, since a broker does
+// not change what a queue was declared with, and the other way round.
 func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueOptions) error {
 	if err := p.lock(ctx); err != nil {
 		return err
 	}
 	b := p.broker
 	defer b.unlock()
-	b.ensure(name)
-	b.ensure(delayLost)
+	q, a := b.queues[name], b.queues[archiveOf(name)]
+	if q != nil && q.plain || a != nil && !a.plain {
+		return fmt.Errorf("queue %q or its archive was declared with other arguments, which RabbitMQ does not change (drop it, or use it as it is without EnsureQueue)", name)
+	}
+	b.ensure(archiveOf(name), true)
+	b.ensure(name, false)
+	b.ensure(delayLost, true)
 	return nil
 }
 
-func (b *Broker) ensure(name string) {
+// archiveOf returns the name of a queue's archive, which is a queue like any
+// other.
+func archiveOf(name string) string { return name + archiveSuffix }
+
+const archiveSuffix = ".archive"
+
+func (b *Broker) ensure(name string, plain bool) {
 	if b.queues[name] == nil {
-		b.queues[name] = &queue{broker: b, name: name, leased: make(map[uint64]*message)}
+		b.queues[name] = &queue{broker: b, name: name, plain: plain, leased: make(map[uint64]*message)}
 	}
 }
 
@@ -63,17 +76,21 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 	}
 	b := p.broker
 	defer b.unlock()
-	p.dropped[name] = b.lastLease
-	q := b.queues[name]
-	if q == nil {
-		return nil
+	for _, name := range []string{name, archiveOf(name)} {
+		p.dropped[name] = b.lastLease
+		if q := b.queues[name]; q != nil {
+			b.drop(q)
+		}
 	}
+	return nil
+}
+
+func (b *Broker) drop(q *queue) {
 	for _, m := range q.leased {
 		b.release(m)
 	}
 	q.turnAway(driver.ErrQueueNotFound)
-	delete(b.queues, name)
-	return nil
+	delete(b.queues, q.name)
 }
 
 // ListQueues is what AMQP cannot do.
@@ -105,7 +122,7 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
 	return int64(n), nil
 }
 
-// Stats tells what can be received and what is in the archive. The rest cannot
+// Stats tells what can be received, of the queue and of its archive. The rest cannot
 // be asked for over AMQP.
 func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error) {
 	q, err := p.lockQueue(ctx, name)
@@ -113,12 +130,16 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 		return driver.Stats{}, err
 	}
 	defer p.broker.unlock()
+	archived := int64(-1)
+	if a := p.broker.queues[archiveOf(name)]; a != nil {
+		archived = int64(a.len())
+	}
 	return driver.Stats{
 		Total:     -1,
 		Visible:   int64(q.len()),
 		Leased:    -1,
 		Delayed:   -1,
-		Archived:  int64(q.archive.len()),
+		Archived:  archived,
 		TotalSent: -1,
 		OldestAge: -1,
 		NewestAge: -1,

@@ -13,7 +13,7 @@ type queue struct {
 	fresh    fifo
 	returned fifo // come before fresh
 	leased   map[uint64]*message
-	archive  fifo
+	plain    bool      // an archive: it has none of its own
 	waiters  list.List // of *waiter
 	woken    bool      // it is in broker.woken
 }

@@ -81,7 +81,7 @@ const (
 	maxHold     = 30 * time.Minute * 8 / 10
 	maxBody     = 16 << 20
 	maxBatch    = 1000
-	maxName     = 255 - len(".archive")
+	maxName     = 255 - len(archiveSuffix)
 )
 
 // Caps is that of drivers/rabbitmq, but that nothing is durable, and that only

@@ -3,6 +3,7 @@ package rabbitstub
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -80,33 +81,40 @@ func (p *Provider) replace(ctx context.Context, rs []replacement, errs []error) 
 	}
 	err := p.publish(ctx, func() error {
 		for _, r := range rs {
-			p.broker.putCopy(r.copy, r.s)
+			errs[r.i] = p.broker.putCopy(r.copy, r.s)
 		}
 		return nil
 	})
 	for _, r := range rs {
 		switch {
 		case p.leases[r.lease] != r.m: // lost while publishers were blocked
-			errs[r.i] = cmp.Or(err, driver.ErrStaleReceipt)
-		case err != nil:
+			errs[r.i] = cmp.Or(err, errs[r.i], driver.ErrStaleReceipt)
+		case cmp.Or(err, errs[r.i]) != nil:
 			p.broker.letGo(r.m)
-			errs[r.i] = err
+			errs[r.i] = cmp.Or(err, errs[r.i])
 		default:
 			p.broker.release(r.m)
 		}
 	}
 }
 
-// putCopy publishes the copy that s asks for.
-func (b *Broker) putCopy(m *message, s *driver.Settlement) {
+// putCopy publishes the copy that s asks for. Reads of an archived message
+// begin anew.
+func (b *Broker) putCopy(m *message, s *driver.Settlement) error {
 	if s.Op == driver.OpNack {
 		b.delay(m, s.Delay)
-		return
+		return nil
 	}
-	if q := b.queues[m.queue]; q != nil {
-		q.archive.push(m.with(driver.HeaderReason, s.Reason))
+	a := b.queues[archiveOf(m.queue)]
+	if a == nil {
+		return errNoArchive
 	}
+	m.queue, m.reads = a.name, 0
+	b.route(m.with(driver.HeaderReason, s.Reason))
+	return nil
 }
+
+var errNoArchive = fmt.Errorf("%w: the queue has no archive (EnsureQueue makes it)", driver.ErrNotSupported)
 
 // Extend makes leases end d from now, but no later than maxHold after they
 // began.

@@ -78,11 +78,16 @@ var twinOps = []struct {
 	{"nack delayed", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment}); w.pass() }},
 	{"nack at timeout", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
 	{"archive", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
+	{"receive the archive", func(w *twins) { w.receiveArchive() }},
+	{"archive what is archived", func(w *twins) { w.archiveArchived() }},
+	{"purge the archive", func(w *twins) { w.purge(archive) }},
+	{"stats of the archive", func(w *twins) { w.stats(archive) }},
+	{"ensure the archive", func(w *twins) { w.ensureArchive() }},
 	{"extend", func(w *twins) { w.extend(long) }},
 	{"extend, and leave to the timeout", func(w *twins) { w.extend(w.moment); w.pass() }},
 	{"wrong receipt", (*twins).wrongReceipt},
-	{"stats", (*twins).stats},
-	{"purge", (*twins).purge},
+	{"stats", func(w *twins) { w.stats("twin") }},
+	{"purge", func(w *twins) { w.purge("twin") }},
 	{"break", (*twins).disconnect},
 	{"drop", (*twins).drop},
 }
@@ -156,13 +161,24 @@ func (w *twins) send(delay time.Duration) {
 func (w *twins) receive(visibility time.Duration) {
 	w.catchUp()
 	begin := time.Now()
-	var got [2]map[string]*mq.Delivery
-	for i, q := range w.q {
-		got[i] = w.takeAll(q, visibility)
-	}
+	got := w.takeBoth("twin", visibility)
 	if w.slow = time.Since(begin) > visibility; w.slow {
 		return
 	}
+	for _, body := range w.sameMessages(got) {
+		w.leases = append(w.leases, [2]mq.Receipt{got[0][body].Receipt, got[1][body].Receipt})
+	}
+}
+
+func (w *twins) takeBoth(name string, visibility time.Duration) (got [2]map[string]*mq.Delivery) {
+	for i, c := range w.c {
+		got[i] = w.takeAll(c.Queue(name), visibility)
+	}
+	return got
+}
+
+// sameMessages returns the bodies of messages that must be the same.
+func (w *twins) sameMessages(got [2]map[string]*mq.Delivery) []string {
 	bodies := slices.Sorted(maps.Keys(got[0]))
 	if others := slices.Sorted(maps.Keys(got[1])); !slices.Equal(bodies, others) {
 		w.Fatalf("received %q from the broker, %q from the stub", bodies, others)
@@ -172,8 +188,43 @@ func (w *twins) receive(visibility time.Duration) {
 		if !maps.Equal(r.Headers, s.Headers) || r.ReadCount != s.ReadCount {
 			w.Errorf("message %s: headers %q and %q, read counts %d and %d", body, r.Headers, s.Headers, r.ReadCount, s.ReadCount)
 		}
-		w.leases = append(w.leases, [2]mq.Receipt{r.Receipt, s.Receipt})
 	}
+	return bodies
+}
+
+// archive is the queue of what was archived.
+const archive = "twin.archive"
+
+// receiveArchive redrives what is archived, as the documentation says.
+func (w *twins) receiveArchive() {
+	got := w.takeBoth(archive, long)
+	for _, body := range w.sameMessages(got) {
+		for i, q := range w.q {
+			must(q.Send(w.Context(), &mq.Message{Body: []byte(body), Headers: got[i][body].Headers}))(w)
+			ok(w, got[i][body].Ack(w.Context()))
+		}
+	}
+}
+
+// archiveArchived tries to archive the archive.
+func (w *twins) archiveArchived() {
+	got := w.takeBoth(archive, long)
+	for _, body := range w.sameMessages(got) {
+		var errs [2]error
+		for i := range got {
+			errs[i] = got[i][body].Archive(w.Context(), "again")
+			ok(w, got[i][body].Ack(w.Context()))
+		}
+		w.same("archive what is archived", errs)
+	}
+}
+
+func (w *twins) ensureArchive() {
+	var errs [2]error
+	for i, c := range w.c {
+		_, errs[i] = c.EnsureQueue(w.Context(), archive, mq.QueueOptions{AnyName: true})
+	}
+	w.same("ensure the archive", errs)
 }
 
 // takeAll stops before it takes a message twice.
@@ -245,10 +296,11 @@ func (w *twins) wrongReceipt() {
 	w.same("a wrong receipt", errs)
 }
 
-func (w *twins) stats() {
+func (w *twins) stats(name string) {
 	var all [2]mq.Stats
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // a broker counts a little later
-		for i, q := range w.q {
+		for i, c := range w.c {
+			q := c.Queue(name)
 			all[i] = must(q.Stats(w.Context()))(w)
 			all[i].ScrapedAt = time.Time{}
 		}
@@ -259,10 +311,11 @@ func (w *twins) stats() {
 	w.Errorf("Stats are %+v and %+v", all[0], all[1])
 }
 
-func (w *twins) purge() {
+func (w *twins) purge(name string) {
 	w.catchUp()
 	var n [2]int64
-	for i, q := range w.q {
+	for i, c := range w.c {
+		q := c.Queue(name)
 		n[i] = must(q.Purge(w.Context()))(w)
 	}
 	if n[0] != n[1] {
