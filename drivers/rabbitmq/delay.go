@@ -1,7 +1,9 @@
 package rabbitmq
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"sync"
@@ -80,8 +82,33 @@ func pattern(level int, digit string) string {
 
 // ladders notes what has been made of the levels.
 type ladders struct {
-	mu  sync.Mutex
-	top int // levels below it are there
+	mu      sync.Mutex
+	top     int   // levels below it are there
+	refused error // why the user may not have delays, nil if that is not known
+	until   time.Time
+	said    bool // that was logged
+}
+
+// refusedFor is how long a refusal is believed. Somebody may grant the rights.
+const refusedFor = time.Minute
+
+func (l *ladders) refuse(err error, log *slog.Logger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused, l.until = err, time.Now().Add(refusedFor)
+	if !l.said {
+		log.Warn("rabbitmq: a message that is to be retried later waits in this process, since the user may not use the broker's delays", "error", err)
+	}
+	l.said = true
+}
+
+func (l *ladders) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused != nil && time.Now().After(l.until) {
+		l.refused = nil
+	}
+	return l.refused
 }
 
 // forget makes the next delay look again.
@@ -125,6 +152,28 @@ func (p *Provider) declareDelays(ch *amqp.Channel, queue string, top int) error 
 		p.ladders.reach(top + 1)
 	}
 	return nil
+}
+
+// findDelays reports whether the levels up to top are there, and notes it.
+func (p *Provider) findDelays(ctx context.Context, top int) (bool, error) {
+	err := p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
+		for level := range top + 1 {
+			if err := ch.ExchangeDeclarePassive(levelName(level), amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+				return err
+			}
+			if _, err := ch.QueueDeclarePassive(levelName(level), true, false, false, false, nil); err != nil {
+				return err
+			}
+		}
+		return ch.ExchangeDeclarePassive(delayOut, amqp.ExchangeTopic, true, false, false, false, nil)
+	})
+	if isMissing(err) {
+		return false, nil
+	}
+	if err == nil {
+		p.ladders.reach(top + 1)
+	}
+	return err == nil, err
 }
 
 // bindOut binds a queue to the end of the ladder: delayLevels digits, and its

@@ -59,11 +59,25 @@ func serverError(native *amqp.Error, lost, cause error) error {
 		if strings.Contains(native.Reason, "message size") {
 			e.is = driver.ErrTooLarge
 		}
-	case amqp.AccessRefused, amqp.NotAllowed, amqp.ResourceLocked, amqp.NotImplemented, amqp.CommandInvalid:
+	case amqp.AccessRefused:
+		e.text += " (docs/rabbitmq.md says which rights each call needs)"
+	case amqp.NotAllowed, amqp.ResourceLocked, amqp.NotImplemented, amqp.CommandInvalid:
 	default: // the broker stops, somebody closed the connection, or it has failed
 		e.is = lost
 	}
 	return e
+}
+
+// isMissing reports whether there is no such queue or exchange.
+func isMissing(err error) bool {
+	native := (*amqp.Error)(nil)
+	return errors.As(err, &native) && native.Code == amqp.NotFound
+}
+
+// refused reports whether the user lacks a right.
+func refused(err error) bool {
+	native := (*amqp.Error)(nil)
+	return errors.As(err, &native) && native.Code == amqp.AccessRefused
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }

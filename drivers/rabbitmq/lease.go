@@ -30,6 +30,8 @@ type channel struct {
 	spare  spare
 	spared chan struct{} // holds one: there is something in spare
 
+	postponed int // messages that are given back after a delay
+
 	writing  sync.Mutex // held while acks and nacks are written
 	commands commands
 }
@@ -239,6 +241,22 @@ func (c *channel) settled() {
 	c.tags.settling--
 	c.mu.Unlock()
 	c.refresh()
+}
+
+// postpone ends a claimed lease and gives the message back after a delay, which
+// ends with the channel. It is for users without rights to the broker's delays.
+func (c *channel) postpone(l *lease, delay time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.leases, l.tag)
+	c.postponed++
+	time.AfterFunc(min(delay, time.Until(l.limit)), func() {
+		_ = c.giveBack(l.tag) // if this fails the broker has given it back
+		c.mu.Lock()
+		c.postponed--
+		c.mu.Unlock()
+		c.refresh()
+	})
 }
 
 // extend makes a lease end d from now, or at its limit.

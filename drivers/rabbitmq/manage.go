@@ -39,7 +39,8 @@ func declareQuorum(ch *amqp.Channel, name string, args amqp.Table) error {
 }
 
 // EnsureQueue declares the queue and its archive. What is there already costs
-// no lock.
+// no lock, and needs no right to configure it: who has none cannot see if it was
+// declared otherwise.
 func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueOptions) error {
 	n, err := p.exist(ctx, name, archiveOf(name))
 	if err != nil {
@@ -47,9 +48,15 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueO
 	}
 	declare := func() error { return p.declare(ctx, name, n > 0) }
 	if n == 2 {
-		err = declare()
+		if err = declare(); refused(err) {
+			return nil
+		}
 	} else {
 		err = p.locked(ctx, name, declare)
+	}
+	if refused(err) {
+		return fmt.Errorf("making queue %q needs the right to configure it, %s and %s, to read it, and to write to amq.default: %w",
+			name, archiveOf(name), lockPrefix+name, err)
 	}
 	native := (*amqp.Error)(nil)
 	if errors.As(err, &native) && native.Code == amqp.PreconditionFailed {
@@ -110,8 +117,7 @@ func (p *Provider) rebind(ctx context.Context, name string) error {
 		}
 		return bindOut(ch, name, word)
 	})
-	native := (*amqp.Error)(nil)
-	if errors.As(err, &native) && native.Code == amqp.NotFound {
+	if isMissing(err) || refused(err) { // who may not bind has no delays, and others bind when they need to
 		return nil
 	}
 	return err

@@ -58,8 +58,34 @@ func whole(errs []error) error {
 // err is nil errs says of each what became of it.
 func (p *Provider) publish(ctx context.Context, name string, out []outgoing) (errs []error, err error) {
 	if err := p.prepareDelays(ctx, name, out); err != nil {
-		return nil, err
+		return p.publishUndelayed(ctx, out, err)
 	}
+	return p.publishAll(ctx, out)
+}
+
+// publishUndelayed is publish where delays do not work.
+func (p *Provider) publishUndelayed(ctx context.Context, out []outgoing, cause error) (errs []error, err error) {
+	errs = make([]error, len(out))
+	var rest []outgoing
+	var items []int
+	for i := range out {
+		if errs[i] = cause; out[i].exchange == "" {
+			rest, items = append(rest, out[i]), append(items, i)
+		}
+	}
+	if len(rest) == 0 {
+		return nil, cause
+	}
+	more, err := p.publishAll(ctx, rest)
+	for n, i := range items {
+		if errs[i] = err; err == nil {
+			errs[i] = more[n]
+		}
+	}
+	return errs, nil
+}
+
+func (p *Provider) publishAll(ctx context.Context, out []outgoing) (errs []error, err error) {
 	s, err := p.publisher.get(ctx)
 	if err != nil {
 		return nil, err
@@ -92,13 +118,36 @@ func (p *Provider) prepareDelays(ctx context.Context, name string, out []outgoin
 	if top < 0 {
 		return nil
 	}
+	if err := p.ladders.refusal(); err != nil {
+		return err
+	}
+	err := p.openDelays(ctx, name, top)
+	if refused(err) {
+		err = &amqpError{"delays need rights that the user has not: " + err.Error(), errDelaysRefused, err}
+		p.ladders.refuse(err, p.log)
+	}
+	return err
+}
+
+// errDelaysRefused is that of delays that the user may neither make nor use.
+var errDelaysRefused = errors.New("delays refused")
+
+// openDelays makes the levels up to top, and binds a queue. Where they are there
+// it takes no right to make them.
+func (p *Provider) openDelays(ctx context.Context, name string, top int) error {
 	declare := func() error {
 		return p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error { return p.declareDelays(ch, name, top) })
 	}
-	if p.ladders.reached() > top { // there is only a binding to make
-		return declare()
+	if p.ladders.reached() <= top {
+		there, err := p.findDelays(ctx, top)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return p.locked(ctx, delayOut, declare)
+		}
 	}
-	return p.locked(ctx, delayOut, declare)
+	return declare() // there is only a binding to make
 }
 
 // awaitUnblocked waits while the broker is known to block publishers: what is

@@ -105,11 +105,16 @@ func (b *batch) copy(ctx context.Context) {
 	}
 	errs, err := b.p.publish(ctx, b.name, out)
 	for n, i := range items {
+		err := err
+		if err == nil {
+			err = errs[n]
+		}
 		switch {
+		case errors.Is(err, errDelaysRefused):
+			b.c.postpone(b.leases[i], b.settlements[i].Delay)
+			b.leases[i] = nil
 		case err != nil:
-			b.fail(i, err)
-		case errs[n] != nil:
-			b.fail(i, b.copyError(i, errs[n]))
+			b.fail(i, b.copyError(i, err))
 		}
 	}
 }

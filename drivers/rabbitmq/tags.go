@@ -78,7 +78,7 @@ func (c *channel) handed() {
 func (c *channel) refresh() {
 	c.mu.Lock()
 	t := &c.tags
-	idle := t.suspect && !t.retired && t.demands+t.handing+t.settling+len(c.spare.ds) == 0 && c.leases != nil && len(c.leases) == 0
+	idle := t.suspect && !t.retired && t.demands+t.handing+t.settling+len(c.spare.ds)+c.postponed == 0 && c.leases != nil && len(c.leases) == 0
 	t.retired = t.retired || idle
 	c.mu.Unlock()
 	if idle {

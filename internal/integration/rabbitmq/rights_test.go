@@ -1,0 +1,217 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+const (
+	isQueue   = `orders`
+	isArchive = `orders\.archive`
+	isDefault = `amq\.default`
+	isDelay   = `mq\.delay\..*`
+)
+
+// need is what a call needs, as docs/rabbitmq.md says.
+type need struct {
+	name                   string
+	configure, write, read []string
+	call                   func(*rig, *mq.Queue) error
+}
+
+var needs = []need{
+	{name: "send", write: []string{isDefault}, call: func(r *rig, q *mq.Queue) error {
+		_, err := q.Send(r.Context(), &mq.Message{})
+		return err
+	}},
+	{name: "receive, ack, nack", read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+		d, err := receiveOne(r, q)
+		if err == nil {
+			err = d.Nack(r.Context(), 0)
+		}
+		if err == nil {
+			d, err = receiveOne(r, q)
+		}
+		if err == nil {
+			err = d.Ack(r.Context())
+		}
+		return err
+	}},
+	{name: "archive", write: []string{isDefault}, read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+		d, err := receiveOne(r, q)
+		if err == nil {
+			err = d.Archive(r.Context(), "why")
+		}
+		return err
+	}},
+	{name: "send later", write: []string{isQueue, isDelay}, read: []string{`mq\.delay\.out`}, call: sendLater},
+	{name: "stats, ping, ensure what is there", call: func(r *rig, q *mq.Queue) error {
+		_, err := q.Stats(r.Context())
+		_, ensured := q.Client().EnsureQueue(r.Context(), queueName, mq.QueueOptions{})
+		return errors.Join(err, ensured, q.Client().Ping(r.Context()))
+	}},
+	{name: "purge", read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+		_, err := q.Purge(r.Context())
+		return err
+	}},
+	{name: "make", configure: []string{isQueue, isArchive, `mq\.lock\.orders`}, write: []string{isDefault}, read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+		must(r.raw.QueueDelete(queueName, false, false, false))(r)
+		must(r.raw.QueueDelete(queueName+".archive", false, false, false))(r)
+		_, err := q.Client().EnsureQueue(r.Context(), queueName, mq.QueueOptions{})
+		return err
+	}},
+	{name: "make delays", configure: []string{isDelay, `mq\.lock\.mq\.delay\.out`}, write: []string{isQueue, isDelay}, read: []string{isDelay}, call: func(r *rig, q *mq.Queue) error {
+		r.removeDelays()
+		return sendLater(r, q)
+	}},
+	{name: "drop", configure: []string{isQueue, isArchive}, call: func(r *rig, q *mq.Queue) error {
+		return q.Client().DropQueue(r.Context(), queueName)
+	}},
+}
+
+func sendLater(r *rig, q *mq.Queue) error {
+	_, err := q.Send(r.Context(), &mq.Message{Delay: 100 * time.Millisecond})
+	return err
+}
+
+func receiveOne(r *rig, q *mq.Queue) (*mq.Delivery, error) {
+	ds, err := q.Receive(r.Context(), mq.ReceiveOptions{Wait: patience})
+	if err == nil && len(ds) == 0 {
+		err = errors.New("nothing was received")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ds[0], nil
+}
+
+// removeDelays removes the queues and exchanges for delays.
+func (r *rig) removeDelays() {
+	r.Helper()
+	for level := range 3 {
+		name := fmt.Sprintf("mq.delay.%02d", level)
+		ok(r, r.raw.ExchangeDelete(name, false, false))
+		must(r.raw.QueueDelete(name, false, false, false))(r)
+	}
+	for _, name := range []string{"mq.delay.out", "mq.delay.lost"} {
+		ok(r, r.raw.ExchangeDelete(name, false, false))
+	}
+	must(r.raw.QueueDelete("mq.delay.lost", false, false, false))(r)
+}
+
+// as returns the queue as a user with these rights has it.
+func (r *rig) as(configure, write, read []string) *mq.Queue {
+	r.Helper()
+	c := open(r, r.User(r, r.dsn, oneOf(configure), oneOf(write), oneOf(read)))
+	r.Cleanup(func() { ok(r, c.Close()) })
+	return c.Queue(queueName)
+}
+
+// oneOf matches some names, and none if there are none.
+func oneOf(names []string) string {
+	all := "^("
+	for i, name := range names {
+		if i > 0 {
+			all += "|"
+		}
+		all += name
+	}
+	if len(names) == 0 {
+		return "^$"
+	}
+	return all + ")$"
+}
+
+// TestRights: each call works with the rights that docs/rabbitmq.md names, and
+// with any of them missing its error says so.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	for _, n := range needs {
+		t.Run(n.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			must(r.Send(t.Context(), &mq.Message{Delay: 700 * time.Millisecond}))(t) // makes the delays
+			ok(t, r.take().Ack(t.Context()))
+			r.send("1", "2", "3", "4", "5", "6")
+			rights := [3][]string{n.configure, n.write, n.read}
+			for kind := range rights {
+				for missing := range rights[kind] {
+					less := rights
+					less[kind] = append(append([]string(nil), less[kind][:missing]...), less[kind][missing+1:]...)
+					err := n.call(r, r.as(less[0], less[1], less[2]))
+					if err == nil || !contains(err, "ACCESS_REFUSED", "docs/rabbitmq.md") {
+						t.Errorf("without the %s right to %s: %v", [...]string{"configure", "write", "read"}[kind], rights[kind][missing], err)
+					}
+					must(r.Client().EnsureQueue(t.Context(), queueName, mq.QueueOptions{}))(t)
+				}
+			}
+			ok(t, n.call(r, r.as(n.configure, n.write, n.read)))
+		})
+	}
+}
+
+// TestRetriesWithoutRights: a user who may only use the queue gets the retries
+// of a Consumer when they are due, though not from the broker's delays, and
+// dead letters in the archive.
+func TestRetriesWithoutRights(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{true, false} {
+		t.Run(fmt.Sprint("delays are there: ", there), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if there {
+				ok(t, sendLater(r, r.Queue))
+				ok(t, r.take().Ack(t.Context()))
+			}
+			q := r.as(nil, []string{isDefault, isQueue, isArchive}, []string{isQueue, isArchive})
+			r.send("retried", "stays")
+			const backoff = 300 * time.Millisecond
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var at []time.Time
+			err := q.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+				if string(d.Body) == "stays" {
+					return nil
+				}
+				if at = append(at, time.Now()); d.ReadCount != len(at) {
+					t.Errorf("call %d has read count %d", len(at), d.ReadCount)
+				}
+				return errors.New("bug")
+			}), mq.ConsumerConfig{
+				Concurrency: 1, MaxReads: 3, Visibility: 20 * time.Minute,
+				Backoff:      func(int) time.Duration { return backoff },
+				OnDeadLetter: func(*mq.Delivery, string) { cancel() },
+			})
+			ok(t, err)
+			if len(at) != 3 || at[2].Sub(at[0]) < 2*backoff {
+				t.Errorf("the handler was called at %v, want three calls %v apart", at, backoff)
+			}
+			if s := must(q.Stats(t.Context()))(t); s.Archived != 1 || s.Visible != 0 {
+				t.Errorf("Stats are %+v", s)
+			}
+			if err := sendLater(r, q); err == nil || !contains(err, "delays need rights", "ACCESS_REFUSED") {
+				t.Errorf("a send with a delay: %v", err)
+			}
+			_, err = q.Send(t.Context(), &mq.Message{}, &mq.Message{Delay: time.Second})
+			var each *mq.BatchError
+			if !errors.As(err, &each) || each.Errs[0] != nil || each.Errs[1] == nil {
+				t.Errorf("a batch with one delay: %v", err)
+			}
+		})
+	}
+}
+
+func contains(err error, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			return false
+		}
+	}
+	return true
+}
