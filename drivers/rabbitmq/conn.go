@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -31,8 +30,8 @@ type link struct {
 // session is a connection.
 type session struct {
 	*amqp.Connection
-	version  version
-	received *atomic.Int64 // bytes
+	version version
+	wire    *gatherer
 
 	mu      sync.Mutex
 	reason  string        // why the broker blocks publishers
@@ -168,7 +167,7 @@ func (l *link) handshake(conn net.Conn) (*session, error) {
 		_ = g.Close()
 		return nil, err
 	}
-	s := &session{Connection: c, received: &g.received}
+	s := &session{Connection: c, wire: g}
 	if s.version, err = versionOf(c.Properties); err != nil {
 		_ = c.CloseDeadline(time.Now().Add(closeLimit))
 		return nil, &amqp.Error{Code: amqp.NotImplemented, Reason: err.Error(), Server: true}

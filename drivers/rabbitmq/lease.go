@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -78,17 +77,6 @@ func (c *channel) end() {
 	c.leases, c.spare.ds = nil, nil
 }
 
-// answerLimit is how long the broker may take to answer a call: 3.10 may forget
-// a consumer that comes while the queue has no leader yet, after a restart, and
-// finds out minutes later. Large bodies on their way through a slow line are in
-// front of the answer, so that the limit starts anew, a few times, while the
-// connection carries more than heartbeats.
-const (
-	answerLimit  = 15 * time.Second
-	answerRounds = 12
-	progress     = 64 << 10 // bytes in one round
-)
-
 // call runs f while nobody else waits for an answer on the channel. If the
 // broker does not answer, it answers nothing else there either, so that the
 // channel is given up. What f does then ends with the connection at the latest.
@@ -99,42 +87,11 @@ func (c *channel) call(f func() error) error {
 		return amqp.ErrClosed
 	}
 	defer func() { <-c.rpc }()
-	answered := make(chan struct{})
-	defer close(answered)
-	before := c.s.received.Load()
-	t := time.AfterFunc(answerLimit, func() { c.giveUp(before, answered) })
-	defer t.Stop()
-	return f()
-}
-
-// giveUp gives the channel up once its call is not answered and the connection
-// is as good as silent.
-func (c *channel) giveUp(before int64, answered <-chan struct{}) {
-	for range answerRounds {
-		now := c.s.received.Load()
-		if now-before < progress {
-			break
-		}
-		before = now
-		select {
-		case <-time.After(answerLimit):
-		case <-answered:
-			return
-		case <-c.ended:
-			return
-		}
-	}
-	select {
-	case <-answered:
-	default:
+	defer c.s.watch(func() {
 		c.once.Do(func() { close(c.silent) })
 		c.q.discard(c)
-	}
-}
-
-// noAnswer is the error of a call that the broker did not answer.
-func noAnswer(is error) error {
-	return &amqpError{"the broker did not answer in time", is, errors.New("no answer")}
+	})()
+	return f()
 }
 
 // lease takes note of messages that were delivered.

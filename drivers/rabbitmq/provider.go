@@ -191,10 +191,10 @@ func (p *Provider) start(f func()) bool {
 	return true
 }
 
-// await returns when f has returned, or when ctx ends: the calls of
-// amqp091-go know no context. What f still does then ends with the connection
-// at the latest.
-func (p *Provider) await(ctx context.Context, f func() error) error {
+// await returns when f has returned, when ctx ends, or when the broker is silent:
+// the calls of amqp091-go know neither. What f still does then ends with the
+// connection at the latest.
+func (p *Provider) await(ctx context.Context, s *session, f func() error) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
@@ -202,11 +202,15 @@ func (p *Provider) await(ctx context.Context, f func() error) error {
 	if !p.start(func() { done <- f() }) {
 		return driver.ErrClosed
 	}
+	silent := make(chan struct{})
+	defer s.watch(func() { close(silent) })()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-silent:
+		return noAnswer(driver.ErrBadConn)
 	}
 }
 
@@ -220,7 +224,7 @@ func (p *Provider) onChannel(ctx context.Context, f func(*session, *amqp.Channel
 	if err != nil {
 		return err
 	}
-	err = p.await(ctx, func() error {
+	err = p.await(ctx, s, func() error {
 		ch, err := s.Channel()
 		if err != nil {
 			return err

@@ -3,7 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -94,16 +94,21 @@ func (p *Provider) publishAll(ctx context.Context, out []outgoing) (errs []error
 		return nil, err
 	}
 	numberTwins(out)
-	f := &flight{p: p, s: s, out: out, landed: make(chan []error, 1)}
+	f := &flight{p: p, s: s, out: out, landed: make(chan []error, 1), abandoned: make(chan struct{})}
 	if !p.start(func() { f.landed <- f.fly() }) {
 		return nil, driver.ErrClosed
 	}
+	silent := make(chan struct{})
+	defer s.watch(func() { close(silent) })()
 	select {
 	case errs := <-f.landed:
 		return errs, nil
 	case <-ctx.Done():
-		f.abandoned.Store(true)
+		close(f.abandoned)
 		return nil, cutOff(ctx)
+	case <-silent:
+		close(f.abandoned)
+		return nil, noAnswer(driver.ErrUnavailable)
 	}
 }
 
@@ -177,7 +182,7 @@ type confirmer struct {
 	closed  chan *amqp.Error
 }
 
-func (s *session) confirmer() (*confirmer, error) {
+func (s *session) confirmer(p *Provider) (*confirmer, error) {
 	s.mu.Lock()
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		c := s.idle[n-1]
@@ -188,7 +193,7 @@ func (s *session) confirmer() (*confirmer, error) {
 		}
 	}
 	s.mu.Unlock()
-	ch, err := s.Channel()
+	ch, err := p.newChannel(s)
 	if err != nil {
 		return nil, err
 	}
@@ -211,14 +216,14 @@ type flight struct {
 	p         *Provider
 	s         *session
 	out       []outgoing
-	abandoned atomic.Bool // nobody waits for it any more
+	abandoned chan struct{} // closed when nobody waits for it any more
 	landed    chan []error
 }
 
 // fly publishes, and waits for the confirms. It may be held up for long where
 // the broker does not read, and does not end with a ctx.
 func (f *flight) fly() []error {
-	c, err := f.s.confirmer()
+	c, err := f.s.confirmer(f.p)
 	if err != nil {
 		return f.all(mapError(err, driver.ErrBadConn))
 	}
@@ -226,7 +231,7 @@ func (f *flight) fly() []error {
 	confirms := make([]*amqp.DeferredConfirmation, 0, len(f.out))
 	for i := range f.out {
 		o := &f.out[i]
-		if f.abandoned.Load() {
+		if f.left() {
 			break
 		}
 		dc, err := c.PublishWithDeferredConfirm(o.exchange, o.key, true, false, o.Publishing)
@@ -236,14 +241,42 @@ func (f *flight) fly() []error {
 		}
 		confirms = append(confirms, dc)
 	}
-	for _, dc := range confirms {
-		<-dc.Done()
-	}
+	f.await(c, confirms)
 	f.judge(errs, confirms, c)
 	if !c.IsClosed() {
 		f.s.release(c)
 	}
 	return errs
+}
+
+// left reports whether nobody waits any more.
+func (f *flight) left() bool {
+	select {
+	case <-f.abandoned:
+		return true
+	default:
+		return false
+	}
+}
+
+// await returns when all is confirmed or the channel has ended. When nobody
+// waits any more a broker has a little longer to confirm: without a majority of
+// its nodes a queue never does, and each send would leave a channel behind.
+func (f *flight) await(c *confirmer, confirms []*amqp.DeferredConfirmation) {
+	abandoned, over := f.abandoned, (<-chan time.Time)(nil)
+	for _, dc := range confirms {
+		for waiting := true; waiting; {
+			select {
+			case <-dc.Done():
+				waiting = false
+			case <-abandoned:
+				abandoned, over = nil, time.After(closeLimit)
+			case <-over:
+				_ = c.Close() // which ends all of them
+				over = nil
+			}
+		}
+	}
 }
 
 func (f *flight) all(err error) []error {

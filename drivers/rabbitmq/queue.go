@@ -125,13 +125,13 @@ func (q *queue) forget(c *channel) {
 	}
 }
 
-// newChannel opens a channel, however long that takes.
+// newChannel opens a channel.
 func (q *queue) newChannel() (*channel, error) {
 	s, err := q.p.consumer.get(q.p.ctx)
 	if err != nil {
 		return nil, err
 	}
-	ch, err := s.Channel()
+	ch, err := q.p.newChannel(s)
 	if err != nil {
 		return nil, err
 	}

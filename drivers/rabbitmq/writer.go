@@ -11,7 +11,8 @@ import (
 // one segment for each of them costs the broker more than the message itself.
 type gatherer struct {
 	net.Conn
-	received atomic.Int64 // bytes
+	heard atomic.Int64 // bytes that were read
+	moved atomic.Int64 // and those that were written as well
 
 	mu    sync.Mutex
 	space sync.Cond // buf has become shorter
@@ -33,7 +34,8 @@ func newGatherer(c net.Conn) *gatherer {
 // Read counts what it reads.
 func (g *gatherer) Read(b []byte) (int, error) {
 	n, err := g.Conn.Read(b)
-	g.received.Add(int64(n))
+	g.heard.Add(int64(n))
+	g.moved.Add(int64(n))
 	return n, err
 }
 
@@ -84,7 +86,9 @@ func (g *gatherer) run() {
 		g.buf = spare[:0]
 		g.space.Broadcast()
 		g.mu.Unlock()
-		if _, err := g.Conn.Write(b); err != nil {
+		n, err := g.Conn.Write(b)
+		g.moved.Add(int64(n))
+		if err != nil {
 			g.fail(err)
 			return
 		}
