@@ -126,7 +126,9 @@ func (p *Provider) rebind(ctx context.Context, name string) error {
 // DropQueue deletes queue and archive, and ends the leases that this client
 // has. Those of others end at their next call.
 func (p *Provider) DropQueue(ctx context.Context, name string) error {
-	p.queue(name).close()
+	for _, q := range []string{name, archiveOf(name)} {
+		p.forget(q, nil)
+	}
 	return p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
 		for _, q := range []string{name, archiveOf(name)} {
 			if _, err := ch.QueueDelete(q, false, false, false); err != nil {
@@ -156,7 +158,7 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (n int64, err er
 	if err != nil {
 		return 0, err
 	}
-	if l := p.queue(name).current(); l != nil {
+	if l := p.leasing(name); l != nil {
 		var acked int
 		acked, err = l.ackAll(ctx)
 		n += int64(acked)

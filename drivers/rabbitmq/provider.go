@@ -52,6 +52,7 @@ type Provider struct {
 
 	mu      sync.Mutex
 	queues  map[string]*queue
+	sweepAt int
 	ladders ladders
 	making  chan struct{} // holds one: queues are made one at a time
 

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -14,10 +15,12 @@ type queue struct {
 	p     *Provider
 	name  string
 	sizes sizes
+	used  time.Time // by a receiver the last time; guarded by p.mu
 
 	mu      sync.Mutex
 	channel *channel // the last one, or nil
 	opening *opening // the one under way, or nil
+	gone    bool     // it was forgotten, and the next receiver has another one
 }
 
 // opening opens a channel for all who wait for it. It goes on when they no
@@ -28,15 +31,82 @@ type opening struct {
 	err     error
 }
 
+// queue returns what is known of a queue, for a receiver.
 func (p *Provider) queue(name string) *queue {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	q := p.queues[name]
+	var unused []*queue
 	if q == nil {
+		unused = p.sweep()
 		q = &queue{p: p, name: name}
 		p.queues[name] = q
 	}
+	q.used = time.Now()
+	p.mu.Unlock()
+	for _, q := range unused {
+		q.close()
+	}
 	return q
+}
+
+// leasing returns the channel on which messages of a queue are leased, or nil.
+func (p *Provider) leasing(name string) *channel {
+	p.mu.Lock()
+	q := p.queues[name]
+	p.mu.Unlock()
+	if q == nil {
+		return nil
+	}
+	return q.current()
+}
+
+// forget closes the channel of a queue and forgets it. If only is not nil it does
+// so to that one.
+func (p *Provider) forget(name string, only *queue) {
+	p.mu.Lock()
+	q := p.queues[name]
+	if q == nil || only != nil && q != only {
+		p.mu.Unlock()
+		return
+	}
+	delete(p.queues, name)
+	p.mu.Unlock()
+	q.mu.Lock()
+	q.gone = true
+	q.mu.Unlock()
+	q.close()
+}
+
+// A program may have a queue for each request. Those that nobody has received
+// from for a while are forgotten, and looked for when there are twice as many as
+// were left the last time.
+const (
+	unusedFor = time.Minute
+	minSweep  = 32
+)
+
+// sweep removes the queues that are unused and have no lease. p.mu is held.
+func (p *Provider) sweep() (unused []*queue) {
+	if len(p.queues) < max(minSweep, p.sweepAt) {
+		return nil
+	}
+	for name, q := range p.queues {
+		if time.Since(q.used) > unusedFor && q.retire() {
+			delete(p.queues, name)
+			unused = append(unused, q)
+		}
+	}
+	p.sweepAt = 2 * len(p.queues)
+	return unused
+}
+
+// retire reports whether the queue has no channel, or one that is not in use and
+// will not be.
+func (q *queue) retire() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gone = q.opening == nil && (q.channel == nil || q.channel.retire(true))
+	return q.gone
 }
 
 // current returns the channel if it stands, as far as anybody knows, or nil.
@@ -60,6 +130,10 @@ func (q *queue) open(ctx context.Context) (*channel, error) {
 		return nil, err
 	}
 	q.mu.Lock()
+	if q.gone {
+		q.mu.Unlock()
+		return nil, q.p.readError(amqp.ErrClosed)
+	}
 	c, o := q.standing(), q.opening
 	if c == nil && o == nil {
 		o = q.begin()
@@ -86,6 +160,10 @@ func (q *queue) begin() *opening {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		defer close(o.done)
+		if err == nil && q.gone {
+			q.p.start(func() { _ = c.Close() })
+			c, err = nil, amqp.ErrClosed
+		}
 		if o.channel, o.err = c, q.p.readError(err); err == nil {
 			q.channel = c
 		}

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 // Receive leases what the broker delivers to consumers that are there for this
 // call only: one that stayed would be sent messages that nobody asked for.
 func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-	c, err := p.queue(name).open(ctx)
+	q := p.queue(name)
+	c, err := q.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +24,11 @@ func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveReq
 	if !p.start(d.meet) {
 		return nil, driver.ErrClosed
 	}
-	return d.await(ctx)
+	ds, err := d.await(ctx)
+	if errors.Is(err, driver.ErrQueueNotFound) {
+		p.forget(name, q)
+	}
+	return ds, err
 }
 
 // demand is a Receive under way. It runs in a goroutine of its own, since the

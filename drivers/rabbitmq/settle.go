@@ -16,7 +16,7 @@ func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlemen
 		return err
 	}
 	b := &batch{p: p, name: name, settlements: s, errs: make([]error, len(s)), leases: make([]*lease, len(s))}
-	b.claim(p.queue(name).current())
+	b.claim(p.leasing(name))
 	b.copy(ctx)
 	b.finish(ctx)
 	return driver.Batch(b.errs)
@@ -27,7 +27,7 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	c := p.queue(name).current()
+	c := p.leasing(name)
 	errs := make([]error, len(rs))
 	for i, text := range rs {
 		r, err := resolve(c, name, text)

@@ -76,12 +76,21 @@ func (c *channel) handed() {
 
 // refresh ends a suspect channel that is not in use.
 func (c *channel) refresh() {
-	c.mu.Lock()
-	t := &c.tags
-	idle := t.suspect && !t.retired && t.demands+t.handing+t.settling+len(c.spare.ds)+c.postponed == 0 && c.leases != nil && len(c.leases) == 0
-	t.retired = t.retired || idle
-	c.mu.Unlock()
-	if idle {
+	if c.retire(false) {
 		c.q.discard(c)
 	}
+}
+
+// retire takes a channel out of use that is not in use, and suspect unless all
+// are meant. It reports whether it has, or the channel is over.
+func (c *channel) retire(all bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.tags
+	if c.leases == nil {
+		return all
+	}
+	idle := (all || t.suspect) && !t.retired && t.demands+t.handing+t.settling+len(c.spare.ds)+c.postponed+len(c.leases) == 0
+	t.retired = t.retired || idle
+	return idle
 }
