@@ -130,6 +130,29 @@ func (s *links) judge(ctx context.Context, start time.Time, err error) {
 	}
 }
 
-// slotKey is the key of a *link in the ctx of a dial, which is set to the
-// connection that was made last.
+// slotKey is the key of a *slot in the ctx of a dial.
 type slotKey struct{}
+
+// slot holds the link that was dialled last.
+type slot struct {
+	mu        sync.Mutex
+	link      *link
+	abandoned bool
+}
+
+func (s *slot) put(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link = l; s.abandoned {
+		l.abandon()
+	}
+}
+
+// abandon abandons the link, and those that come.
+func (s *slot) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.abandoned = true; s.link != nil {
+		s.link.abandon()
+	}
+}

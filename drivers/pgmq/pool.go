@@ -219,8 +219,8 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, err
 	}
 	l := d.links.join(c)
-	if slot, ok := ctx.Value(slotKey{}).(**link); ok {
-		*slot = l
+	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
+		s.put(l)
 	}
 	return l, nil
 }

@@ -86,12 +86,18 @@ type pqConnector struct {
 }
 
 func (c pqConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	var l *link
-	cn, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &l))
+	var s slot
+	// Once it has dialled, lib/pq does not look at ctx any more.
+	stop := context.AfterFunc(ctx, s.abandon)
+	cn, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &s))
+	if !stop() && err == nil {
+		_ = cn.Close()
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	return &pqConn{pqConner: cn.(pqConner), used: time.Now(), link: l, links: c.links}, nil
+	return &pqConn{pqConner: cn.(pqConner), used: time.Now(), link: s.link, links: c.links}, nil
 }
 
 // pqConner is what a connection of lib/pq can do.

@@ -99,6 +99,7 @@ type Provider struct {
 	done   chan struct{} // closed by Close
 	ctx    context.Context
 	cancel context.CancelFunc
+	calls  context.Context // ends closeGrace after ctx
 	tasks  sync.WaitGroup
 }
 
@@ -145,8 +146,15 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 		p.pool = pgxPool{db, new(manner)}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	calls, end := context.WithCancel(context.Background())
+	p.calls = calls
+	context.AfterFunc(p.ctx, func() { time.AfterFunc(closeGrace, end) })
 	return p
 }
+
+// closeGrace is how long statements may go on after Close: what they lease or
+// store is not lost then.
+const closeGrace = 2 * time.Second
 
 // Name returns "pgmq".
 func (p *Provider) Name() string { return "pgmq" }

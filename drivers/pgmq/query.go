@@ -35,10 +35,11 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 	return rows.Err()
 }
 
-// within is query on the pool, which ends after limit.
+// within is query on the pool, which ends after limit, and soon after Close.
 func (p *Provider) within(ctx context.Context, limit time.Duration, text string, args []any, scan func(row) error) error {
-	ctx, cancel := bounded(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
 	err := query(ctx, p.pool, text, args, scan)
 	p.links.judge(ctx, start, err)

@@ -11,10 +11,19 @@ import (
 // claim leases what there is.
 type claim func(context.Context) ([]driver.Delivery, error)
 
-// receive claims, and waits for something to claim. In between it asks when
+// receive is await, which Close may end at any point.
+func (p *Provider) receive(ctx context.Context, q *queue, wait time.Duration, group bool, claim claim) ([]driver.Delivery, error) {
+	ds, err := p.await(ctx, q, wait, group, claim)
+	if err != nil && p.closed() {
+		err = driver.ErrClosed
+	}
+	return ds, err
+}
+
+// await claims, and waits for something to claim. In between it asks when
 // the next message will be due, and waits for that or for a wake-up. The
 // latter can be missed, so that it looks now and then anyway.
-func (p *Provider) receive(ctx context.Context, q *queue, wait time.Duration, group bool, claim claim) ([]driver.Delivery, error) {
+func (p *Provider) await(ctx context.Context, q *queue, wait time.Duration, group bool, claim claim) ([]driver.Delivery, error) {
 	if wait <= 0 {
 		return claim(ctx)
 	}
