@@ -36,7 +36,7 @@ func calls() []call {
 		{name: "Receive", run: func(r *rig) error { return second(r.Receive(r.ctx, "jobs", oneMinute)) }},
 		{name: "Receive waiting", answers: answers{jobs.claim: nil}, run: func(r *rig) error { return second(r.Receive(r.ctx, "jobs", waiting)) }},
 		{name: "Pop", run: func(r *rig) error { return second(r.Pop(r.ctx, "jobs", 10)) }},
-		{name: "Settle one", run: settles(ack(lease(7))), want: gone},
+		{name: "Settle one", answers: answers{jobs.ack: {failed(1, true)}}, run: settles(ack(lease(7))), want: gone},
 		{name: "Settle acks", run: settles(ack(lease(7)), ack(lease(8)))},
 		{name: "Settle", run: settles(nack(lease(7), 0), archived(lease(8), secret))},
 		{name: "Settle move", run: settles(moved(lease(7), "other", secret))},
@@ -62,7 +62,7 @@ func calls() []call {
 
 		{name: "Tx Send", tx: true, run: txSends(body(secret))},
 		{name: "Tx Settle", tx: true, run: txSettles(nack(lease(7), 0), moved(lease(8), "other", secret))},
-		{name: "Tx Settle failing", tx: true, answers: answers{jobs.ack: {failed(1, false)}}, run: txSettles(ack(lease(7))), want: stale},
+		{name: "Tx Settle failing", tx: true, answers: answers{jobs.ackWaiting: {failed(1, false)}}, run: txSettles(ack(lease(7))), want: stale},
 	}
 }
 

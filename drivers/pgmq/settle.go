@@ -2,6 +2,8 @@ package pgmq
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,31 +31,78 @@ func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlemen
 	return driver.Batch(b.errs)
 }
 
-func (p *Provider) settle(ctx context.Context, b *batch, part *part) error {
-	if r := b.receipts[part.items[0]]; len(part.items) == 1 && part.op == driver.OpAck && r.fence == byLease {
-		return p.ackOne(ctx, b, part.items[0], r)
+func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
+	if r := b.receipts[of.items[0]]; len(of.items) == 1 && of.op == driver.OpAck && r.fence == byLease {
+		return p.ackOne(ctx, b, of, r)
 	}
-	text, args, err := p.settlement(ctx, p.pool, b, part)
-	if err != nil {
+	return p.free(ctx, b, of, settleLocked, func(of *part) error {
+		text, args, err := p.settlement(ctx, p.pool, b, of)
+		if err != nil {
+			return err
+		}
+		err = p.run(ctx, b.q, text, args, b.failures(of))
+		p.detach(of.to, err)
 		return err
-	}
-	err = p.run(ctx, b.q, text, args, b.failures(part))
-	p.detach(part.to, err)
-	return err
+	})
 }
 
-// ackOne deletes one message, and asks why only if it was not there.
-func (p *Provider) ackOne(ctx context.Context, b *batch, i int, r receipt) error {
+// How long a settlement or an extension goes on for a message that another
+// transaction has locked.
+const (
+	settleLocked = 2 * time.Second
+	extendLocked = 300 * time.Millisecond
+)
+
+// free runs a statement for a part, and again for what of it is locked, for a
+// while. It does not wait in the server, where one message that is locked for
+// long would keep all others of the statement.
+func (p *Provider) free(ctx context.Context, b *batch, of *part, limit time.Duration, run func(*part) error) error {
+	pause := time.Millisecond
+	for end := time.Now().Add(limit); ; pause = min(2*pause, 100*time.Millisecond) {
+		b.locked = nil
+		if err := run(of); err != nil {
+			return err
+		}
+		if len(b.locked) == 0 {
+			return nil
+		}
+		of = &part{op: of.op, to: of.to, items: b.locked}
+		if time.Now().After(end) || !p.pauseFor(ctx, pause) {
+			b.failAll(of, errLocked)
+			return nil
+		}
+	}
+}
+
+// pauseFor reports whether the call may go on after d.
+func (p *Provider) pauseFor(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-p.done:
+	}
+	return false
+}
+
+// errLocked is the error of a message that stayed locked.
+var errLocked error = &dbError{
+	text: "another transaction has locked the message: it settles it, leases it or changes it",
+	code: "55P03", is: driver.ErrBadConn, cause: errors.New("locked"),
+}
+
+// ackOne deletes one message, and asks why only if it could not.
+func (p *Provider) ackOne(ctx context.Context, b *batch, of *part, r receipt) error {
 	done := false
 	args := []any{r.id, r.reads, r.sentAt}
 	err := p.run(ctx, b.q, b.q.texts.ackOne, args, func(row) error { done = true; return nil })
 	if err != nil || done {
 		return err
 	}
-	b.fail(i, driver.ErrMessageNotFound)
-	return p.read(ctx, b.q, b.q.texts.exists, []any{r.id}, func(row) error {
-		b.fail(i, driver.ErrStaleReceipt)
-		return nil
+	return p.free(ctx, b, of, settleLocked, func(of *part) error {
+		return p.run(ctx, b.q, b.q.texts.ack, b.leases(of), b.failures(of))
 	})
 }
 
@@ -62,7 +111,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 	args = b.leases(part)
 	switch part.op {
 	case driver.OpAck:
-		return b.q.texts.ack, args, nil
+		return b.text(b.q.texts.ack, b.q.texts.ackWaiting), args, nil
 	case driver.OpMove:
 		to, err := p.attach(ctx, at, part.to)
 		if err != nil {
@@ -72,7 +121,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 			return "", nil, noHeaders(to)
 		}
 		n := b.q.names
-		n.To = to.names.Q
+		n.To, n.Waits = to.names.Q, b.waits
 		return statement("move", n), append(args, b.reasons(part), b.q.name+"/"), nil
 	}
 	var ops, delays array
@@ -83,7 +132,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 		ops.int(int64(b.settlements[i].Op))
 		delays.int(micros(b.settlements[i].Delay))
 	}
-	return b.q.texts.settle, append(args, ops.String(), delays.String(), b.reasons(part)), nil
+	return b.text(b.q.texts.settle, b.q.texts.settleWaiting), append(args, ops.String(), delays.String(), b.reasons(part)), nil
 }
 
 // settled wakes those that wait for what s has made available: messages, or
@@ -106,9 +155,11 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 		s[i] = driver.Settlement{Receipt: r, Op: driver.OpAck}
 	}
 	b := newBatch(q, s)
-	for _, part := range b.parts {
-		args := append(b.leases(part), micros(d))
-		if err := p.run(ctx, q, q.texts.extend, args, b.failures(part)); err != nil {
+	for _, all := range b.parts {
+		err := p.free(ctx, b, all, extendLocked, func(of *part) error {
+			return p.run(ctx, q, q.texts.extend, append(b.leases(of), micros(d)), b.failures(of))
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -122,6 +173,16 @@ type batch struct {
 	receipts    []receipt
 	parts       []*part
 	errs        []error // nil as long as nothing has failed
+	locked      []int   // what others had locked when a statement last ran
+	waits       bool    // it is of a caller's transaction
+}
+
+// text returns the statement that waits for locked messages, or does not.
+func (b *batch) text(passing, waiting string) string {
+	if b.waits {
+		return waiting
+	}
+	return passing
 }
 
 // part is what one statement does.
@@ -217,18 +278,21 @@ func (b *batch) reasons(p *part) string {
 }
 
 // failures reads which items of a part failed, counted from 1, and whether
-// their messages are gone.
+// their messages are gone, or locked.
 func (b *batch) failures(p *part) func(row) error {
 	var i int
-	var gone bool
+	var gone sql.NullBool
 	return func(rows row) error {
 		if err := rows.Scan(&i, &gone); err != nil {
 			return err
 		}
-		if gone {
-			b.fail(p.items[i-1], driver.ErrMessageNotFound)
-		} else {
-			b.fail(p.items[i-1], driver.ErrStaleReceipt)
+		switch item := p.items[i-1]; {
+		case !gone.Valid:
+			b.locked = append(b.locked, item)
+		case gone.Bool:
+			b.fail(item, driver.ErrMessageNotFound)
+		default:
+			b.fail(item, driver.ErrStaleReceipt)
 		}
 		return nil
 	}

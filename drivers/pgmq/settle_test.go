@@ -86,9 +86,9 @@ func TestSettleWholeErrors(t *testing.T) {
 		{"no archive", "alone", []driver.Settlement{ack(bare), archived(Unfenced("alone", "2"), "")}, driver.ErrNotSupported},
 		{"to a queue without headers", "jobs", []driver.Settlement{moved(lease(1), "old", "")}, driver.ErrNotSupported},
 		{"to a queue that is not there", "jobs", []driver.Settlement{moved(lease(1), "none", "")}, driver.ErrQueueNotFound},
-		{"asking what became of it", "jobs", []driver.Settlement{ack(lease(1))}, driver.ErrBadConn},
+		{"asking what became of it", "jobs", []driver.Settlement{ack(lease(1))}, driver.ErrUnavailable},
 	} {
-		err := settling(t, map[string]error{jobs.exists: errLost}).Settle(t.Context(), tt.queue, tt.s)
+		err := settling(t, map[string]error{jobs.ack: errLost}).Settle(t.Context(), tt.queue, tt.s)
 		var batch *driver.BatchError
 		if requireErr(t, err, tt.want); errors.As(err, &batch) {
 			t.Errorf("%s: error is %v", tt.name, err)
@@ -117,4 +117,50 @@ func TestSettleFails(t *testing.T) {
 	want := []error{driver.ErrMessageNotFound, driver.ErrInvalidReceipt, nil, driver.ErrStaleReceipt}
 	requireItems(t, p.Settle(t.Context(), "jobs", []driver.Settlement{ack(lease(1)), ack("x"), ack(lease(2)), ack(lease(3))}), want...)
 	requireItems(t, p.Extend(t.Context(), "jobs", []driver.Receipt{lease(1), "x", lease(2), lease(3)}, time.Second), want...)
+}
+
+// TestSettleLocked: a message that another transaction has locked keeps no
+// other from being settled or extended. It is tried again for a while, and then
+// certainly not settled.
+func TestSettleLocked(t *testing.T) {
+	for name, tt := range map[string]struct {
+		run  func(*rig) error
+		text string
+		took time.Duration
+	}{
+		"acks":   {settles(ack(lease(7)), ack(lease(8)), ack(lease(9))), jobs.ack, settleLocked},
+		"settle": {settles(nack(lease(7), 0), ack(lease(8)), ack(lease(9))), jobs.settle, settleLocked},
+		"extend": {func(r *rig) error {
+			return r.Extend(r.ctx, "jobs", []driver.Receipt{lease(7), lease(8), lease(9)}, time.Minute)
+		}, jobs.extend, extendLocked},
+	} {
+		for _, long := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " long: ", long), func(t *testing.T) {
+				onRig(t, func(t *testing.T, r *rig) {
+					r.ctx = t.Context()
+					r.known("jobs")
+					r.call.answers = answers{tt.text: {{int64(1), nil}}}
+					if !long {
+						r.answers(tt.text, values{int64(2), nil}, values{int64(3), false})
+						r.answers(tt.text)
+					}
+					err := tt.run(r)
+					took := time.Since(r.start)
+					args := r.ran[len(r.ran)-1].args
+					switch {
+					case !long:
+						requireItems(t, err, nil, nil, driver.ErrStaleReceipt)
+						if args[0] != "{8}" || took > 10*time.Millisecond {
+							t.Errorf("it tries %v again, for %v", args[0], took)
+						}
+					default:
+						requireItems(t, err, driver.ErrBadConn, nil, nil)
+						if args[0] != "{7}" || took < tt.took || took > tt.took+time.Second || !strings.Contains(err.Error(), "locked") {
+							t.Errorf("it tries %v again, for %v: %v", args[0], took, err)
+						}
+					}
+				})
+			})
+		}
+	}
 }

@@ -46,6 +46,7 @@ type tableNames struct {
 	Indexed      bool   // there are indexes for Key
 	Plan         int    // see Provider.replan
 	Blind        bool   // bodies, headers and groups are not read
+	Waits        bool   // for rows that others have locked
 }
 
 // blind returns the names for statements that read no contents.
@@ -70,7 +71,8 @@ func namesOf(queue string, s shape, order string) tableNames {
 type texts struct {
 	insert, insertOne, insertNotifying, insertOneNotifying string
 	claim, pop, probe                                      string
-	ack, ackOne, exists, settle, extend                    string
+	ack, ackOne, settle, extend                            string
+	ackWaiting, settleWaiting                              string
 	browse, browseArchive                                  string
 	purge, purgeArchive, redrive, stats                    string
 }
@@ -80,10 +82,13 @@ func textsOf(n tableNames) texts {
 		insert: statement("insert", n), insertOne: statement("insert one", n),
 		insertNotifying: statement("insert notifying", n), insertOneNotifying: statement("insert one notifying", n),
 		claim: statement("claim", n), pop: statement("pop", n), probe: statement("probe", n),
-		ack: statement("ack", n), ackOne: statement("ack one", n), exists: statement("exists", n),
+		ack: statement("ack", n), ackOne: statement("ack one", n),
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
 		purge: statement("purge", n), stats: statement("stats", n),
 	}
+	waiting := n
+	waiting.Waits = true
+	t.ackWaiting, t.settleWaiting = statement("ack", waiting), statement("settle", waiting)
 	archived := n
 	archived.Headers = n.ArchivedHeaders
 	t.browseArchive, t.purgeArchive = statement("browse archive", archived), statement("purge archive", n)

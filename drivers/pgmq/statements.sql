@@ -84,10 +84,11 @@ SELECT EXISTS (SELECT FROM {{.Q}} WHERE vt <= statement_timestamp()),
 {{- /* The fence is compared with the row as it was locked, not as the statement
 saw it at first: an extension that commits meanwhile changes nothing, a new
 lease does. What failed is returned, by its place, and whether the message is
-gone. */ -}}
+gone: NULL if another transaction has locked it. Only in a caller's transaction,
+whose other statements depend on it, does it wait for that. */ -}}
 {{define "fence"}}
-l AS MATERIALIZED (SELECT msg_id, read_ct, enqueued_at, vt FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id FOR UPDATE),
-m AS MATERIALIZED (SELECT s.*, l.msg_id IS NULL AS gone,
+l AS MATERIALIZED (SELECT msg_id, read_ct, enqueued_at, vt FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id FOR UPDATE{{if not .Waits}} SKIP LOCKED{{end}}),
+m AS MATERIALIZED (SELECT s.*, {{if .Waits}}l.msg_id IS NULL{{else}}CASE WHEN l.msg_id IS NOT NULL THEN false WHEN NOT EXISTS (SELECT FROM {{.Q}} x WHERE x.msg_id = s.id) THEN true END{{end}} AS gone,
  l.msg_id IS NOT NULL AND (s.reads IS NULL OR l.read_ct = s.reads) AND (s.sent IS NULL OR l.enqueued_at = {{template "time of s"}}) AS ok,
  l.vt > clock_timestamp() AS alive
  FROM s LEFT JOIN l ON l.msg_id = s.id)
@@ -95,10 +96,9 @@ m AS MATERIALIZED (SELECT s.*, l.msg_id IS NULL AS gone,
 {{define "time of s"}}timestamptz 'epoch' + s.sent * interval '1 microsecond'{{end}}
 
 {{define "ack one"}}
-DELETE FROM {{.Q}} WHERE msg_id = $1::bigint AND read_ct = $2::int AND enqueued_at = timestamptz 'epoch' + $3::bigint * interval '1 microsecond' RETURNING msg_id
+DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM {{.Q}} WHERE msg_id = $1::bigint AND read_ct = $2::int
+ AND enqueued_at = timestamptz 'epoch' + $3::bigint * interval '1 microsecond' FOR UPDATE SKIP LOCKED)) RETURNING msg_id
 {{end}}
-
-{{define "exists"}}SELECT msg_id FROM {{.Q}} WHERE msg_id = $1::bigint{{end}}
 
 {{define "ack"}}
 WITH s AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[]) WITH ORDINALITY AS t(id, reads, sent, i)),

@@ -48,6 +48,7 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 		return err
 	}
 	b := newBatch(q, s)
+	b.waits = true
 	for _, part := range b.parts {
 		text, args, err := t.p.settlement(ctx, t.tx, b, part)
 		if err != nil {
