@@ -46,8 +46,13 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
 	p.owned, p.links = true, o.dialer.links
+	o.maxConns = 1
+	if p.reserve.db, err = o.open(env.Logger); err != nil {
+		return nil, err
+	}
+	p.reserve.pool = poolOf(p.reserve.db)
 	if _, ok := p.pool.(*stmtPool); ok && !o.prepare {
-		p.pool = db
+		p.pool, p.reserve.pool = db, p.reserve.db
 	}
 	if !o.pollOnly {
 		p.listenConfig = o.listenConfig
@@ -77,12 +82,13 @@ type Config struct {
 
 // Provider is PGMQ in one database. It is safe for concurrent use.
 type Provider struct {
-	db    *sql.DB
-	owned bool    // db is ours: we have set up its sessions, and close it
-	pool  querier // db, or what prepares statements on it
-	links *links  // of db if it is ours
-	cfg   Config
-	log   *slog.Logger
+	db      *sql.DB
+	owned   bool    // db is ours: we have set up its sessions, and close it
+	pool    querier // db, or what prepares statements on it
+	links   *links  // of db if it is ours
+	reserve reserve
+	cfg     Config
+	log     *slog.Logger
 
 	listenConfig func() *pgx.ConnConfig // nil: poll
 	listener     *listener              // guarded by mu, nil until somebody waits
@@ -133,17 +139,11 @@ func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
 
 func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
-		db: db, pool: db, cfg: cfg, log: cfg.Logger,
+		db: db, pool: poolOf(db), cfg: cfg, log: cfg.Logger,
 		hubs: make(map[string]*hub), swept: time.Now(), done: make(chan struct{}), indexing: make(chan struct{}, 1),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
-	}
-	switch _, ok := db.Driver().(*pq.Driver); {
-	case ok:
-		p.pool = newStmtPool(db)
-	case isPGX(db):
-		p.pool = pgxPool{db, new(manner)}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	calls, end := context.WithCancel(context.Background())
@@ -155,6 +155,17 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 // closeGrace is how long statements may go on after Close: what they lease or
 // store is not lost then.
 const closeGrace = 2 * time.Second
+
+// poolOf returns db, or what is better for the statements of its library.
+func poolOf(db *sql.DB) querier {
+	switch _, ok := db.Driver().(*pq.Driver); {
+	case ok:
+		return newStmtPool(db)
+	case isPGX(db):
+		return pgxPool{db, new(manner)}
+	}
+	return db
+}
 
 // Name returns "pgmq".
 func (p *Provider) Name() string { return "pgmq" }
@@ -234,11 +245,16 @@ func (p *Provider) Close() error {
 	close(p.done)
 	p.mu.Unlock()
 	p.tasks.Wait()
-	if s, ok := p.pool.(*stmtPool); ok {
-		s.close()
+	for _, pool := range []querier{p.pool, p.reserve.pool} {
+		if s, ok := pool.(*stmtPool); ok {
+			s.close()
+		}
 	}
 	if p.owned {
 		_ = p.db.Close() // lib/pq complains of connections that were lost before
+	}
+	if p.reserve.db != nil {
+		_ = p.reserve.db.Close()
 	}
 	return nil
 }

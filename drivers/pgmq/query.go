@@ -37,11 +37,15 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 
 // within is query on the pool, which ends after limit, and soon after Close.
 func (p *Provider) within(ctx context.Context, limit time.Duration, text string, args []any, scan func(row) error) error {
+	return p.withinAt(ctx, p.pool, limit, text, args, scan)
+}
+
+func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, text string, args []any, scan func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
-	err := query(ctx, p.pool, text, args, scan)
+	err := query(ctx, at, text, args, scan)
 	p.links.judge(ctx, start, err)
 	return err
 }
@@ -49,13 +53,13 @@ func (p *Provider) within(ctx context.Context, limit time.Duration, text string,
 // run is query on the pool, for a statement that is a transaction of its own.
 // Its errors are those of package driver.
 func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, scan func(row) error) error {
-	return p.runWithin(ctx, callLimit, q, text, args, scan)
+	return p.runAt(ctx, p.pool, callLimit, q, text, args, scan)
 }
 
-func (p *Provider) runWithin(ctx context.Context, limit time.Duration, q *queue, text string, args []any, scan func(row) error) error {
+func (p *Provider) runAt(ctx context.Context, at querier, limit time.Duration, q *queue, text string, args []any, scan func(row) error) error {
 	answered := false
 	start := time.Now()
-	err := p.within(ctx, limit, text, args, func(rows row) error {
+	err := p.withinAt(ctx, at, limit, text, args, func(rows row) error {
 		answered = true
 		return scan(rows)
 	})
@@ -116,7 +120,7 @@ func readErrorOf(ctx context.Context, err error) error {
 // count runs a statement whose answer is one number, and whose work grows with
 // the queue.
 func (p *Provider) count(ctx context.Context, q *queue, text string, args ...any) (n int64, err error) {
-	err = p.runWithin(ctx, labourLimit, q, text, args, func(rows row) error { return rows.Scan(&n) })
+	err = p.runAt(ctx, p.pool, labourLimit, q, text, args, func(rows row) error { return rows.Scan(&n) })
 	return n, err
 }
 

@@ -146,7 +146,8 @@ func (p *Provider) settled(q *queue, s []driver.Settlement) {
 
 // Extend sets vt, of leases that have not ended.
 func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt, d time.Duration) error {
-	q, err := p.attach(ctx, p.pool, name)
+	at := p.forHeartbeats()
+	q, err := p.attach(ctx, at, name)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 	b := newBatch(q, s)
 	for _, all := range b.parts {
 		err := p.free(ctx, b, all, extendLocked, func(of *part) error {
-			return p.run(ctx, q, q.texts.extend, append(b.leases(of), micros(d)), b.failures(of))
+			return p.runAt(ctx, at, callLimit, q, q.texts.extend, append(b.leases(of), micros(d)), b.failures(of))
 		})
 		if err != nil {
 			return err

@@ -1,0 +1,39 @@
+package pgmq
+
+import (
+	"database/sql"
+	"sync/atomic"
+	"time"
+)
+
+// reserve is a connection for heartbeats where all those of the pool are in use:
+// a lease ends while its extension waits in line behind the handlers. A pool of
+// the caller's has none, since it may be the limit of what he wants to be open.
+type reserve struct {
+	db     *sql.DB // nil if there is none
+	pool   querier
+	warned atomic.Int64 // when the log last told that the pool was too small
+}
+
+// warnFullEvery bounds what is logged of a pool that is too small.
+const warnFullEvery = time.Minute
+
+// forHeartbeats returns the pool, or the reserve if that is all in use.
+func (p *Provider) forHeartbeats() querier {
+	s := p.db.Stats()
+	full := s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections
+	switch {
+	case !full:
+	case p.reserve.db != nil:
+		return p.reserve.pool
+	case p.reserve.mayWarn(time.Now()):
+		p.log.Warn("pgmq: all connections of the pool are in use: heartbeats wait for one, and leases may end meanwhile (give the pool more connections than there are handlers that use it, or the queue a pool of its own by mq.Open)",
+			"connections", s.MaxOpenConnections)
+	}
+	return p.pool
+}
+
+func (r *reserve) mayWarn(now time.Time) bool {
+	last := r.warned.Load()
+	return (last == 0 || now.UnixNano()-last >= int64(warnFullEvery)) && r.warned.CompareAndSwap(last, now.UnixNano())
+}
