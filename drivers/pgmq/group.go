@@ -182,7 +182,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		s.found[len(s.found)-1].GroupKey = s.key.String
 		return nil
 	}})
-	if err != nil {
+	if err = p.rightNode(err); err != nil {
 		p.links.judge(ctx, start, err)
 		p.detach(g.q.name, err)
 		if cutOff(err) && len(s.found) == 0 {

@@ -107,6 +107,13 @@ func (s *links) join(c net.Conn) *link {
 // suspects reports whether l must not be used again.
 func (s *links) suspects(l *link) bool { return l != nil && l.heard.Load() < s.suspect.Load() }
 
+// renew makes the pool use new connections only.
+func (s *links) renew() {
+	if s != nil {
+		s.suspect.Store(s.now() + 1)
+	}
+}
+
 // judge is told of the error of a call that began at start on a connection of
 // the pool. If it got no answer for long enough, connections that have not been
 // heard of since are distrusted. A nil *links, of a caller's pool, does nothing.

@@ -117,7 +117,7 @@ func (p *Provider) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 	}
 	ctx, cancel := bounded(ctx, labourLimit)
 	defer cancel()
-	return inTx(ctx, p.db, f)
+	return p.rightNode(inTx(ctx, p.db, f))
 }
 
 func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {

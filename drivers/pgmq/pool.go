@@ -24,10 +24,12 @@ import (
 
 // ownSettings are the run-time settings of our own connections.
 var ownSettings = map[string]string{
-	"enable_seqscan":  "off", // else a queue vacuumed while empty is scanned for ever
-	"jit":             "off",
-	"plan_cache_mode": "force_generic_plan", // the values never make another plan better
-	"mq.notify":       "own",                // the insert trigger need not wake receivers: we do
+	"enable_seqscan": "off", // else a queue vacuumed while empty is scanned for ever
+	"jit":            "off",
+	// Above it, two receivers that meet would make one of them fail.
+	"default_transaction_isolation": "read committed",
+	"plan_cache_mode":               "force_generic_plan", // the values never make another plan better
+	"mq.notify":                     "own",                // the insert trigger need not wake receivers: we do
 }
 
 // open returns a pool. It does no I/O.

@@ -33,6 +33,7 @@ func TestOpenSettings(t *testing.T) {
 		want := map[string]string{"user": "app", "database": "shop", "application_name": "mq", "client_encoding": "UTF8"}
 		if !strings.Contains(client, "prepare") {
 			want["enable_seqscan"], want["jit"], want["mq.notify"], want["plan_cache_mode"] = "off", "off", "own", "force_generic_plan"
+			want["default_transaction_isolation"] = "read committed"
 		}
 		delete(got, "datestyle") // lib/pq's own
 		if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -45,7 +46,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned, p.links = true, o.dialer.links
+	p.owned, p.links, p.settings = true, o.dialer.links, o.prepare
 	o.maxConns = 1
 	if p.reserve.db, err = o.open(env.Logger); err != nil {
 		return nil, err
@@ -98,9 +99,14 @@ type Provider struct {
 	queues sync.Map // of *queue, by name
 	groups sync.Map // of *grouping, by queue and path
 
+	settings bool        // sessions of ours have ownSettings
+	unset    atomic.Bool // but they are not in effect
+
 	mu    sync.Mutex
 	hubs  map[string]*hub
 	swept time.Time // when unused queues were last looked for
+
+	looked time.Time // when the settings were
 
 	done   chan struct{} // closed by Close
 	ctx    context.Context

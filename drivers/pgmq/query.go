@@ -47,7 +47,25 @@ func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration
 	start := time.Now()
 	err := query(ctx, at, text, args, scan)
 	p.links.judge(ctx, start, err)
-	return err
+	return p.rightNode(err)
+}
+
+// rightNode returns err, unless it says that a connection of ours is to a node
+// that can only be read, as after a failover that has left its sessions open.
+// Nothing was applied, and the pool turns to new connections, which
+// target_session_attrs leads to the right node.
+func (p *Provider) rightNode(err error) error {
+	if !p.owned || sqlState(err) != "25006" {
+		return err
+	}
+	p.links.renew()
+	p.mu.Lock()
+	l := p.listener
+	p.mu.Unlock()
+	if l != nil {
+		l.restart()
+	}
+	return notApplied(err)
 }
 
 // run is query on the pool, for a statement that is a transaction of its own.
@@ -64,7 +82,7 @@ func (p *Provider) runAt(ctx context.Context, at querier, limit time.Duration, q
 		return scan(rows)
 	})
 	if err == nil {
-		if !p.owned {
+		if !p.owned || p.unset.Load() {
 			p.replan(q, time.Since(start))
 		}
 		return nil
@@ -84,6 +102,30 @@ const (
 	replanEvery = 10 * time.Second
 	planTexts   = 8 // then they come again, or sessions would collect them
 )
+
+// lookAtSettings finds out, now and then, whether the sessions of our pool have
+// what it set for them. A pooler may ignore that, and then they are as a
+// caller's.
+func (p *Provider) lookAtSettings(ctx context.Context) {
+	p.mu.Lock()
+	due := p.settings && time.Since(p.looked) >= shapeAge
+	if due {
+		p.looked = time.Now()
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	var set bool
+	err := p.within(ctx, probeLimit, sqlSettings, nil, func(rows row) error { return rows.Scan(&set) })
+	if err != nil {
+		p.log.Debug("pgmq: cannot read the settings of a session", "error", readError(err))
+		return
+	}
+	if !p.unset.Swap(!set) && !set {
+		p.log.Info("pgmq: the settings of our sessions are not in effect, as behind a pooler that ignores them: statements that become slow get new plans")
+	}
+}
 
 // replan gives the queue's statements another text if one took long.
 func (p *Provider) replan(q *queue, took time.Duration) {
@@ -137,6 +179,7 @@ func micros(d time.Duration) int64 {
 // statement each time that it is run; pgx keeps its own.
 type stmtPool struct {
 	db    *sql.DB
+	most  int
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
 }
@@ -145,16 +188,13 @@ type stmtPool struct {
 const maxStmts = 2048
 
 func newStmtPool(db *sql.DB) *stmtPool {
-	return &stmtPool{db: db, stmts: make(map[string]*sql.Stmt)}
+	return &stmtPool{db: db, most: maxStmts, stmts: make(map[string]*sql.Stmt)}
 }
 
 func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	stmt, err := s.prepared(ctx, text)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case stmt == nil:
-		return s.db.QueryContext(ctx, text, args...)
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
 	s.forget(text, err)
@@ -186,12 +226,12 @@ func (s *stmtPool) forget(text string, err error) {
 	}
 }
 
-// prepared returns the statement for a text, or nil if there are too many.
+// prepared returns the statement for a text.
 func (s *stmtPool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	s.mu.RLock()
-	stmt, full := s.stmts[text], len(s.stmts) >= maxStmts
+	stmt := s.stmts[text]
 	s.mu.RUnlock()
-	if stmt != nil || full {
+	if stmt != nil {
 		return stmt, nil
 	}
 	stmt, err := s.db.PrepareContext(ctx, text)
@@ -201,13 +241,21 @@ func (s *stmtPool) prepared(ctx context.Context, text string) (*sql.Stmt, error)
 	return s.keep(text, stmt), nil
 }
 
-// keep returns the statement to use: another call may have been faster.
+// keep returns the statement to use: another call may have been faster. Where
+// there are too many, any other goes.
 func (s *stmtPool) keep(text string, stmt *sql.Stmt) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first := s.stmts[text]; first != nil {
 		_ = stmt.Close()
 		return first
+	}
+	for other, old := range s.stmts {
+		if len(s.stmts) < s.most {
+			break
+		}
+		_ = old.Close()
+		delete(s.stmts, other)
 	}
 	s.stmts[text] = stmt
 	return stmt

@@ -107,6 +107,7 @@ func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue,
 		return nil, readErrorOf(ctx, err)
 	}
 	p.sweep()
+	p.lookAtSettings(ctx)
 	n, hub := namesOf(name, s, p.order()), p.hub(name)
 	n.Plan = hub.planNow()
 	q := &queue{name: name, names: n, texts: textsOf(n), readAt: time.Now(), hub: hub}

@@ -32,6 +32,7 @@ var (
 	sqlShape    = statement("shape", nil)
 	sqlThrottle = statement("throttle", nil)
 	sqlPing     = statement("ping", nil)
+	sqlSettings = statement("settings", nil)
 	sqlAbort    = statement("abort", nil)
 )
 

@@ -291,6 +291,9 @@ LEFT JOIN pg_class a ON a.relnamespace = n.oid AND a.relname = $2::text AND a.re
 
 {{define "ping"}}SELECT 1{{end}}
 
+{{- /* Whether a session has what our pool sets. */ -}}
+{{define "settings"}}SELECT current_setting('enable_seqscan'::text) = 'off'::text AND current_setting('plan_cache_mode'::text) = 'force_generic_plan'::text{{end}}
+
 {{- /* What follows is run with no values, one command after the other. */ -}}
 
 {{define "has pgmq"}}

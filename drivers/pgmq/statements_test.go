@@ -133,7 +133,7 @@ func addAll(add func(name, text string)) {
 
 // constants are the statements that are the same for every queue.
 var constants = []string{
-	"notify", "abort", "list", "shape", "throttle", "ping", "has pgmq", "pgmq create", "pgmq enable notify", "pgmq drop", "spellings",
+	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq enable notify", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "drop meta rows",
 }

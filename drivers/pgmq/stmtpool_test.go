@@ -3,7 +3,6 @@ package pgmq
 import (
 	"database/sql"
 	"log/slog"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -141,21 +140,19 @@ func TestStmtPoolKeep(t *testing.T) {
 	}
 }
 
-// TestStmtPoolFull: what is above the limit is not prepared.
+// TestStmtPoolFull: the statements of a program with many queues do not become
+// ever more. One that is needed goes for another.
 func TestStmtPoolFull(t *testing.T) {
 	p := prepares(t)
-	p.ExpectPrepare("a")
-	p.ok(p.runs(nil, "a", nil))
-	for i := range maxStmts - 1 {
-		p.stmts[strconv.Itoa(i)] = nil
+	p.most = 2
+	for _, text := range []string{"a", "b", "c", "d"} {
+		p.ExpectPrepare(text)
+		p.ok(p.runs(nil, text, nil))
+		if n := len(p.stmts); n > 2 || p.stmts[text] == nil {
+			t.Errorf("after %s %d statements are kept", text, n)
+		}
 	}
-	defer clear(p.stmts)
-	p.ok(p.runs(nil, "b", nil))
-	p.ok(p.runs(nil, "a", nil))
-	tx := p.begin()
-	p.ok(p.runs(tx, "b", nil))
-	p.ExpectCommit()
-	p.ok(tx.Commit())
+	p.ok(p.runs(nil, "d", nil))
 }
 
 // TestStmtPoolGroups: the statements of a transaction are prepared before it

@@ -2,6 +2,7 @@ package pgmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -101,7 +102,20 @@ func (t txProvider) attach(ctx context.Context, name string) (*queue, error) {
 // connection that broke has not committed either, so that nothing is in doubt.
 func (t txProvider) fail(ctx context.Context, queue string, err error) error {
 	t.p.detach(queue, err)
-	return t.abort(ctx, mapError(err))
+	return t.abort(ctx, isolated(mapError(err)))
+}
+
+// isolated names the isolation where that is why a caller's transaction failed:
+// below REPEATABLE READ there is no 40001.
+func isolated(err error) error {
+	var e *dbError
+	if !errors.As(err, &e) || e.code != "40001" {
+		return err
+	}
+	return &dbError{
+		text: "a concurrent transaction changed the message after this one began, as does the extension of its lease, and this one is REPEATABLE READ or SERIALIZABLE (use READ COMMITTED, or settle before the work)",
+		code: e.code, is: e.is, cause: e.cause,
+	}
 }
 
 // abort keeps the transaction from being committed as if nothing had failed,

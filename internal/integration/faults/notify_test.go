@@ -319,3 +319,18 @@ func TestLongName(t *testing.T) {
 		arrives(b, got)
 	}
 }
+
+// TestUnlisten: a queue that is dropped is no longer listened for.
+func TestUnlisten(t *testing.T) {
+	b := newBase(t)
+	c := b.client()
+	for _, name := range []string{"jobs", "other"} {
+		_, err := b.queue(c, name).Receive(t.Context(), mq.ReceiveOptions{Wait: 10 * time.Millisecond})
+		b.ok(err)
+	}
+	b.eventually("it listens", func() bool {
+		return b.sessions(`query LIKE 'LISTEN %pgmq.q_jobs.INSERT%' OR query LIKE 'LISTEN %pgmq.q_other.INSERT%'`) > 0
+	})
+	b.ok(c.DropQueue(t.Context(), "jobs"))
+	b.eventually("it no longer listens", func() bool { return b.sessions(`query LIKE '%UNLISTEN "pgmq.q_jobs.INSERT"%'`) == 1 })
+}

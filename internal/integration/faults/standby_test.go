@@ -15,7 +15,7 @@ import (
 	"github.com/portmq/mq"
 )
 
-// TestReadOnly: what writes says that it cannot, and is no outage.
+// TestReadOnly: what writes says that it cannot, and that nothing was done.
 func TestReadOnly(t *testing.T) {
 	b := newBase(t)
 	b.stage(b.client(), "jobs")
@@ -23,6 +23,36 @@ func TestReadOnly(t *testing.T) {
 		dsn := with(b.dsn, "driver="+library, "options=-c%20default_transaction_read_only=on")
 		b.of(t).readsOnly(dsn, library == "pq") // whose transactions are READ WRITE
 	})
+}
+
+// TestFailover: sessions that are left on a node that can only be read are not
+// used again, and what they refused is done on another: here they keep what the
+// database had set when they began.
+func TestFailover(t *testing.T) {
+	b := newBase(t)
+	database := value[string](b, "SELECT current_database()")
+	b.execf("ALTER DATABASE %s SET default_transaction_read_only = on", database)
+	type left struct {
+		op operation
+		q  *mq.Queue
+	}
+	var all []left
+	eachLibrary(t, func(t *testing.T, library string) {
+		for i, op := range operations {
+			q := b.stage(b.client("options=-c%20default_transaction_read_only=off"), fmt.Sprint(library, i))
+			mine := b.client("driver="+library, "pool_max_conns=3").Queue(q.Name())
+			b.occupy(mine, 3)
+			all = append(all, left{op, mine})
+		}
+	})
+	b.execf("ALTER DATABASE %s RESET default_transaction_read_only", database)
+	for _, l := range all {
+		if err := stale(l.op.run(t.Context(), b, l.q)); err != nil {
+			t.Errorf("%s on %s: %v", l.op.name, l.q.Name(), err)
+		}
+	}
+	_, err := b.client("driver=pgx").EnsureQueue(t.Context(), "another", mq.QueueOptions{})
+	b.ok(err)
 }
 
 // TestStandby is TestReadOnly on a hot standby.
@@ -53,7 +83,7 @@ func (b *base) readsOnly(dsn string, unlessInTx bool) {
 		case op.reads:
 			b.ok(err)
 		case unlessInTx && strings.HasPrefix(op.name, "receive ") && err == nil:
-		case err == nil || outage(err) || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(), "recovery"):
+		case err == nil || errors.Is(err, mq.ErrUnavailable) || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(), "recovery"):
 			b.Errorf("%s: %v", op.name, err)
 		}
 	}

@@ -15,7 +15,7 @@ func through(b *server.Bouncer, open opener) opener {
 
 // ignore lets clients make the settings of a session that the driver makes, to
 // no effect. docs/pgmq.md names them.
-const ignore = "ignore_startup_parameters = extra_float_digits, enable_seqscan, jit, plan_cache_mode, mq.notify"
+const ignore = "ignore_startup_parameters = extra_float_digits, enable_seqscan, jit, plan_cache_mode, mq.notify, default_transaction_isolation"
 
 // full skips a test that repeats the suite.
 func full(t *testing.T) {
