@@ -54,7 +54,7 @@ var grants = []struct {
 	{"receive groups", []string{usage, selects, updates}, run("receive groups")},
 	{"receive a group", []string{usage, selects, updates}, run("receive a group")},
 	{"pop", []string{usage, selects, updates, deletes}, run("pop")},
-	{"ack one", []string{usage, selects, deletes}, run("ack one")},
+	{"ack one", []string{usage, selects, updates, deletes}, run("ack one")},
 	{"ack", []string{usage, selects, updates, deletes}, run("ack")},
 	{"nack", []string{usage, selects, updates, deletes, insertArchive}, run("nack")},
 	{"archive", []string{usage, selects, updates, deletes, insertArchive}, run("archive")},
