@@ -74,39 +74,3 @@ func scanRecord(rows row) (r driver.Record, err error) {
 	r.Headers, r.Group = decodeHeaders(headers)
 	return r, nil
 }
-
-// Redrive moves messages from the archive to the queue with one statement.
-func (p *Provider) Redrive(ctx context.Context, name string, ids []string, limit int) (int64, error) {
-	q, err := p.attach(ctx, p.pool, name)
-	if err != nil {
-		return 0, err
-	}
-	var which any
-	if len(ids) > 0 {
-		var a array
-		for _, id := range ids {
-			if n, err := parseID(id); err == nil { // no other id is in the archive
-				a.int(n)
-			}
-		}
-		which = a.String()
-	}
-	args := []any{which, limit}
-	if q.names.Headers && q.names.ArchivedHeaders {
-		args = append(args, name+"/")
-	}
-	n, err := p.count(ctx, q, q.texts.redrive, args...)
-	if n > 0 {
-		q.hub.landed(p, false)
-	}
-	return n, err
-}
-
-// PurgeArchive deletes from the archive with one statement.
-func (p *Provider) PurgeArchive(ctx context.Context, name string, olderThan time.Duration) (int64, error) {
-	q, err := p.attach(ctx, p.pool, name)
-	if err != nil {
-		return 0, err
-	}
-	return p.count(ctx, q, q.texts.purgeArchive, micros(olderThan))
-}

@@ -21,11 +21,11 @@ func TestRedriveWhich(t *testing.T) {
 		ids  []string
 		want values
 	}{
-		{layout113, nil, values{nil, int64(10), "jobs/"}},
-		{layout113, []string{"5", "x", "3"}, values{"{5,3}", int64(10), "jobs/"}},
-		{layout113, []string{"x"}, values{"{}", int64(10), "jobs/"}},
-		{layout14, nil, values{nil, int64(10)}},
-		{layoutHalf, nil, values{nil, int64(10)}}, // an archive without headers
+		{layout113, nil, values{nil, int64(10), nil, "jobs/"}},
+		{layout113, []string{"5", "x", "3"}, values{"{5,3}", int64(10), nil, "jobs/"}},
+		{layout113, []string{"x"}, values{"{}", int64(10), nil, "jobs/"}},
+		{layout14, nil, values{nil, int64(10), nil}},
+		{layoutHalf, nil, values{nil, int64(10), nil}}, // an archive without headers
 	} {
 		r := newRig(t, call{answers: answers{sqlShape: {tt.l.row()}}})
 		_, err := r.Redrive(t.Context(), "jobs", tt.ids, 10)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -29,36 +28,22 @@ func (g *grouping) names() tableNames {
 	return n
 }
 
-// cursor is where the walk over all groups goes on, so that each has its turn.
-type cursor struct {
-	mu sync.Mutex
-	at string
-}
-
-func (c *cursor) get() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *cursor) set(at string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = at
-}
-
-// groupKey returns the expression for a message's group. It is the same text
-// in the indexes and in the statements, or the indexes are of no use; that is
-// why the path is not bound.
+// groupKey returns the expression for a message's group. It is the same in the
+// indexes and in the statements, or the indexes are of no use; that is why the
+// path is not bound.
 func groupKey(by driver.GroupBy) string {
 	if by.Path == nil {
-		return `(headers ->> '` + headerGroup + `') COLLATE "C"`
+		return `(headers ->> '` + headerGroup + `'::text) COLLATE "C"`
 	}
+	return `(message #>> ` + literal(groupPath(by)) + `::text[]) COLLATE "C"`
+}
+
+func groupPath(by driver.GroupBy) string {
 	var path array
 	for _, step := range by.Path {
 		path.text(step)
 	}
-	return `(message #>> ` + literal(path.String()) + `) COLLATE "C"`
+	return path.String()
 }
 
 // grouping returns the queue seen by by.
@@ -83,7 +68,7 @@ func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy)
 	if ok {
 		g.cursor = known.(*grouping).cursor
 	}
-	g.prepare(key)
+	g.prepare(by)
 	if !ok && !g.indexed {
 		p.log.Info("pgmq: no indexes for this grouping: each group receive reads the whole queue (see QueueOptions.GroupIndexes)", "queue", name)
 	}
@@ -101,10 +86,10 @@ func (p *Provider) checkGroupBy(by driver.GroupBy) error {
 	return nil
 }
 
-func (g *grouping) prepare(key string) {
-	group, lease := groupIndexes(g.q.name, key)
+func (g *grouping) prepare(by driver.GroupBy) {
+	group, lease := groupIndexes(g.q.name, by)
 	indexes := g.q.names.indexes
-	g.key, g.indexed = key, slices.Contains(indexes, group) && slices.Contains(indexes, lease)
+	g.key, g.indexed = groupKey(by), slices.Contains(indexes, group) && slices.Contains(indexes, lease)
 	n := g.names()
 	g.choose = n.choose()
 	g.claim = statement("claim groups", n)
@@ -119,11 +104,15 @@ func (n tableNames) choose() string {
 	return statement("choose groups without an index", n)
 }
 
-// The bounds of a search for free groups: the rows that are due longest, a few
-// times what is wanted, and then so many steps over all groups.
+// The bounds of a search for free groups: how many are locked, and so enter
+// the lock table of the server, which all sessions share; the rows that are due
+// longest and shortest, a few times what is wanted; and then the steps over all
+// groups, of the first statement of a call and of the later ones.
 const (
+	maxGroups              = 128
 	minWindow, windowTimes = 200, 4
-	walkSteps              = 300
+	walkSteps, moreSteps   = 300, 5000
+	minWalk                = 100 * time.Millisecond // of a call that does not wait
 )
 
 // ReceiveGroups claims in one short transaction: it chooses groups that look
@@ -135,31 +124,50 @@ func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.Grou
 	if err != nil {
 		return nil, err
 	}
+	end := time.Now().Add(max(r.Wait, minWalk))
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
 		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
-			return p.claimGroups(ctx, g, r, blind)
+			return p.claimGroups(ctx, g, r, blind, end)
 		})
 	})
 }
 
-func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool) (*leases, error) {
-	chooseArgs := []any{r.Max}
+// claimGroups goes on walking until it has claimed something, has been at all
+// groups or has to end, so that a free one is found however many are not.
+func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, end time.Time) (*leases, error) {
+	l := lap{from: g.cursor.get()}
+	s, next, err := p.claimNear(ctx, g, r, blind, l.from, walkSteps)
+	if l.reached(next); err != nil || len(s.found) > 0 || !g.indexed || blind || l.over || !g.cursor.startLap() {
+		return s, err
+	}
+	defer g.cursor.endLap(time.Now())
+	for len(s.found) == 0 && !l.over && time.Now().Before(end) {
+		if s, next, err = p.claimNear(ctx, g, r, blind, next, moreSteps); err != nil {
+			return s, err
+		}
+		l.reached(next)
+	}
+	return s, nil
+}
+
+// claimNear claims once, and walks on from a group.
+func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, from string, steps int) (s *leases, next string, err error) {
+	args := []any{min(r.Max, maxGroups)}
 	if g.indexed {
-		chooseArgs = append(chooseArgs, max(minWindow, windowTimes*r.Max), walkSteps, g.cursor.get())
+		args = append(args, max(minWindow, windowTimes*args[0].(int)), steps, from)
 	}
 	choose, text := g.choose, g.claim
 	if blind {
 		choose, text = g.names().blind().choose(), statement("claim groups", g.names().blind())
 	}
-	var cursor string
-	s, err := p.groupTx(ctx, g, step{choose, chooseArgs, func(rows row) error {
-		var groups []byte
-		return rows.Scan(&groups, &cursor)
-	}}, text, []any{r.Max, micros(r.Visibility)})
+	s, err = p.groupTx(ctx, g, step{choose, args, func(rows row) error {
+		var size int // of what stays on the server
+		return rows.Scan(&size, &next)
+	}}, text, []any{r.Max, micros(r.Visibility)}, steps/walkSteps)
 	if err == nil {
-		g.cursor.set(cursor)
+		g.cursor.set(next)
 	}
-	return s, err
+	return s, next, err
 }
 
 // step is a statement inside a transaction.
@@ -170,8 +178,9 @@ type step struct {
 }
 
 // groupTx runs the two statements of a claim. That takes longer than it should
-// if the plan is a bad one, on our own sessions too.
-func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any) (*leases, error) {
+// if the plan is a bad one, on our own sessions too. It should take times as
+// long as a usual claim.
+func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any, times int) (*leases, error) {
 	start := time.Now()
 	s := new(leases)
 	s.groupKey = g.key
@@ -190,7 +199,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		}
 		return s, err
 	}
-	p.replan(g.q, time.Since(start))
+	p.replan(g.q, time.Since(start)/time.Duration(times))
 	return s, nil
 }
 
@@ -239,7 +248,7 @@ func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.Group
 				text = statement("claim group", g.names().blind())
 			}
 			args := []any{c.Max, micros(c.Visibility), r.Value, ids.String(), reads.String(), sent.String(), r.IncludeDelayed}
-			return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, text, args)
+			return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, text, args, 1)
 		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -14,15 +15,15 @@ func TestGroupKey(t *testing.T) {
 		path []string
 		want string
 	}{
-		{nil, `(headers ->> 'x-pgmq-group') COLLATE "C"`},
-		{[]string{}, `(message #>> E'{}') COLLATE "C"`},
-		{[]string{"a"}, `(message #>> E'{"a"}') COLLATE "C"`},
-		{[]string{"a", "-1", ""}, `(message #>> E'{"a","-1",""}') COLLATE "C"`},
-		{[]string{`it's`}, `(message #>> E'{"it''s"}') COLLATE "C"`},
-		{[]string{`"a"`}, `(message #>> E'{"\\"a\\""}') COLLATE "C"`},
-		{[]string{`a\b`}, `(message #>> E'{"a\\\\b"}') COLLATE "C"`},
-		{[]string{"a,b", "{c}", "NULL"}, `(message #>> E'{"a,b","{c}","NULL"}') COLLATE "C"`},
-		{[]string{"ключ", " "}, `(message #>> E'{"ключ"," "}') COLLATE "C"`},
+		{nil, `(headers ->> 'x-pgmq-group'::text) COLLATE "C"`},
+		{[]string{}, `(message #>> E'{}'::text[]) COLLATE "C"`},
+		{[]string{"a"}, `(message #>> E'{"a"}'::text[]) COLLATE "C"`},
+		{[]string{"a", "-1", ""}, `(message #>> E'{"a","-1",""}'::text[]) COLLATE "C"`},
+		{[]string{`it's`}, `(message #>> E'{"it''s"}'::text[]) COLLATE "C"`},
+		{[]string{`"a"`}, `(message #>> E'{"\\"a\\""}'::text[]) COLLATE "C"`},
+		{[]string{`a\b`}, `(message #>> E'{"a\\\\b"}'::text[]) COLLATE "C"`},
+		{[]string{"a,b", "{c}", "NULL"}, `(message #>> E'{"a,b","{c}","NULL"}'::text[]) COLLATE "C"`},
+		{[]string{"ключ", " "}, `(message #>> E'{"ключ"," "}'::text[]) COLLATE "C"`},
 	} {
 		if got := groupKey(driver.GroupBy{Path: tt.path}); got != tt.want {
 			t.Errorf("the key of %q is %s, want %s", tt.path, got, tt.want)
@@ -33,14 +34,18 @@ func TestGroupKey(t *testing.T) {
 // TestGroupIndexNames: a name that changes orphans the indexes there are.
 func TestGroupIndexNames(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, tt := range []struct{ queue, key, group, lease string }{
-		{"jobs", groupKey(driver.GroupBy{}), "mq_group_d78e4d1e48304e5e", "mq_lease_d78e4d1e48304e5e"},
-		{"jobs", groupKey(driver.GroupBy{Path: []string{"customer", "id"}}), "mq_group_9bd4ca292a0342da", "mq_lease_9bd4ca292a0342da"},
-		{strings.Repeat("n", maxName), groupKey(driver.GroupBy{}), "mq_group_5d4bf9cd74c0869a", "mq_lease_5d4bf9cd74c0869a"},
+	for _, tt := range []struct {
+		queue        string
+		by           driver.GroupBy
+		group, lease string
+	}{
+		{"jobs", driver.GroupBy{}, "mq_group_d78e4d1e48304e5e", "mq_lease_cfa453922ed99452"},
+		{"jobs", driver.GroupBy{Path: []string{"customer", "id"}}, "mq_group_9bd4ca292a0342da", "mq_lease_23ead670654e7881"},
+		{strings.Repeat("n", maxName), driver.GroupBy{}, "mq_group_5d4bf9cd74c0869a", "mq_lease_c485ad5e3b694467"},
 	} {
-		group, lease := groupIndexes(tt.queue, tt.key)
+		group, lease := groupIndexes(tt.queue, tt.by)
 		if group != tt.group || lease != tt.lease || seen[group] {
-			t.Errorf("queue %q by %s has indexes %s and %s, want %s and %s", tt.queue, tt.key, group, lease, tt.group, tt.lease)
+			t.Errorf("queue %q by %v has indexes %s and %s, want %s and %s", tt.queue, tt.by, group, lease, tt.group, tt.lease)
 		}
 		seen[group] = true
 	}
@@ -61,9 +66,9 @@ func TestReceiveGroupsWindow(t *testing.T) {
 			return []values{l.row()}, nil
 		case g.choose:
 			args = got
-			return []values{{"[]", next}}, nil
+			return []values{{int64(2), next}}, nil
 		case g.claim:
-			return nil, fails
+			return []values{leased(1, "g")}, fails
 		}
 		return nil, nil
 	}}).open(t)
@@ -90,6 +95,50 @@ func TestReceiveGroupsWindow(t *testing.T) {
 	}
 }
 
+// TestReceiveGroupsLap: a call that claims nothing goes on, with more steps, until
+// it has been at all groups.
+func TestReceiveGroupsLap(t *testing.T) {
+	l := layout113.indexed(driver.GroupBy{})
+	g := groupingOf(l, driver.GroupBy{})
+	for _, tt := range []struct {
+		name  string
+		ends  []string // of the walks
+		found bool     // at the last
+		want  []any    // where they begin, and their steps
+	}{
+		{"all groups", []string{"p", "t", "", "k", "n"}, false, []any{"m", 300, "p", 5000, "t", 5000, "", 5000, "k", 5000}},
+		{"all groups, exactly", []string{"", "m"}, false, []any{"m", 300, "", 5000}},
+		{"to the end twice", []string{"", ""}, false, []any{"m", 300, "", 5000}},
+		{"found at once", []string{"p"}, true, []any{"m", 300}},
+		{"found on the way", []string{"p", "q"}, true, []any{"m", 300, "p", 5000}},
+	} {
+		r := newRig(t, call{answers: answers{sqlShape: {l.row()}}})
+		known, err := r.grouping(t.Context(), "jobs", driver.GroupBy{})
+		r.must(err)
+		known.cursor.set("m")
+		r.ran = nil
+		for i, end := range tt.ends {
+			r.answers(g.choose, values{int64(2), end})
+			if tt.found && i == len(tt.ends)-1 {
+				r.answers(g.claim, leased(1, "g"))
+			} else {
+				r.answers(g.claim)
+			}
+		}
+		_, err = r.claimGroups(t.Context(), known, driver.ReceiveRequest{Max: 1000}, false, time.Now().Add(time.Hour))
+		r.must(err)
+		var got []any
+		for _, e := range r.ran {
+			if e.text == g.choose {
+				got = append(got, e.args[3], int(e.args[2].(int64)))
+			}
+		}
+		if !reflect.DeepEqual(got, tt.want) || known.cursor.get() != tt.ends[len(tt.ends)-1] {
+			t.Errorf("%s: it walks from %v, want %v, and goes on at %q", tt.name, got, tt.want, known.cursor.get())
+		}
+	}
+}
+
 // TestGroupsRefused is what fails without a statement on the queue.
 func TestGroupsRefused(t *testing.T) {
 	path := driver.GroupBy{Path: []string{"a"}}
@@ -108,7 +157,12 @@ func TestGroupsRefused(t *testing.T) {
 		{"receipt of another queue", layout113, Config{}, path, []driver.Receipt{Unfenced("other", "1")}, driver.ErrInvalidReceipt},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := (&fake{answer: only(sqlShape, tt.l.row())}).open(t)
+			p := (&fake{answer: func(_ context.Context, text string, _ values) ([]values, error) {
+				if text == sqlShape {
+					return []values{tt.l.row()}, nil
+				}
+				return nil, nil
+			}}).open(t)
 			p.cfg.ExactBodies = tt.cfg.ExactBodies
 			requireErr(t, second(p.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{By: tt.by, Holding: tt.holding})), tt.want)
 			if tt.holding != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,11 +13,18 @@ import (
 )
 
 // groupIndexes returns the names of the two indexes of a grouping: there is no
-// room in 63 bytes for the queue and a path.
-func groupIndexes(queue, key string) (group, lease string) {
-	sum := sha256.Sum256([]byte(queue + "\x00" + key))
-	name := hex.EncodeToString(sum[:8])
-	return "mq_group_" + name, "mq_lease_" + name
+// room in 63 bytes for the queue and a path. They are not made of groupKey, whose
+// text may change.
+func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
+	key := `(headers ->> '` + headerGroup + `') COLLATE "C"`
+	if by.Path != nil {
+		key = `(message #>> ` + literal(groupPath(by)) + `) COLLATE "C"`
+	}
+	name := func(parts string) string {
+		sum := sha256.Sum256([]byte(parts))
+		return hex.EncodeToString(sum[:8])
+	}
+	return "mq_group_" + name(queue+"\x00"+key), "mq_lease_" + name(queue+"\x00"+key+"\x00UTC")
 }
 
 // indexPause is how often a program looks whether another has made an index.
@@ -25,6 +33,9 @@ const indexPause = 100 * time.Millisecond
 // indexGroups makes the two indexes of a grouping without locking out those
 // who use the queue. Programs that start together take turns: PostgreSQL ends
 // index builds that wait for each other with a deadlock.
+//
+// Such a build waits for every transaction that began before it, anywhere in
+// the database. It says so, and is cancelled with ctx.
 func (p *Provider) indexGroups(ctx context.Context, name string, by driver.GroupBy) error {
 	if err := p.checkGroupBy(by); err != nil {
 		return err
@@ -54,16 +65,26 @@ func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.Gr
 	if err != nil {
 		return nil, err
 	}
+	missing, err = indexesOf(name, s, by, "CONCURRENTLY ")
+	if len(missing) > 0 && s.partitioned {
+		return nil, fmt.Errorf("%w: queue %q is partitioned, and has no index %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, tells how to make it)",
+			driver.ErrNotSupported, name, missing[0].name)
+	}
+	return missing, err
+}
+
+// indexesOf returns the indexes of a grouping that a queue lacks.
+func indexesOf(name string, s shape, by driver.GroupBy, how string) (missing []index, err error) {
 	n := namesOf(name, s, "")
 	if by.Path == nil && !n.Headers {
 		return nil, noHeaders(&queue{name: name})
 	}
 	n.Key = groupKey(by)
-	group, lease := groupIndexes(name, n.Key)
+	group, lease := groupIndexes(name, by)
 	data := struct {
 		tableNames
-		GroupIndex, LeaseIndex string
-	}{n, ident(group), ident(lease)}
+		GroupIndex, LeaseIndex, Concurrently string
+	}{n, ident(group), ident(lease), how}
 	for _, x := range []index{{group, statement("make group index", data)}, {lease, statement("make lease index", data)}} {
 		if !slices.Contains(s.indexes, x.name) {
 			missing = append(missing, x)
@@ -104,14 +125,11 @@ func (p *Provider) buildMissing(ctx context.Context, name string, by driver.Grou
 	missing, err := p.missingIndexes(ctx, name, by)
 	for _, x := range missing {
 		if err == nil {
-			err = exec(ctx, p.db, statement("drop index", ident(x.name)))
+			err = p.build(ctx, name, statement("drop index", ident(x.name)))
 		}
 		if err == nil {
-			err = exec(ctx, p.db, x.statement)
+			err = p.build(ctx, name, x.statement)
 		}
 	}
-	if err != nil {
-		return ddlError(err)
-	}
-	return nil
+	return err
 }

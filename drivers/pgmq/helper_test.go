@@ -52,7 +52,7 @@ var (
 
 // row is the answer to the statement "shape".
 func (l layout) row() values {
-	row := values{l.queue, nil, nil, l.notifies}
+	row := values{l.queue, nil, nil, l.notifies, l.archive != "", false, true}
 	if l.archive != "" {
 		row[1] = l.archive
 	}
@@ -64,13 +64,13 @@ func (l layout) row() values {
 
 func (l layout) shape() (s shape) {
 	s.columns(strings.Split(l.queue, ","), strings.Split(l.archive, ","))
-	s.indexes, s.notifies = strings.Split(l.indexes, ","), l.notifies
+	s.indexes, s.notifies, s.UniqueArchive = strings.Split(l.indexes, ","), l.notifies, l.archive != ""
 	return s
 }
 
 // indexed is l with the indexes of a grouping of queue jobs.
 func (l layout) indexed(by driver.GroupBy) layout {
-	group, lease := groupIndexes("jobs", groupKey(by))
+	group, lease := groupIndexes("jobs", by)
 	l.indexes += "," + group + "," + lease
 	return l
 }

@@ -3,9 +3,9 @@ package pgmq
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Install makes in db what queues need besides their own tables, in the form
@@ -16,7 +16,10 @@ import (
 // It also brings queues up to date that an older PGMQ or another program has
 // made: the columns headers and last_read_at, the index on vt, and the row in
 // meta. Adding a column locks the table for a moment; making an index locks
-// out senders for as long as it takes.
+// out senders for as long as it takes. Where a transaction of another session
+// is in the way Install tries for some seconds, lets the queue's users pass in
+// between, and then returns an error that names the session; other queues are
+// brought up to date all the same.
 //
 // Where PGMQ itself is installed, as an extension or as plain SQL, Install
 // changes nothing: upgrading is PGMQ's own business.
@@ -25,25 +28,44 @@ import (
 // CREATE on the database if there is no schema, else only to own the schema
 // and the queues' tables.
 func Install(ctx context.Context, db *sql.DB) error {
-	err := inTx(ctx, db, func(tx *sql.Tx) error {
-		has, err := readInstalled(ctx, tx)
-		if err != nil || has.create {
-			return err
-		}
-		if err := install(ctx, tx); err != nil {
-			return err
-		}
-		return upgrade(ctx, tx)
-	})
-	if err != nil {
+	if err := installAll(ctx, db); err != nil {
 		return fmt.Errorf("pgmq: install: %w", err)
 	}
 	return nil
 }
 
-// install makes what is missing. It looks first, since even what has no effect
-// needs the right to.
-func install(ctx context.Context, tx *sql.Tx) error {
+// installAll brings one queue after the other up to date, each in a transaction
+// of its own. One that fails does not keep the others from it.
+func installAll(ctx context.Context, db *sql.DB) error {
+	var queues []string
+	err := ddl{db: db}.run(ctx, func(tx *sql.Tx) error {
+		has, err := readInstalled(ctx, tx)
+		if err != nil || has.create {
+			return err
+		}
+		if err := install(ctx, tx, true); err != nil {
+			return err
+		}
+		queues = nil
+		return query(ctx, tx, sqlList, nil, func(rows row) error {
+			var name string
+			err := rows.Scan(&name)
+			queues = append(queues, name)
+			return err
+		})
+	})
+	errs := []error{err}
+	for _, q := range queues {
+		if err == nil && ctx.Err() == nil {
+			errs = append(errs, upgradeQueue(ctx, db, q))
+		}
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// install makes what is missing, all of it or, beside PGMQ, the trigger function.
+// It looks first, since even what has no effect needs the right to.
+func install(ctx context.Context, tx *sql.Tx, all bool) error {
 	if err := exec(ctx, tx, statement("lock install", nil)); err != nil {
 		return err
 	}
@@ -52,38 +74,41 @@ func install(ctx context.Context, tx *sql.Tx) error {
 		return rows.Scan(&there[0], &there[1], &there[2], &there[3])
 	})
 	for i, what := range []string{"make schema", "make meta", "make throttle", "make notify function"} {
-		if err == nil && !there[i] {
+		if err == nil && !there[i] && (all || i == 3) {
 			err = exec(ctx, tx, statement(what, nil))
 		}
 	}
 	return err
 }
 
-// upgrade brings the tables of all queues up to date.
-func upgrade(ctx context.Context, tx *sql.Tx) error {
-	var queues []string
-	err := query(ctx, tx, sqlList, nil, func(rows row) error {
-		var name string
-		err := rows.Scan(&name)
-		queues = append(queues, name)
-		return err
-	})
-	for _, q := range queues {
-		if err == nil {
-			err = upgradeQueue(ctx, tx, q)
+func upgradeQueue(ctx context.Context, db *sql.DB, queue string) error {
+	err := ddl{db: db, queue: queue}.run(ctx, func(tx *sql.Tx) error {
+		c := creation{ctx: ctx, tx: tx, queue: queue}
+		if c.run("lock queue", nil, queue); c.err != nil {
+			return c.err
 		}
+		return c.upgrade()
+	})
+	if err != nil {
+		return fmt.Errorf("queue %q: %w", queue, err)
 	}
-	return err
+	return nil
 }
 
-func upgradeQueue(ctx context.Context, tx *sql.Tx, queue string) error {
-	s, complete, err := readShape(ctx, tx, queue)
+// upgrade makes what the tables lack.
+func (c *creation) upgrade() error {
+	s, complete, err := readShape(c.ctx, c.tx, c.queue)
 	if err != nil {
 		return err
 	}
-	c := creation{ctx: ctx, tx: tx, queue: queue, n: namesOf(queue, s, "")}
-	c.run("lock queue", nil, queue)
-	if !complete {
+	is, err := readCondition(c.ctx, c.tx, c.queue)
+	if err != nil {
+		return err
+	}
+	if c.n = namesOf(c.queue, s, ""); !complete {
+		if err := c.refused(); err != nil {
+			return err
+		}
 		c.run("make archive", c.n)
 		s.ArchivedHeaders, s.Kept = true, append(s.Kept, "last_read_at")
 	}
@@ -99,9 +124,9 @@ func upgradeQueue(ctx context.Context, tx *sql.Tx, queue string) error {
 	if !slices.Contains(s.Kept, "last_read_at") {
 		c.run("add last_read_at", c.n.A)
 	}
-	if !slices.ContainsFunc(s.indexes, func(name string) bool { return strings.HasSuffix(name, "vt_idx") }) {
-		c.run("make index", struct{ VTIndex, Q string }{ident("q_" + queue + "_vt_idx"), c.n.Q})
+	if !is.indexed {
+		c.run("make index", struct{ VTIndex, Q string }{ident("q_" + c.queue + "_vt_idx"), c.n.Q})
 	}
-	c.run("make meta row", nil, queue, c.n.Q)
+	c.run("make meta row", nil, c.queue, c.n.Q)
 	return c.err
 }

@@ -12,6 +12,7 @@ import (
 func installing(found layout) call {
 	return call{answers: answers{
 		statement("has pgmq", nil): {pgmqMissing}, statement("has schema", nil): {{true, true, true, true}}, sqlShape: {found.row()},
+		statement("condition", nil): {{true, false, strings.Contains(found.indexes, "vt_idx")}},
 	}}
 }
 
@@ -54,7 +55,7 @@ func TestInstallUpgrades(t *testing.T) {
 // TestInstallUpstream: upgrading PGMQ is its own business.
 func TestInstallUpstream(t *testing.T) {
 	r := newRig(t, call{})
-	if err := Install(t.Context(), r.db); err != nil || len(r.ran) != 3 {
+	if err := Install(t.Context(), r.db); err != nil || len(r.ran) != 4 {
 		t.Errorf("it runs %q: %v", r.texts(), err)
 	}
 }

@@ -3,7 +3,10 @@ package pgmq
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
+
+	"github.com/portmq/mq/driver"
 )
 
 // ListQueues returns what the catalog shows.
@@ -26,18 +29,6 @@ func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// PurgeQueue deletes row by row: unlike TRUNCATE, as in pgmq.purge_queue, that
-// neither waits for readers nor takes what they still see.
-func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
-	q, err := p.attach(ctx, p.pool, name)
-	if err != nil {
-		return 0, err
-	}
-	n, err := p.count(ctx, q, q.texts.purge)
-	q.hub.wakeGroups()
-	return n, err
-}
-
 // DropQueue drops through pgmq.drop_queue where it is there, for each spelling
 // in meta, and then whatever is left. Those who wait for messages are woken.
 func (p *Provider) DropQueue(ctx context.Context, name string) error {
@@ -51,13 +42,22 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 }
 
 func (p *Provider) drop(ctx context.Context, name string) error {
-	return p.inTx(ctx, func(tx *sql.Tx) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	return ddl{p.db, p.log, name}.run(ctx, func(tx *sql.Tx) error {
 		has, err := readInstalled(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if err := exec(ctx, tx, statement("lock queue", nil), name); err != nil {
 			return err
+		}
+		switch table, parent, err := inTheWay(ctx, tx, name); {
+		case err != nil:
+			return err
+		case table != "":
+			return fmt.Errorf("%w: %s is not a queue's but a partition of %q, or no table", driver.ErrQueueNotFound, table, parent)
 		}
 		if has.meta && has.drop {
 			if err := dropSpellings(ctx, tx, name); err != nil {

@@ -125,14 +125,17 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 		return statement("move", n), append(args, b.reasons(part), b.q.name+"/"), nil
 	}
 	var ops, delays array
+	text = b.text(b.q.texts.nack, b.q.texts.nackWaiting)
 	for _, i := range part.items {
-		if b.settlements[i].Op == driver.OpArchive && len(b.q.names.Kept) == 0 {
-			return "", nil, fmt.Errorf("%w: queue %q has no archive (EnsureQueue makes it)", driver.ErrNotSupported, b.q.name)
+		if b.settlements[i].Op == driver.OpArchive {
+			if text = b.text(b.q.texts.settle, b.q.texts.settleWaiting); len(b.q.names.Kept) == 0 {
+				return "", nil, fmt.Errorf("%w: queue %q has no archive (EnsureQueue makes it)", driver.ErrNotSupported, b.q.name)
+			}
 		}
 		ops.int(int64(b.settlements[i].Op))
 		delays.int(micros(b.settlements[i].Delay))
 	}
-	return b.text(b.q.texts.settle, b.q.texts.settleWaiting), append(args, ops.String(), delays.String(), b.reasons(part)), nil
+	return text, append(args, ops.String(), delays.String(), b.reasons(part)), nil
 }
 
 // settled wakes those that wait for what s has made available: messages, or

@@ -129,7 +129,7 @@ func TestSettleLocked(t *testing.T) {
 		took time.Duration
 	}{
 		"acks":   {settles(ack(lease(7)), ack(lease(8)), ack(lease(9))), jobs.ack, settleLocked},
-		"settle": {settles(nack(lease(7), 0), ack(lease(8)), ack(lease(9))), jobs.settle, settleLocked},
+		"settle": {settles(nack(lease(7), 0), ack(lease(8)), ack(lease(9))), jobs.nack, settleLocked},
 		"extend": {func(r *rig) error {
 			return r.Extend(r.ctx, "jobs", []driver.Receipt{lease(7), lease(8), lease(9)}, time.Minute)
 		}, jobs.extend, extendLocked},

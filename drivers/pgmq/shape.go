@@ -19,8 +19,11 @@ type shape struct {
 	LastReadAt      bool     // since 1.10
 	ArchivedHeaders bool     // the archive's own
 	Kept            []string // the columns that the queue and its archive share
+	UniqueArchive   bool     // the archive takes each id once
 	indexes         []string
 	notifies        bool // there is a trigger that notifies of inserts
+	partitioned     bool
+	passing         bool // seen by a transaction that may see what is past
 }
 
 // archivable are the columns that an archived message keeps.
@@ -48,10 +51,11 @@ func readShape(ctx context.Context, q querier, queue string) (s shape, complete 
 	found := false
 	err = query(ctx, q, sqlShape, []any{"q_" + queue, "a_" + queue}, func(rows row) error {
 		var columns, archived, indexes sql.NullString
-		if err := rows.Scan(&columns, &archived, &indexes, &s.notifies); err != nil {
+		var current bool
+		if err := rows.Scan(&columns, &archived, &indexes, &s.notifies, &s.UniqueArchive, &s.partitioned, &current); err != nil {
 			return err
 		}
-		found, complete = true, archived.Valid
+		found, complete, s.passing = true, archived.Valid, !current
 		s.columns(strings.Split(columns.String, ","), strings.Split(archived.String, ","))
 		s.indexes = strings.Split(indexes.String, ",")
 		return nil
@@ -111,7 +115,9 @@ func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue,
 	n, hub := namesOf(name, s, p.order()), p.hub(name)
 	n.Plan = hub.planNow()
 	q := &queue{name: name, names: n, texts: textsOf(n), readAt: time.Now(), hub: hub}
-	p.queues.Store(name, q)
+	if !s.passing || at == p.pool {
+		p.queues.Store(name, q)
+	}
 	return q, nil
 }
 

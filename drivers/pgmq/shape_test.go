@@ -29,7 +29,7 @@ func TestReadShape(t *testing.T) {
 		},
 	} {
 		p := (&fake{answer: only(sqlShape, tt.l.row())}).open(t)
-		tt.want.indexes = strings.Split(tt.l.indexes, ",")
+		tt.want.indexes, tt.want.UniqueArchive = strings.Split(tt.l.indexes, ","), tt.complete
 		if s, complete, err := readShape(t.Context(), p.db, "jobs"); err != nil || !reflect.DeepEqual(s, tt.want) || complete != tt.complete {
 			t.Errorf("%s: shape is %+v, %v, want %+v, %v: %v", name, s, complete, tt.want, tt.complete, err)
 		}

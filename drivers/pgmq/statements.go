@@ -34,6 +34,7 @@ var (
 	sqlPing     = statement("ping", nil)
 	sqlSettings = statement("settings", nil)
 	sqlAbort    = statement("abort", nil)
+	sqlClock    = statement("clock", nil)
 )
 
 // tableNames is what the statements of one queue are made of.
@@ -72,10 +73,12 @@ func namesOf(queue string, s shape, order string) tableNames {
 type texts struct {
 	insert, insertOne, insertNotifying, insertOneNotifying string
 	claim, pop, probe                                      string
-	ack, ackOne, settle, extend                            string
-	ackWaiting, settleWaiting                              string
+	ack, ackOne, settle, nack, extend                      string
+	ackWaiting, settleWaiting, nackWaiting                 string
 	browse, browseArchive                                  string
-	purge, purgeArchive, redrive, stats                    string
+	last, purge, redrive                                   string
+	lastArchived, purgeArchive, purgeOlder                 string
+	stats, sample, sampleArchive                           string
 }
 
 func textsOf(n tableNames) texts {
@@ -85,14 +88,19 @@ func textsOf(n tableNames) texts {
 		claim: statement("claim", n), pop: statement("pop", n), probe: statement("probe", n),
 		ack: statement("ack", n), ackOne: statement("ack one", n),
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
-		purge: statement("purge", n), stats: statement("stats", n),
+		last: statement("last", n), purge: statement("purge", n), lastArchived: statement("last archived", n),
+		purgeArchive: statement("purge archive", n), purgeOlder: statement("purge older", n),
+		stats: statement("stats", n), sample: statement("sample", n), sampleArchive: statement("sample archive", n),
 	}
-	waiting := n
-	waiting.Waits = true
-	t.ackWaiting, t.settleWaiting = statement("ack", waiting), statement("settle", waiting)
+	only := n
+	only.Kept = nil // so that a nack needs no right to the archive
+	t.nack = statement("settle", only)
+	n.Waits, only.Waits = true, true
+	t.ackWaiting, t.settleWaiting, t.nackWaiting = statement("ack", n), statement("settle", n), statement("settle", only)
+	n.Waits = false
 	archived := n
 	archived.Headers = n.ArchivedHeaders
-	t.browseArchive, t.purgeArchive = statement("browse archive", archived), statement("purge archive", n)
+	t.browseArchive = statement("browse archive", archived)
 	archived.Headers = n.Headers && n.ArchivedHeaders
 	t.redrive = statement("redrive", archived)
 	return t

@@ -103,7 +103,7 @@ func addGroups(add func(name, text string), prefix string, l layout, by driver.G
 
 func groupingOf(l layout, by driver.GroupBy) *grouping {
 	g := &grouping{q: &queue{name: "jobs", names: l.names("jobs")}}
-	g.prepare(groupKey(by))
+	g.prepare(by)
 	return g
 }
 
@@ -113,13 +113,13 @@ func addAll(add func(name, text string)) {
 	n.Key = groupKey(driver.GroupBy{})
 	indexes := struct {
 		tableNames
-		VTIndex, ArchivedAtIndex, GroupIndex, LeaseIndex, Literal string
-		Every                                                     int64
-	}{n, ident("q_jobs_vt_idx"), ident("archived_at_idx_jobs"), ident("mq_group_1"), ident("mq_lease_1"), literal("jobs"), 250}
+		VTIndex, ArchivedAtIndex, GroupIndex, LeaseIndex, Concurrently, Literal string
+		Every                                                                   int64
+	}{n, ident("q_jobs_vt_idx"), ident("archived_at_idx_jobs"), ident("mq_group_1"), ident("mq_lease_1"), "CONCURRENTLY ", literal("jobs"), 250}
 	for _, name := range constants {
 		add(name, statement(name, nil))
 	}
-	for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive"} {
+	for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive", "raise ids"} {
 		add(name, statement(name, n))
 	}
 	for _, name := range []string{"make index", "make archive index", "make trigger", "make group index", "make lease index"} {
@@ -129,13 +129,14 @@ func addAll(add func(name, text string)) {
 		add(name, statement(name, n.Q))
 	}
 	add("drop index", statement("drop index", ident("mq_group_1")))
+	add("pages", statement("pages", n.QName))
 }
 
 // constants are the statements that are the same for every queue.
 var constants = []string{
-	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq enable notify", "pgmq drop", "spellings",
+	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
-	"make throttle row", "drop meta rows",
+	"make throttle row", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "cancel", "lock timeout",
 }
 
 // TestStatementsComplete keeps statements.sql free of what nobody uses, and

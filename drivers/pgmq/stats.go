@@ -11,71 +11,80 @@ import (
 // exactUpTo bounds what Stats counts row by row.
 const exactUpTo = 10_000
 
-// Stats counts up to 10,000 messages of a kind and estimates above that.
-// TotalSent is what the queue's sequence has handed out, so that it counts
-// sends that were rolled back; it is -1 if the role may not read the sequence.
+// samplePages is how many pages of a table are looked at for an estimate.
+const samplePages = 400
+
+// Stats counts up to 10,000 messages of a kind and estimates above that, from
+// some pages of the table. TotalSent is what the queue's sequence has handed out,
+// so that it counts sends that were rolled back; it is -1 if the role may not
+// read the sequence.
 func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error) {
 	q, err := p.attach(ctx, p.pool, name)
 	if err != nil {
 		return driver.Stats{}, err
 	}
 	var c counted
-	err = p.read(ctx, q, q.texts.stats, []any{exactUpTo, "q_" + name}, c.scan)
+	if err := p.read(ctx, q, q.texts.stats, []any{exactUpTo}, c.scan); err != nil {
+		return driver.Stats{}, err
+	}
+	var live, archive sample
+	if c.visible > exactUpTo || c.invisible > exactUpTo {
+		live, err = p.sample(ctx, q, q.names.QName, q.texts.sample)
+	}
+	if err == nil && c.archived > exactUpTo {
+		archive, err = p.sample(ctx, q, q.names.AName, q.texts.sampleArchive)
+	}
 	if err != nil {
 		return driver.Stats{}, err
 	}
-	return c.stats(), nil
+	return c.stats(live, archive), nil
+}
+
+// sample estimates what is in a table.
+type sample struct{ rows, visible, leased int64 }
+
+func (p *Provider) sample(ctx context.Context, q *queue, table, text string) (s sample, err error) {
+	var pages int64
+	err = p.read(ctx, q, statement("pages", table), nil, func(rows row) error { return rows.Scan(&pages) })
+	if err != nil {
+		return s, err
+	}
+	share := min(1, samplePages/float64(max(pages, 1)))
+	err = p.read(ctx, q, text, []any{100 * share}, func(rows row) error { return rows.Scan(&s.rows, &s.visible, &s.leased) })
+	all := func(n int64) int64 { return int64(float64(n) / share) }
+	return sample{all(s.rows), all(s.visible), all(s.leased)}, err
 }
 
 // counted is the row of {{template "stats"}}.
 type counted struct {
 	visible, invisible, leased, archived int64 // up to exactUpTo + 1
-	rows, archivedRows                   sql.NullInt64
-	share                                sql.NullFloat64 // of vt that are past
 	oldest, newest, sent                 sql.NullInt64
 	at                                   time.Time
 }
 
 func (c *counted) scan(rows row) error {
-	return rows.Scan(&c.visible, &c.invisible, &c.leased, &c.archived, &c.rows, &c.archivedRows,
-		&c.share, &c.oldest, &c.newest, &c.sent, &c.at)
+	return rows.Scan(&c.visible, &c.invisible, &c.leased, &c.archived, &c.oldest, &c.newest, &c.sent, &c.at)
 }
 
-func (c *counted) stats() driver.Stats {
+func (c *counted) stats(live, archive sample) driver.Stats {
 	s := driver.Stats{
-		Visible: c.visible, Leased: c.leased, Delayed: c.invisible - c.leased, Archived: c.archived,
+		Visible: c.visible, Leased: c.leased, Delayed: c.invisible - c.leased, Archived: max(c.archived, archive.rows),
 		TotalSent: -1, OldestAge: age(c.oldest), NewestAge: age(c.newest), ScrapedAt: c.at,
 	}
 	if c.sent.Valid {
 		s.TotalSent = c.sent.Int64
 	}
-	if c.archived > exactUpTo {
-		s.Archived, s.Approximate = max(c.archived, c.archivedRows.Int64), true
+	s.Approximate = max(c.visible, c.invisible, c.archived) > exactUpTo
+	if c.visible > exactUpTo {
+		s.Visible = max(c.visible, live.visible)
 	}
-	if c.visible > exactUpTo || c.invisible > exactUpTo {
-		s.Approximate = true
-		c.estimate(&s)
+	if c.invisible > exactUpTo { // in the order of vt the first may all be of a kind
+		invisible := max(c.invisible, live.rows-live.visible)
+		s.Leased = min(max(c.leased, live.leased), invisible)
+		s.Delayed = invisible - s.Leased
 	}
 	s.Total = s.Visible + s.Leased + s.Delayed
 	return s
-}
-
-// estimate divides the estimated number of rows among what was not counted to
-// its end.
-func (c *counted) estimate(s *driver.Stats) {
-	rows := max(c.rows.Int64, c.visible+c.invisible)
-	invisible := c.invisible
-	switch {
-	case c.visible <= exactUpTo:
-		invisible = rows - c.visible
-	case c.invisible <= exactUpTo:
-		s.Visible = rows - c.invisible
-	default:
-		s.Visible = min(max(int64(c.share.Float64*float64(rows)), c.visible), rows-c.invisible)
-		invisible = rows - s.Visible
-	}
-	s.Leased = c.leased * invisible / max(c.invisible, 1)
-	s.Delayed = invisible - s.Leased
 }
 
 // age is -1 if there is no message.

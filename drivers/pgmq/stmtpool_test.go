@@ -164,12 +164,12 @@ func TestStmtPoolGroups(t *testing.T) {
 		p := newProvider(s.db, Config{Logger: slog.New(slog.DiscardHandler)})
 		p.pool = s.stmtPool
 		s.ExpectPrepare(sqlShape)
-		s.ExpectQuery(sqlShape).WillReturnRows(sqlmock.NewRows(make([]string, 4)).AddRow(layout113.row()...))
+		s.ExpectQuery(sqlShape).WillReturnRows(sqlmock.NewRows(make([]string, len(layout113.row()))).AddRow(layout113.row()...))
 		s.ExpectPrepare(g.choose)
 		s.ExpectPrepare(g.claim).WillReturnError(fails)
 		if fails == nil {
 			s.ExpectBegin()
-			s.ExpectQuery(g.choose).WillReturnRows(sqlmock.NewRows(make([]string, 2)).AddRow("[]", ""))
+			s.ExpectQuery(g.choose).WillReturnRows(sqlmock.NewRows(make([]string, 2)).AddRow(2, ""))
 			s.ExpectQuery(g.claim).WillReturnRows(sqlmock.NewRows(nil))
 			s.ExpectCommit()
 		}

@@ -21,7 +21,7 @@ func TestTxAborts(t *testing.T) {
 	}{
 		{"stale", answers{jobs.ackWaiting: {failed(1, false)}}, txSettles(ack(lease(7))), driver.ErrStaleReceipt},
 		{"one gone", answers{jobs.ackWaiting: {failed(2, true)}}, txSettles(ack(lease(7)), ack(lease(8))), driver.ErrMessageNotFound},
-		{"a stale nack", answers{jobs.settleWaiting: {failed(1, false)}}, txSettles(nack(lease(7), 0)), driver.ErrStaleReceipt},
+		{"a stale nack", answers{jobs.nackWaiting: {failed(1, false)}}, txSettles(nack(lease(7), 0)), driver.ErrStaleReceipt},
 		{"invalid receipt", nil, txSettles(ack("x")), driver.ErrInvalidReceipt},
 		{"no queue", none, txSettles(ack(lease(7))), driver.ErrQueueNotFound},
 		{"no queue to send to", none, txSends(body("1")), driver.ErrQueueNotFound},

@@ -213,7 +213,7 @@ func TestReceiveGroupsWait(t *testing.T) {
 		q := r.known("jobs")
 		g := groupingOf(layout113, driver.GroupBy{})
 		claims := func(rows ...values) {
-			r.answers(g.choose, values{"[]", ""})
+			r.answers(g.choose, values{int64(2), ""})
 			r.answers(g.claim, rows...)
 		}
 		claims()

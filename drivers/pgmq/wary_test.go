@@ -53,7 +53,7 @@ func TestWary(t *testing.T) {
 					if len(ds) != 2 || ds[0].ID != "7" || ds[1].ID != "9" || len(ds[0].Body) == 0 || ds[1].Group != "g" {
 						t.Errorf("it receives %v", ds)
 					}
-					args := r.ran[slices.IndexFunc(r.ran, func(e exchange) bool { return e.text == jobs.settle })].args
+					args := r.ran[slices.IndexFunc(r.ran, func(e exchange) bool { return e.text == jobs.settle || e.text == jobs.nack })].args
 					if op := args[3]; args[0] != "{8}" || op != map[bool]string{true: "{3}", false: "{2}"}[bad.err != nil] {
 						t.Errorf("it settles %v by %v", args[0], op)
 					}

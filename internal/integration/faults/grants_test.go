@@ -56,8 +56,8 @@ var grants = []struct {
 	{"pop", []string{usage, selects, updates, deletes}, run("pop")},
 	{"ack one", []string{usage, selects, updates, deletes}, run("ack one")},
 	{"ack", []string{usage, selects, updates, deletes}, run("ack")},
-	{"nack", []string{usage, selects, updates, deletes, insertArchive}, run("nack")},
-	{"archive", []string{usage, selects, updates, deletes, insertArchive}, run("archive")},
+	{"nack", []string{usage, selects, updates, deletes}, run("nack")},
+	{"archive", []string{usage, selects, updates, deletes, insertArchive, selectArchive}, run("archive")},
 	{"move", []string{usage, selects, updates, deletes, insertOther}, func(ctx context.Context, _ *base, q *mq.Queue) error {
 		return stale(q.Settle(ctx, mq.Settlement{Receipt: pgmq.Unfenced("jobs", "1"), Op: mq.OpMove, To: "other"}))
 	}},

@@ -87,7 +87,7 @@ func (c conn) QueryContext(ctx context.Context, query string, args []sqldriver.N
 
 // chooses and claims tell the two statements of a claim.
 func chooses(text string) bool { return strings.Contains(text, "pg_try_advisory_xact_lock") }
-func claims(text string) bool  { return strings.Contains(text, "current_setting('mq.groups')") }
+func claims(text string) bool  { return strings.Contains(text, "current_setting('mq.groups'") }
 
 func exec(t testing.TB, db *sql.DB, texts ...string) {
 	t.Helper()

@@ -278,14 +278,14 @@ func lost(err error) error {
 
 // variants of the two statements of a claim. slow is the right one.
 func slow(text string) string {
-	return strings.ReplaceAll(text, "pg_try_advisory_xact_lock(E'", "slow_lock(E'")
+	return strings.ReplaceAll(text, "pg_catalog.pg_try_advisory_xact_lock(E'", "slow_lock(E'")
 }
 
 func unlocked(text string) string {
 	if chooses(text) {
-		return strings.ReplaceAll(text, "pg_try_advisory_xact_lock(E'", "no_lock(E'")
+		return strings.ReplaceAll(text, "pg_catalog.pg_try_advisory_xact_lock(E'", "no_lock(E'")
 	}
-	return strings.ReplaceAll(text, "pg_advisory_xact_lock(E'", "no_lock(E'")
+	return strings.ReplaceAll(text, "pg_catalog.pg_advisory_xact_lock(E'", "no_lock(E'")
 }
 
 func unchecked(text string) string {

@@ -150,6 +150,7 @@ var groupStates = []state{
 	{"many groups", fillGroups(flood, 10_000, "-100") + analyze, ""},
 	{"a blocked group in front", fillGroups(flood, 1, "-100") + "UPDATE pgmq.q_QUEUE SET vt = vt + interval '1 hour' WHERE msg_id = 1;" + fillGroups(flood, 10_000, "-90") + analyze, ""},
 	{"all leased", fillGroups(flood, 10_000, "1000") + analyze, ""},
+	{"many groups, leased later", fillGroups(flood, 10_000, "-100") + analyze, "UPDATE pgmq.q_QUEUE SET vt = vt + interval '1 hour', last_read_at = vt WHERE msg_id > 10000"},
 }
 
 // TestGroupPlans is TestPlans for group receivers, whose queue has indexes. In

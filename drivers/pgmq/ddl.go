@@ -1,0 +1,150 @@
+package pgmq
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// A statement that changes a table waits for all transactions that use it, and
+// whoever comes later waits behind it. So it gives up after lock_timeout (see
+// {{template "lock timeout"}}), lets the others pass, and tries again.
+const (
+	lockTries = 12
+	lockPause = time.Second
+	tellAfter = 2 * time.Second // how long a build waits in silence
+)
+
+// ddl changes tables in a database.
+type ddl struct {
+	db    *sql.DB
+	log   *slog.Logger // may be nil
+	queue string       // whose tables they are
+}
+
+// run runs f in a transaction that waits for no lock for long, and maps its
+// errors. If that comes to nothing the error names the session in the way.
+func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := inTx(ctx, d.db, func(tx *sql.Tx) error {
+			if err := exec(ctx, tx, statement("lock timeout", nil)); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+		if sqlState(err) != "55P03" {
+			return err
+		}
+		who := d.holder(ctx, "holders", d.queue)
+		if try == lockTries {
+			return &dbError{text: "the tables are locked by " + who.String() + "; end that, or try again later", code: "55P03", cause: err}
+		}
+		d.tell(who)
+		if !wait(ctx, lockPause) {
+			return fmt.Errorf("%w, waiting for %v", ctx.Err(), who)
+		}
+	}
+}
+
+func (d ddl) tell(who session) {
+	if d.log != nil {
+		d.log.Warn("pgmq: waiting for a lock", "queue", d.queue, "held by", who.String())
+	}
+}
+
+// wait reports whether ctx is still alive after a while.
+func wait(ctx context.Context, pause time.Duration) bool {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// session is one that holds a lock.
+type session struct {
+	pid        int
+	app, state string
+	age        time.Duration // of its transaction
+}
+
+func (s session) String() string {
+	if s.pid == 0 {
+		return "another session"
+	}
+	text := fmt.Sprintf("session %d", s.pid)
+	if s.app != "" {
+		text += fmt.Sprintf(" of %q", s.app)
+	}
+	if s.state == "" {
+		return text
+	}
+	return fmt.Sprintf("%s, %s, in a transaction of %v", text, s.state, s.age.Round(time.Second))
+}
+
+// holder looks for the session that is in the way. Nothing depends on it.
+func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
+	ctx, cancel := context.WithTimeout(ctx, tellAfter)
+	defer cancel()
+	var age float64
+	_ = query(ctx, d.db, statement(which, nil), []any{arg}, func(rows row) error {
+		err := rows.Scan(&s.pid, &s.app, &s.state, &age)
+		s.age = time.Duration(age * float64(time.Second))
+		return err
+	})
+	return s
+}
+
+// build makes or drops an index while the queue is in use.
+func (p *Provider) build(ctx context.Context, queue, text string) error {
+	d := ddl{p.db, p.log, queue}
+	blocked := make(chan session, 1)
+	watched, stop := context.WithCancel(ctx)
+	go d.watch(watched, text, blocked)
+	err := exec(ctx, p.db, text)
+	stop()
+	who := <-blocked
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil {
+		d.cancel(ctx, text)
+		if who.pid != 0 {
+			return fmt.Errorf("%w, waiting for %v to end its transaction", ended, who)
+		}
+	}
+	return ddlError(err)
+}
+
+// watch looks for the session that a build waits for, tells once, and at last
+// hands it over.
+func (d ddl) watch(ctx context.Context, text string, blocked chan<- session) {
+	var last session
+	for told := false; wait(ctx, tellAfter); {
+		who := d.holder(ctx, "blockers", text)
+		if who.pid == 0 {
+			continue
+		}
+		if last = who; !told {
+			d.tell(who)
+			told = true
+		}
+	}
+	blocked <- last
+}
+
+// cancel ends a build that would go on in the server without its caller.
+func (d ddl) cancel(ctx context.Context, text string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), claimGrace)
+	defer stop()
+	err := exec(ctx, d.db, statement("cancel", nil), text)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) && d.log != nil {
+		d.log.Debug("pgmq: cancelling the build of an index failed", "queue", d.queue, "error", mapError(err))
+	}
+}
