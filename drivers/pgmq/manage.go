@@ -3,6 +3,7 @@ package pgmq
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -139,6 +140,12 @@ func ddlError(err error) error {
 	switch sqlState(err) {
 	case "23505", "42P07", "42710", "42P06", "XX000": // XX000: tuple concurrently updated
 		return notApplied(err)
+	case "":
+		for _, ours := range []error{driver.ErrInvalid, driver.ErrNotSupported, driver.ErrQueueNotFound} {
+			if errors.Is(err, ours) {
+				return err
+			}
+		}
 	}
 	return readError(err)
 }

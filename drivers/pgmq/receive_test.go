@@ -33,7 +33,9 @@ func TestReceiveLingers(t *testing.T) {
 					return err
 				}}
 				ran := c.try(t, healthy, func(*testing.T, *rig, error) {})
-				at := slices.IndexFunc(ran, func(e exchange) bool { return len(e.rows) > 0 && len(e.rows[0]) >= len(leased(1)) && e.text != sqlShape })
+				at := slices.IndexFunc(ran, func(e exchange) bool {
+					return len(e.rows) > 0 && len(e.rows[0]) >= len(leased(1)) && e.text != sqlShape
+				})
 				c.try(t, func(r *rig) { r.at, r.fault, r.patient = at, late(tt.took), tt.endless }, func(t *testing.T, r *rig, err error) {
 					took := time.Since(r.start)
 					if tt.lost == 0 && (err != nil || len(ds) == 0 || took != tt.took) {
