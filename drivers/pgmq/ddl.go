@@ -44,7 +44,7 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 		}
 		d.tell(who)
 		if !wait(ctx, lockPause) {
-			return fmt.Errorf("%w, waiting for %v", ctx.Err(), who)
+			return &waitError{who, ctx.Err()}
 		}
 	}
 }
@@ -88,6 +88,15 @@ func (s session) String() string {
 	return fmt.Sprintf("%s, %s, in a transaction of %v", text, s.state, s.age.Round(time.Second))
 }
 
+// waitError says what a caller waited for whose ctx ended.
+type waitError struct {
+	session
+	ended error
+}
+
+func (e *waitError) Error() string { return fmt.Sprintf("%v, waiting for %v", e.ended, e.session) }
+func (e *waitError) Unwrap() error { return e.ended }
+
 // holder looks for the session that is in the way. Nothing depends on it.
 func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
 	ctx, cancel := context.WithTimeout(ctx, tellAfter)
@@ -116,7 +125,7 @@ func (p *Provider) build(ctx context.Context, queue, text string) error {
 	if ended := ctx.Err(); ended != nil {
 		d.cancel(ctx, text)
 		if who.pid != 0 {
-			return fmt.Errorf("%w, waiting for %v to end its transaction", ended, who)
+			return &waitError{who, ended}
 		}
 	}
 	return ddlError(err)

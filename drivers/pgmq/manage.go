@@ -137,6 +137,9 @@ func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 // programs that make the same thing at the same time may collide; one of them
 // then finds it made.
 func ddlError(err error) error {
+	if waited := (*waitError)(nil); errors.As(err, &waited) {
+		return err
+	}
 	switch sqlState(err) {
 	case "23505", "42P07", "42710", "42P06", "XX000": // XX000: tuple concurrently updated
 		return notApplied(err)

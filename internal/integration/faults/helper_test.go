@@ -284,3 +284,13 @@ func (b *base) partly(err error) *mq.BatchError {
 
 // functions installs what stands for PGMQ's own.
 func functions(b *base) { layouts.Functions(b, b.db) }
+
+// each runs several statements, each for itself.
+func (b *base) each(statements string) {
+	b.Helper()
+	for s := range strings.SplitSeq(statements, ";") {
+		if s != "" {
+			b.exec(s)
+		}
+	}
+}

@@ -9,7 +9,12 @@ import (
 // odd are headers that no object holds, and bodies, as other programs write them.
 var odd = []struct{ message, headers string }{
 	{"NULL", `'{"n":3,"big":9007199254740993,"z":null,"l":[1,{"a":2}],"b":true,"x-pgmq-group":7}'`},
-	{"'null'", "'{}'"}, {`'"text"'`, "'[1, 2]'"}, {`'{"a":1.10,"b":1e3}'`, `'"s"'`}, {"'1'", "'null'"}, {"NULL", "'7'"}, {`'{"mq:text":"x"}'`, "'true'"},
+	{"'null'", "'{}'"},
+	{`'"text"'`, "'[1, 2]'"},
+	{`'{"a":1.10,"b":1e3}'`, `'"s"'`},
+	{"'1'", "'null'"},
+	{"NULL", "'7'"},
+	{`'{"mq:text":"x"}'`, "'true'"},
 }
 
 // TestOddSurvive: whatever another program wrote into body and headers is the
