@@ -65,6 +65,19 @@ func (l *lease) again() outgoing {
 	}}
 }
 
+// copyFor makes the copy that a settlement takes.
+func (l *lease) copyFor(queue string, s *driver.Settlement) (o outgoing, err error) {
+	if s.Op == driver.OpArchive {
+		o = l.archived(queue, s.Reason)
+		return o, o.trim()
+	}
+	o = l.again()
+	if err := o.route(queue, s.Delay); err != nil {
+		return o, err
+	}
+	return o, o.trim()
+}
+
 // archived makes the copy that goes into the archive of a queue.
 func (l *lease) archived(queue, reason string) outgoing {
 	o := l.again()

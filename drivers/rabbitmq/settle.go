@@ -82,23 +82,15 @@ func (b *batch) copy(ctx context.Context) {
 	var out []outgoing
 	var items []int
 	for i, l := range b.leases {
-		s := &b.settlements[i]
-		switch {
-		case l == nil:
-			continue
-		case s.Op == driver.OpArchive:
-			out = append(out, l.archived(b.name, s.Reason))
-		case s.Op == driver.OpNack && s.Delay > 0:
-			o := l.again()
-			if err := o.route(b.name, s.Delay); err != nil {
-				b.fail(i, err)
-				continue
-			}
-			out = append(out, o)
-		default:
+		if l == nil || !copied(&b.settlements[i]) {
 			continue
 		}
-		items = append(items, i)
+		o, err := l.copyFor(b.name, &b.settlements[i])
+		if err != nil {
+			b.notCopied(i, err)
+			continue
+		}
+		out, items = append(out, o), append(items, i)
 	}
 	if len(out) == 0 {
 		return
@@ -109,14 +101,27 @@ func (b *batch) copy(ctx context.Context) {
 		if err == nil {
 			err = errs[n]
 		}
-		switch {
-		case errors.Is(err, errDelaysRefused):
-			b.c.postpone(b.leases[i], b.settlements[i].Delay)
-			b.leases[i] = nil
-		case err != nil:
-			b.fail(i, b.copyError(i, err))
+		if err != nil {
+			b.notCopied(i, err)
 		}
 	}
+}
+
+// copied reports whether a settlement takes a copy.
+func copied(s *driver.Settlement) bool {
+	return s.Op == driver.OpArchive || s.Op == driver.OpNack && s.Delay > 0
+}
+
+// notCopied is the end of item i, whose copy was not published. A nack whose copy
+// cannot be waits in this process.
+func (b *batch) notCopied(i int, err error) {
+	s := &b.settlements[i]
+	if s.Op == driver.OpNack && (errors.Is(err, errDelaysRefused) || errors.Is(err, driver.ErrTooLarge)) {
+		b.c.postpone(b.leases[i], s.Delay)
+		b.leases[i] = nil
+		return
+	}
+	b.fail(i, b.copyError(i, err))
 }
 
 // copyError tells a missing archive from a missing queue.

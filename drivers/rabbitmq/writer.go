@@ -11,6 +11,7 @@ import (
 // one segment for each of them costs the broker more than the message itself.
 type gatherer struct {
 	net.Conn
+	in    *frames
 	heard atomic.Int64 // bytes that were read
 	moved atomic.Int64 // and those that were written as well
 
@@ -26,14 +27,14 @@ type gatherer struct {
 const maxGathered = 256 << 10
 
 func newGatherer(c net.Conn) *gatherer {
-	g := &gatherer{Conn: c}
+	g := &gatherer{Conn: c, in: newFrames(c)}
 	g.space.L, g.work.L = &g.mu, &g.mu
 	return g
 }
 
-// Read counts what it reads.
+// Read reads frames, and counts what it reads.
 func (g *gatherer) Read(b []byte) (int, error) {
-	n, err := g.Conn.Read(b)
+	n, err := g.in.Read(b)
 	g.heard.Add(int64(n))
 	g.moved.Add(int64(n))
 	return n, err
