@@ -94,7 +94,7 @@ type testCase struct {
 
 // cases are the suite.
 var cases = slices.Concat(
-	openCases, nameCases, lifecycleCases, sendCases, bodyCases, receiveCases, waitCases,
+	openCases, nameCases, lifecycleCases, sendCases, bodyCases, receiveCases, countCases, waitCases,
 	leaseCases, staleCases, settleCases, nackCases, receiptCases, delayCases, archiveCases, redriveCases, moveCases,
 	popCases, peekCases, statsCases, groupCases, drainCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,

@@ -26,7 +26,7 @@ type mutation struct {
 }
 
 var mutations = slices.Concat(
-	receiptMutations, lateMutations, receiveMutations, survivalMutations,
+	receiptMutations, lateMutations, receiveMutations, countMutations, survivalMutations,
 	archiveMutations, redriveMutations, errorMutations, bodyMutations, sendMutations, settleMutations,
 	groupMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations,
 )
