@@ -228,10 +228,10 @@ var verdicts = map[string]verdict{
 	"22P02": {driver.ErrInvalid, "invalid argument: text cannot be read as the type it is for"},
 	"22P05": {driver.ErrInvalid, "invalid argument: a character cannot be stored"},
 	"54001": {driver.ErrInvalid, "invalid argument: JSON is nested too deeply"},
-	"54000": {driver.ErrTooLarge, "message is too large"},
+	"54000": {driver.ErrTooLarge, "message is too large, or its group key for the index of groups"},
 
 	"0A000": {nil, "%s"},
-	"23505": {nil, "a row with that key exists"},
+	"23505": {nil, "a row with that key exists (the sequence of the queue is behind its ids: EnsureQueue raises it)"},
 	"25006": {nil, "%s (a standby? set target_session_attrs=read-write)"},
 	"25P02": {nil, "the transaction was aborted by an earlier error"},
 	"28000": {nil, "%s"},

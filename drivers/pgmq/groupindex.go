@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -67,10 +68,18 @@ func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.Gr
 	}
 	missing, err = indexesOf(name, s, by, "CONCURRENTLY ")
 	if len(missing) > 0 && s.partitioned {
-		return nil, fmt.Errorf("%w: queue %q is partitioned, and has no index %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, tells how to make it)",
-			driver.ErrNotSupported, name, missing[0].name)
+		return nil, fmt.Errorf("%w: queue %q is partitioned, and lacks indexes for its groups, %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, tells how to make them)",
+			driver.ErrNotSupported, name, namesOfIndexes(missing))
 	}
 	return missing, err
+}
+
+func namesOfIndexes(missing []index) string {
+	names := make([]string, len(missing))
+	for i := range missing {
+		names[i] = missing[i].name
+	}
+	return strings.Join(names, " and ")
 }
 
 // indexesOf returns the indexes of a grouping that a queue lacks.
