@@ -10,44 +10,8 @@ import (
 
 // What nobody asked for does not happen to a message.
 var unchangedCases = []testCase{
-	{name: "receive/not-handed-out", rule: "a read that was not handed out does not count: ReadCount is 1 on the first delivery (rule 4)", run: notHandedOut},
 	{name: "redrive/unchanged", rule: "an archive and a redrive keep body, headers and group as they are (rules 5 and 6)", needs: canRedrive, run: redriveUnchanged},
 	{name: "move/unchanged", rule: "a move keeps body, headers and group as they are (rule 6)", needs: moves, run: moveUnchanged},
-}
-
-// notHandedOut takes the messages of a queue a few at a time. Those that wait
-// behind are looked at again and again.
-func notHandedOut(t *tester) {
-	q := t.queue()
-	total := min(60, 3*t.caps.BatchLimit())
-	msgs := numbered(total)
-	for i, m := range msgs {
-		if i%3 == 0 {
-			m.Body = append(m.Body, strings.Repeat("x", t.bodySize(256<<10))...)
-		}
-	}
-	for _, m := range msgs {
-		t.post(q, m)
-	}
-	for n := range total {
-		ds, err := q.Receive(t.ctx, mq.ReceiveOptions{Max: 1 + n%3, Visibility: t.long, Wait: t.patience})
-		t.ok(err, "Receive")
-		for _, d := range ds {
-			t.reads(d.ReadCount, 1)
-		}
-		if total -= len(ds); total <= 0 {
-			return
-		}
-	}
-	t.Errorf("%d messages have not come", total)
-}
-
-// bodySize returns n, or what the provider takes if that is less.
-func (t *tester) bodySize(n int) int {
-	if limit := t.caps.MaxBody; limit > 0 {
-		n = min(n, limit/2)
-	}
-	return n
 }
 
 // odd are messages that a provider may be tempted to tidy up.

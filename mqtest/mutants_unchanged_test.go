@@ -2,34 +2,18 @@ package mqtest
 
 import (
 	"bytes"
-	"context"
 	"strings"
 
 	"github.com/portmq/mq/driver"
 )
 
 var unchangedMutations = []mutation{
-	{"surplus counts", "4: a read that was not handed out does not count", surplusCounts, "receive/not-handed-out"},
 	{"redrive tidies bodies", "5: the body is kept", showing(whenMoved(func(d *driver.Delivery) { d.Body = bytes.TrimSpace(d.Body) })), "redrive/unchanged"},
 	{"redrive drops empty headers", "5: headers are kept", showing(whenMoved(func(d *driver.Delivery) { delete(d.Headers, "empty") })), "redrive/unchanged"},
 	{"redrive cuts headers", "5: headers are kept", showing(whenMoved(cutHeaders)), "redrive/unchanged"},
 	{"move tidies bodies", "6: the body is kept", showing(whenMoved(func(d *driver.Delivery) { d.Body = bytes.ToValidUTF8(d.Body, nil) })), "move/unchanged"},
 	{"move cuts headers", "6: headers are kept", showing(whenMoved(cutHeaders)), "move/unchanged"},
 	{"move drops the group", "6: the group is kept", showing(whenMoved(func(d *driver.Delivery) { d.Group = "" })), "move/unchanged"},
-}
-
-// surplusCounts leases one message more than it hands out, and gives it back.
-func surplusCounts(m *mutant) {
-	m.receive = func(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
-		limit := r.Max
-		r.Max++
-		ds, err := m.Provider.Receive(ctx, queue, r)
-		if len(ds) > limit {
-			_ = m.Provider.Settle(ctx, queue, []driver.Settlement{{Receipt: ds[limit].Receipt, Op: driver.OpNack}})
-			ds = ds[:limit]
-		}
-		return ds, err
-	}
 }
 
 // whenMoved limits a change to what was moved or redriven.

@@ -306,3 +306,25 @@ func hears(p *Provider) {
 	p.listener = newListener(p)
 	p.hub("jobs").setLive(true)
 }
+
+// TestHubLockOrder: receivers come and go, and queues are forgotten, while
+// messages land.
+func TestHubLockOrder(t *testing.T) {
+	r := newRig(t, call{})
+	q := r.known("jobs")
+	_ = r.Close() // so that nothing is notified
+	var all sync.WaitGroup
+	for _, act := range []func(){
+		func() { h, w := r.join(q, false); h.leave(w) },
+		func() { r.forget("jobs") },
+		func() { r.hub("jobs").landed(r.Provider, false) },
+		func() { r.hub("jobs").carryTx(r.Provider) },
+	} {
+		all.Go(func() {
+			for range 10_000 {
+				act()
+			}
+		})
+	}
+	all.Wait()
+}

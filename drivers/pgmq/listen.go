@@ -18,7 +18,7 @@ func (p *Provider) listen(ctx context.Context, q *queue) bool {
 		return false
 	}
 	p.mu.Lock()
-	if p.listener == nil && p.enterLocked() {
+	if p.listener == nil && p.enter() {
 		p.listener = newListener(p)
 		go p.listener.run()
 	}

@@ -108,6 +108,8 @@ type Provider struct {
 
 	looked time.Time // when the settings were
 
+	// Lock order: mu, then a hub's, then door.
+	door   sync.Mutex    // no task begins while Close does
 	done   chan struct{} // closed by Close
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -242,14 +244,14 @@ func (p *Provider) Ping(ctx context.Context) error {
 // Close ends waiting calls, the LISTEN connection, and the pool if it is the
 // provider's own.
 func (p *Provider) Close() error {
-	p.mu.Lock()
+	p.door.Lock()
 	if p.closed() {
-		p.mu.Unlock()
+		p.door.Unlock()
 		return nil
 	}
 	p.cancel() // first: the listener does not dial again
 	close(p.done)
-	p.mu.Unlock()
+	p.door.Unlock()
 	p.tasks.Wait()
 	for _, pool := range []querier{p.pool, p.reserve.pool} {
 		if s, ok := pool.(*stmtPool); ok {
@@ -267,12 +269,8 @@ func (p *Provider) Close() error {
 
 // enter starts a task that Close waits for, unless the provider is closed.
 func (p *Provider) enter() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.enterLocked()
-}
-
-func (p *Provider) enterLocked() bool {
+	p.door.Lock()
+	defer p.door.Unlock()
 	if p.closed() {
 		return false
 	}

@@ -91,10 +91,11 @@ SELECT EXISTS (SELECT FROM {{.Q}} WHERE vt <= pg_catalog.statement_timestamp()),
 saw it at first: an extension that commits meanwhile changes nothing, a new
 lease does. What failed is returned, by its place, and whether the message is
 gone: NULL if another transaction has locked it. Only in a caller's transaction,
-whose other statements depend on it, does it wait for that. */ -}}
+whose other statements depend on it, does it wait for that. NOT EXISTS could
+become a hash of the whole queue. */ -}}
 {{define "fence"}}
 l AS MATERIALIZED (SELECT msg_id, read_ct, enqueued_at, vt FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id FOR UPDATE{{if not .Waits}} SKIP LOCKED{{end}}),
-m AS MATERIALIZED (SELECT s.*, {{if .Waits}}l.msg_id IS NULL{{else}}CASE WHEN l.msg_id IS NOT NULL THEN false WHEN NOT EXISTS (SELECT FROM {{.Q}} x WHERE x.msg_id = s.id) THEN true END{{end}} AS gone,
+m AS MATERIALIZED (SELECT s.*, {{if .Waits}}l.msg_id IS NULL{{else}}CASE WHEN l.msg_id IS NOT NULL THEN false WHEN (SELECT x.msg_id FROM {{.Q}} x WHERE x.msg_id = s.id LIMIT 1) IS NULL THEN true END{{end}} AS gone,
  l.msg_id IS NOT NULL AND (s.reads IS NULL OR l.read_ct = s.reads) AND (s.sent IS NULL OR l.enqueued_at = {{template "time of s"}}) AS ok,
  s.reads IS NULL OR l.vt > pg_catalog.clock_timestamp() AS alive
  FROM s LEFT JOIN l ON l.msg_id = s.id)

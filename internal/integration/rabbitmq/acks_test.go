@@ -19,14 +19,14 @@ import (
 func TestAcksOfSlowQueue(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	for name, alter := range map[string]func([]byte){"as it is": nil, "as RabbitMQ 4": asRabbitMQ4} {
-		for end, leave := range map[string]func(*proxy, *mq.Client){
-			"cut":   func(p *proxy, _ *mq.Client) { p.cut() },
-			"close": func(_ *proxy, c *mq.Client) { _ = c.Close() },
+		for end, leave := range map[string]func(*server.Proxy, *mq.Client){
+			"cut":   func(p *server.Proxy, _ *mq.Client) { p.Cut() },
+			"close": func(_ *server.Proxy, c *mq.Client) { _ = c.Close() },
 		} {
 			t.Run(name+" "+end, func(t *testing.T) {
 				r := newRigOn(t, b)
-				p, dsn := newProxy(t, r.dsn)
-				p.alter = alter
+				p, dsn := server.NewProxy(t, r.dsn)
+				p.Alter = alter
 				c := open(t, dsn)
 				defer c.Close()
 				r.send(numbers(slowAcks)...)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
 )
 
 // Nothing that was not handed to a receiver counts as a read.
@@ -155,19 +156,19 @@ func TestShortWaits(t *testing.T) {
 func TestCutOffReceives(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)
 	must(q.Receive(t.Context(), mq.ReceiveOptions{}))(t) // opens the channel
 	for range 5 {
 		r.send("late")
-		p.freeze(true)
+		resume := p.Silence()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		_, err := q.Receive(ctx, mq.ReceiveOptions{})
 		cancel()
 		wantError(t, err, context.DeadlineExceeded)
-		p.freeze(false)
+		resume()
 		r.takeOnce(q, 1, mq.ReceiveOptions{Max: 10, Wait: patience})
 	}
 }
@@ -177,8 +178,8 @@ func TestCutOffReceives(t *testing.T) {
 func TestProbedAcks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	p, dsn := newProxy(t, r.dsn)
-	p.alter = asRabbitMQ4
+	p, dsn := server.NewProxy(t, r.dsn)
+	p.Alter = asRabbitMQ4
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)

@@ -205,13 +205,13 @@ func TestEndedContext(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.send("leased")
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)
 	d := r.takeFrom(q)
 	must(q.Send(t.Context(), &mq.Message{Body: []byte("opens the way")}))(t)
-	p.freeze(true)
+	resume := p.Silence()
 	for what, call := range map[string]func(context.Context) error{
 		"Send":    func(ctx context.Context) error { _, err := q.Send(ctx, &mq.Message{}); return err },
 		"Receive": func(ctx context.Context) error { _, err := q.Receive(ctx, mq.ReceiveOptions{}); return err },
@@ -232,8 +232,8 @@ func TestEndedContext(t *testing.T) {
 			return nil
 		})
 	}
-	p.freeze(false)
-	p.cut()
+	resume()
+	p.Cut()
 	eventually(t, "the client goes on", func() bool { return c.Ping(t.Context()) == nil })
 }
 
@@ -242,19 +242,19 @@ func TestEndedContext(t *testing.T) {
 func TestAbandonedReceive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)
 	must(q.Receive(t.Context(), mq.ReceiveOptions{}))(t) // opens the channel
 	r.send("late")
-	p.freeze(true)
+	resume := p.Silence()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if ds, err := q.Receive(ctx, mq.ReceiveOptions{}); len(ds) > 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a broker that does not answer has delivered %d messages, %v", len(ds), err)
 	}
-	p.freeze(false)
+	resume()
 	if d := r.take(); string(d.Body) != "late" {
 		t.Errorf("received %q", d.Body)
 	}

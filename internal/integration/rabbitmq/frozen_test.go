@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/server"
 )
 
 // TestFrozen: every call on a connection that is silent ends by itself, without a
@@ -16,13 +17,13 @@ func TestFrozen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.send("1", "2", "3", "4")
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	q := c.Queue(queueName)
 	ds := takeNumbers(t, q, 4)
 	must(q.Send(t.Context(), &mq.Message{}))(t) // opens the other connection
 	ok(t, c.Ping(t.Context()))
-	p.freeze(true)
+	resume := p.Silence()
 	ctx := context.Background()
 	var calls sync.WaitGroup
 	for what, call := range map[string]func() error{
@@ -55,8 +56,8 @@ func TestFrozen(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	p.freeze(false)
-	p.cut()
+	resume()
+	p.Cut()
 	eventually(t, "the client goes on", func() bool { _, err := q.Send(ctx, &mq.Message{}); return err == nil })
 	ok(t, c.Close())
 }

@@ -22,7 +22,7 @@ type clients struct {
 
 type way struct {
 	vhost string // a DSN
-	*proxy
+	*server.Proxy
 }
 
 // harness is that of the suite.
@@ -31,11 +31,9 @@ func harness(b *server.Broker) (mqtest.Harness, *clients) {
 	return mqtest.Harness{
 		Open:  func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
 		Again: func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
-		Break: func(_ testing.TB, c *mq.Client) { cs.of(c).cut() },
+		Break: func(_ testing.TB, c *mq.Client) { cs.of(c).Cut() },
 		Hang: func(_ testing.TB, c *mq.Client) func() {
-			p := cs.of(c).proxy
-			p.freeze(true)
-			return func() { p.freeze(false) }
+			return cs.of(c).Silence()
 		},
 		BadDSN:  badDSN,
 		DownDSN: "rabbitmq://guest:down-s3cret@127.0.0.1:1/",
@@ -71,7 +69,7 @@ func open(t testing.TB, dsn string, params ...string) *mq.Client {
 
 func (cs *clients) client(t testing.TB, vhost string) *mq.Client {
 	t.Helper()
-	p, dsn := newProxy(t, vhost)
+	p, dsn := server.NewProxy(t, vhost)
 	c := open(t, dsn)
 	cs.ways.Store(c, way{vhost, p})
 	return c

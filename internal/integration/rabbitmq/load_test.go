@@ -22,15 +22,15 @@ func TestDisconnects(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	l := newLoad(t, b)
 	ends := []func(){
-		l.proxy.cut,
+		l.proxy.Cut,
 		func() { // the broker closes them in order
 			b.Ctl(t, "eval", `[rabbit_networking:close_connection(C, <<"test">>) || C <- rabbit_networking:connections()].`)
 		},
 		func() { // what is under way has arrived, or not
-			l.proxy.freeze(true)
+			resume := l.proxy.Silence()
 			time.Sleep(100 * time.Millisecond)
-			l.proxy.cut()
-			l.proxy.freeze(false)
+			l.proxy.Cut()
+			resume()
 		},
 	}
 	l.run(t, func() {
@@ -67,7 +67,7 @@ const loadSenders, receivers, batch, backlog = 8, 4, 20, 1000
 type load struct {
 	q     *mq.Queue
 	rig   *rig
-	proxy *proxy
+	proxy *server.Proxy
 
 	mu        sync.Mutex
 	confirmed int
@@ -82,7 +82,7 @@ type load struct {
 func newLoad(t *testing.T, b *server.Broker) *load {
 	t.Helper()
 	r := newRigOn(t, b)
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	t.Cleanup(func() { ok(t, c.Close()) })
 	return &load{

@@ -37,7 +37,7 @@ func TestOversized(t *testing.T) {
 func TestMemoryAlarm(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
-	p, dsn := newProxy(t, r.dsn)
+	p, dsn := server.NewProxy(t, r.dsn)
 	c := open(t, dsn)
 	t.Cleanup(func() { ok(t, c.Close()) })
 	r.Queue = c.Queue(queueName)
@@ -96,16 +96,16 @@ func alarm(t *testing.T, b *server.Broker) (clear func()) {
 }
 
 // sendAtOnce makes n sends that are under way at the same time.
-func (r *rig) sendAtOnce(p *proxy, n int) {
+func (r *rig) sendAtOnce(p *server.Proxy, n int) {
 	r.Helper()
 	r.send("opens the way")
-	p.freeze(true)
+	resume := p.Silence()
 	sent := make(chan error, n)
 	for range n {
 		go func() { _, err := r.Send(r.Context(), &mq.Message{Body: []byte("before")}); sent <- err }()
 	}
 	time.Sleep(200 * time.Millisecond)
-	p.freeze(false)
+	resume()
 	for range n {
 		ok(r, within(r, "Send returns", sent))
 	}

@@ -97,7 +97,7 @@ func newTwins(t *testing.T, cs *clients) *twins {
 	stub := rabbitstub.New()
 	w.c = [2]*mq.Client{cs.client(t, cs.Vhost(t)), mq.New(stub, quiet)}
 	w.cut = func() {
-		cs.of(w.c[0]).cut()
+		cs.of(w.c[0]).Cut()
 		stub.Broker().Disconnect()
 	}
 	for i, c := range w.c {
