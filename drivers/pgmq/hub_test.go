@@ -321,7 +321,7 @@ func TestHubLockOrder(t *testing.T) {
 		func() { r.hub("jobs").carryTx(r.Provider) },
 	} {
 		all.Go(func() {
-			for range 10_000 {
+			for range 200_000 {
 				act()
 			}
 		})
