@@ -31,7 +31,7 @@ const (
 // changeNothing lists statements that may be repeated. So may those of group
 // indexes, which only make what is missing.
 var changeNothing = map[string]bool{
-	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, jobs.last: true, jobs.lastArchived: true, sqlClock: true, statement("condition", nil): true,
+	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
 }
 
 // fault answers an exchange that would have returned rows. See reply.

@@ -23,7 +23,7 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := p.purge(ctx, q, q.texts.last, q.texts.purge)
+	n, err := p.purge(ctx, q, q.texts.purge)
 	q.hub.wakeGroups()
 	return n, err
 }
@@ -35,7 +35,7 @@ func (p *Provider) PurgeArchive(ctx context.Context, name string, olderThan time
 		return 0, err
 	}
 	if olderThan == 0 {
-		return p.purge(ctx, q, q.texts.lastArchived, q.texts.purgeArchive)
+		return p.purge(ctx, q, q.texts.purgeArchive)
 	}
 	now, err := p.clock(ctx, q)
 	if err != nil {
@@ -49,19 +49,14 @@ func (p *Provider) PurgeArchive(ctx context.Context, name string, olderThan time
 	})
 }
 
-// purge deletes from one id to the next, up to the highest there is now.
-func (p *Provider) purge(ctx context.Context, q *queue, last, text string) (int64, error) {
-	var highest sql.NullInt64
-	err := p.read(ctx, q, last, nil, func(rows row) error { return rows.Scan(&highest) })
-	if err != nil {
-		return 0, err
-	}
-	after := int64(math.MinInt64)
+// purge deletes from one id to the next, up to the highest there is at first.
+func (p *Provider) purge(ctx context.Context, q *queue, text string) (int64, error) {
+	after, highest := int64(math.MinInt64), any(nil)
 	return p.inBatches(ctx, math.MaxInt64, purgeBatch, func(limit int64) (found, deleted int64, err error) {
-		var reached sql.NullInt64
-		err = p.run(ctx, q, text, []any{after, highest.Int64, limit}, func(rows row) error { return rows.Scan(&found, &reached) })
+		var reached, top sql.NullInt64
+		err = p.run(ctx, q, text, []any{after, highest, limit}, func(rows row) error { return rows.Scan(&found, &reached, &top) })
 		if err == nil && reached.Valid {
-			after = reached.Int64
+			after, highest = reached.Int64, top.Int64
 		}
 		return found, found, err
 	})

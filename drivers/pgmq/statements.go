@@ -76,8 +76,7 @@ type texts struct {
 	ack, ackOne, settle, nack, extend                      string
 	ackWaiting, settleWaiting, nackWaiting                 string
 	browse, browseArchive                                  string
-	last, purge, redrive                                   string
-	lastArchived, purgeArchive, purgeOlder                 string
+	purge, purgeArchive, purgeOlder, redrive               string
 	stats, sample, sampleArchive                           string
 }
 
@@ -88,7 +87,7 @@ func textsOf(n tableNames) texts {
 		claim: statement("claim", n), pop: statement("pop", n), probe: statement("probe", n),
 		ack: statement("ack", n), ackOne: statement("ack one", n),
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
-		last: statement("last", n), purge: statement("purge", n), lastArchived: statement("last archived", n),
+		purge:        statement("purge", n),
 		purgeArchive: statement("purge archive", n), purgeOlder: statement("purge older", n),
 		stats: statement("stats", n), sample: statement("sample", n), sampleArchive: statement("sample archive", n),
 	}

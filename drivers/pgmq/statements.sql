@@ -178,21 +178,22 @@ SELECT {{template "record" .}}, CASE WHEN pg_catalog.isfinite(q.archived_at) THE
 {{end}}
 {{define "record"}}q.msg_id, q.read_ct, CASE WHEN pg_catalog.isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN pg_catalog.isfinite(q.vt) THEN q.vt END, {{template "contents" .}}{{end}}
 
-{{- /* Purges go from one id to the next, up to the highest there was at their
-begin, $3 rows a statement: each is a short transaction, and they end however
-much comes meanwhile. They return how many rows there were, and the last. */ -}}
-{{define "last"}}SELECT pg_catalog.max(msg_id) FROM {{.Q}}{{end}}
-{{define "last archived"}}SELECT pg_catalog.max(msg_id) FROM {{.A}}{{end}}
+{{- /* Purges go from one id to the next, up to the highest that there was at
+their begin ($2, NULL at first), $3 rows a statement: each is a short transaction,
+and they end however much comes meanwhile. They return how many rows there were,
+the last of them, and the highest. */ -}}
 {{define "purge"}}
-WITH l AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id > $1::bigint AND msg_id <= $2::bigint ORDER BY msg_id LIMIT $3::bigint FOR UPDATE),
+WITH h AS MATERIALIZED (SELECT coalesce($2::bigint, (SELECT pg_catalog.max(msg_id) FROM {{.Q}})) AS highest),
+l AS MATERIALIZED (SELECT msg_id FROM {{.Q}} WHERE msg_id > $1::bigint AND msg_id <= (SELECT highest FROM h) ORDER BY msg_id LIMIT $3::bigint FOR UPDATE),
 d AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM l)))
-SELECT pg_catalog.count(*), pg_catalog.max(msg_id) FROM l
+SELECT pg_catalog.count(*), pg_catalog.max(msg_id), (SELECT highest FROM h) FROM l
 {{end}}
 
 {{define "purge archive"}}
-WITH l AS MATERIALIZED (SELECT msg_id FROM {{.A}} WHERE msg_id > $1::bigint AND msg_id <= $2::bigint ORDER BY msg_id LIMIT $3::bigint FOR UPDATE),
+WITH h AS MATERIALIZED (SELECT coalesce($2::bigint, (SELECT pg_catalog.max(msg_id) FROM {{.A}})) AS highest),
+l AS MATERIALIZED (SELECT msg_id FROM {{.A}} WHERE msg_id > $1::bigint AND msg_id <= (SELECT highest FROM h) ORDER BY msg_id LIMIT $3::bigint FOR UPDATE),
 d AS (DELETE FROM {{.A}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM l)))
-SELECT pg_catalog.count(*), pg_catalog.max(msg_id) FROM l
+SELECT pg_catalog.count(*), pg_catalog.max(msg_id), (SELECT highest FROM h) FROM l
 {{end}}
 
 {{- /* The same by age: what was archived at $1, in microseconds since 1970, or
