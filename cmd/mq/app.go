@@ -30,7 +30,10 @@ type app struct {
 	verbose bool
 	level   slog.Level // of what the library logs, without -verbose; 0: errors
 
-	started bool // the arguments were right: what fails now is no misuse
+	duplicates bool // Config.AllowDuplicateMoves
+
+	started     bool // the arguments were right: what fails now is no misuse
+	interrupted bool // the commands' context had ended when the command came back
 
 	mu      sync.Mutex
 	abort   []func()    // what a second signal calls before it ends the program
@@ -42,6 +45,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(doubleDashes(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
+	a.interrupted = ctx.Err() != nil
 	code := a.exit(cmd, err)
 	if a.aborted.Load() { // what was being ended is no success
 		return exitInterrupted
@@ -136,7 +140,7 @@ func (a *app) argDSN(args []string) error {
 // openDSN opens the provider of a DSN. What is wrong with a DSN is a misuse: to
 // open needs no backend.
 func (a *app) openDSN(dsn string) (*mq.Client, error) {
-	c, err := mq.OpenConfig(dsn, mq.Config{Logger: a.logger()})
+	c, err := mq.OpenConfig(dsn, mq.Config{Logger: a.logger(), AllowDuplicateMoves: a.duplicates})
 	if err != nil {
 		return nil, &usageError{err}
 	}

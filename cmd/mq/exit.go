@@ -59,6 +59,8 @@ var forUsers = strings.NewReplacer(
 	"\n\t", " or ",
 	"(create it with EnsureQueue)", "(mq ls shows the queues, mq create makes one)",
 	"forgotten import? have:", "have:",
+	"ConsumerConfig.DeadLetter without Config.AllowDuplicateMoves", "-dead-letter without -allow-duplicate-moves",
+	"ConsumerConfig.DeadLetter", "-dead-letter",
 	"or set QueueOptions.AnyName", "or give -any-name",
 	"use it as it is without EnsureQueue", "use it as it is",
 )
@@ -72,15 +74,18 @@ func oneLine(err error) string {
 
 func (a *app) code(err error) int {
 	var usage *usageError
+	var unstored *unstoredError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, syscall.EPIPE):
 		return exitPipe
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled) && a.interrupted:
 		return exitInterrupted
 	case !a.started, errors.As(err, &usage), errors.Is(err, mq.ErrInvalid), errors.Is(err, mq.ErrInvalidReceipt):
 		return exitUsage
+	case errors.As(err, &unstored):
+		return exitTempFail
 	}
 	return exitFailure
 }

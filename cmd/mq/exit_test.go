@@ -27,13 +27,16 @@ func TestCode(t *testing.T) {
 		{mq.ErrNotSupported, exitFailure},
 		{mq.ErrStaleReceipt, exitFailure},
 		{fmt.Errorf("%w (sent 3)", errInterrupted), exitInterrupted},
-		{context.Canceled, exitInterrupted},
+		{context.Canceled, exitFailure}, // somebody else's: no signal has come
 		{context.DeadlineExceeded, exitFailure},
 		{fmt.Errorf("write: %w", syscall.EPIPE), exitPipe},
 	} {
 		if got := (&app{started: true}).code(tt.err); got != tt.want {
 			t.Errorf("%v: exit code %d, want %d", tt.err, got, tt.want)
 		}
+	}
+	if got := (&app{started: true, interrupted: true}).code(context.Canceled); got != exitInterrupted {
+		t.Errorf("after a signal: exit code %d", got)
 	}
 	if got := new(app).code(errors.New("of cobra")); got != exitUsage {
 		t.Errorf("before the command began: exit code %d", got)

@@ -8,9 +8,10 @@
 //
 // mq help shows the commands, mq help COMMAND one of them with examples.
 //
-// It exits with 0 if all went well, with 2 if it was called wrongly, with 130
-// if a signal interrupted something unfinished, with 141 if whoever read its
-// output went away, and else with 1.
+// It exits with 0 if all went well, with 2 if it was called wrongly, with 75 if
+// mq work could not store what came of some messages, with 130 if a signal
+// interrupted something unfinished, with 141 if whoever read its output went
+// away, and else with 1.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 )
 
 func main() {
+	runAsWatchdog()
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	ctx, stop := a.signals()
 	code := a.run(ctx, os.Args[1:])

@@ -24,6 +24,7 @@ const asMain = "MQ_TEST_AS_MAIN"
 const noRaceSleep = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
+	runAsWatchdog()
 	if n, err := strconv.Atoi(os.Getenv(asMain)); err == nil {
 		fillTool(n)
 		main()

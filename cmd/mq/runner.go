@@ -34,6 +34,9 @@ type runner struct {
 	app  *app
 	path string
 	args []string // the first is the command as it was given
+	dog  *watchdog
+
+	hideDSN bool // the commands do not get ours
 
 	mu      sync.Mutex
 	running map[*os.Process]bool
@@ -44,8 +47,12 @@ type runner struct {
 // means.
 func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 	cmd := r.command(ctx, d)
+	n, variable := r.dog.begin()
+	defer r.dog.end(n)
+	cmd.Env = append(cmd.Env, variable)
 	err := cmd.Start()
 	if err == nil {
+		r.dog.runs(n, cmd.Process)
 		r.note(cmd.Process, true)
 		err = cmd.Wait()
 		r.note(cmd.Process, false)
@@ -80,12 +87,23 @@ func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 func (r *runner) command(ctx context.Context, d *mq.Delivery) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, r.path)
 	cmd.Args = r.args
-	cmd.Env = append(os.Environ(), environment(d)...)
+	cmd.Env = append(r.environ(), environment(d)...)
 	cmd.Stdin = bytes.NewReader(d.Body)
 	cmd.Stdout, cmd.Stderr = r.writer(r.app.stdout), r.writer(r.app.stderr)
 	cmd.WaitDelay = killAfter
 	ownGroup(cmd)
 	return cmd
+}
+
+// environ returns what a command gets of the environment of mq.
+func (r *runner) environ() []string {
+	env := os.Environ()
+	if !r.hideDSN {
+		return env
+	}
+	return slices.DeleteFunc(env, func(v string) bool {
+		return strings.HasPrefix(v, "MQ_DSN=") || strings.HasPrefix(v, "PGPASSWORD=")
+	})
 }
 
 // writer returns w if it is a file, which the command then has itself, and else

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -66,6 +67,18 @@ func TestSignals(t *testing.T) {
 			[]string{"work", "w", "-c", "3", "--", "sh", "-c", "echo begin; sleep 1; echo end"},
 			3, "begin", syscall.SIGINT, exitOK, "end", "mq: worked on w: 3 done, 0 retries, 0 dead letters\n",
 		},
+		{"tail, terminal closed", []string{"tail", "w", "-o", "json"}, 1, `{"n":3}`, syscall.SIGHUP, exitOK, "", ""},
+		{"receive, quit", []string{"receive", "w", "-n", "9", "-wait", "1m", "-o", "json"}, 1, `{"n":3}`, syscall.SIGQUIT, exitInterrupted, "", "mq: interrupted (received 3 messages)\n"},
+		{
+			"work, terminal closed",
+			[]string{"work", "w", "-c", "3", "--", "sh", "-c", "echo begin; sleep 1; echo end"},
+			3, "begin", syscall.SIGHUP, exitOK, "end", "mq: worked on w: 3 done, 0 retries, 0 dead letters\n",
+		},
+		{
+			"work, quit",
+			[]string{"work", "w", "-stop-timeout", "0s", "--", "sh", "-c", "echo begin; sleep 60; echo end"},
+			1, "begin", syscall.SIGQUIT, exitOK, "", "1 retries, 0 dead letters\n",
+		},
 		{
 			"impatient",
 			[]string{"work", "w", "-stop-timeout", "0s", "--", "sh", "-c", "echo begin; sleep 60; echo end"},
@@ -102,26 +115,73 @@ func (tt signalTest) try(t *testing.T) (problem string) {
 	return ""
 }
 
-// TestSignalsAtOnce: those that come at once are one, as timeout(1) sends them.
-// A busy machine may let the second one be late, so that there are several tries.
-func TestSignalsAtOnce(t *testing.T) {
+// TestNoHup: a signal that was ignored at the start stays so.
+func TestNoHup(t *testing.T) {
 	t.Parallel()
-	for range 10 {
-		cmd, _, stderr := tool(t, 1, "work", "w", "--", "sh", "-c", "echo begin; sleep 0.5; echo end")
-		rest := untilLines(t, cmd, 1, "begin")
-		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-			if err := cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
-			}
+	for _, name := range []string{"HUP", "QUIT"} {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
 		}
+		cmd, _, stderr := tool(t, 1)
+		cmd.Path, cmd.Args = "/bin/sh", []string{
+			"sh", "-c", "trap '' " + name + `; exec "$0" "$@"`, self,
+			"work", "w", "-idle", "300ms", "--", "sh", "-c", "kill -" + name + " $PPID; sleep 0.3; echo begin; echo end",
+		}
+		rest := untilLines(t, cmd, 1, "begin")
 		out := <-rest
 		_ = cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code == exitOK && out == "end\n" && strings.Contains(stderr.String(), "1 done") {
-			return
+		if code := cmd.ProcessState.ExitCode(); code != exitOK || out != "end\n" || !strings.Contains(stderr.String(), "1 done") {
+			t.Errorf("SIG%s, which is ignored: exit code %d, %q and %q", name, code, out, stderr)
 		}
 	}
-	t.Error("the second signal ends what the first one lets end")
 }
+
+// TestSignalsAtOnce: those that come at once are one, as timeout(1) sends them,
+// and SIGHUP is no sign of impatience.
+func TestSignalsAtOnce(t *testing.T) {
+	const now, soon, later = 0, 900 * time.Millisecond, 3 * time.Second
+	type sent struct {
+		after time.Duration // the one before
+		what  os.Signal
+	}
+	for _, tt := range []struct {
+		name string
+		sent []sent
+		end  time.Duration
+	}{
+		{"timeout", []sent{{now, syscall.SIGTERM}}, never},
+		{"timeout on a busy machine", []sent{{soon, syscall.SIGTERM}}, never},
+		{"twice", []sent{{later, os.Interrupt}}, later},
+		{"thrice at once", []sent{{now, os.Interrupt}, {now, os.Interrupt}}, now},
+		{"timeout, then Ctrl-C", []sent{{now, syscall.SIGTERM}, {later, os.Interrupt}}, later},
+		{"terminal closed", []sent{{now, syscall.SIGHUP}, {later, syscall.SIGHUP}, {later, syscall.SIGHUP}}, never},
+		{"terminal closed, then kill", []sent{{now, syscall.SIGHUP}, {later, syscall.SIGTERM}}, later},
+		{"quit twice", []sent{{later, syscall.SIGQUIT}}, later},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := make(chan os.Signal, 8)
+				begin := time.Now()
+				go func() {
+					for _, s := range tt.sent {
+						time.Sleep(s.after)
+						c <- s.what
+					}
+					time.Sleep(never - time.Since(begin))
+					close(c)
+				}()
+				awaitSecond(c)
+				if took := time.Since(begin); took != tt.end {
+					t.Errorf("it ends after %v, want %v", took, tt.end)
+				}
+				time.Sleep(never) // of fake time, for the other goroutine
+			})
+		})
+	}
+}
+
+const never = time.Hour
 
 // TestSecondSignal: it ends everything, commands that do not heed SIGTERM too.
 func TestSecondSignal(t *testing.T) {

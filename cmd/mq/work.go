@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
 )
 
 // working are the flags of mq work.
@@ -17,6 +19,7 @@ type working struct {
 	cfg     mq.ConsumerConfig
 	groupBy string
 	idle    time.Duration
+	hideDSN bool
 }
 
 func workCommand(a *app) *cobra.Command {
@@ -45,10 +48,13 @@ The exit code says what becomes of the message:
   other  failed: the same, and it is told on the error output
 
 A message that has come -max-reads times is a dead letter instead of coming
-again. The lease is prolonged for as long as the command runs. SIGINT and SIGTERM
-end the work: no more messages are taken, commands may take -stop-timeout to end
-and get SIGTERM after that, and what they have not done comes again. A second
-signal ends everything at once.`,
+again. The lease is prolonged for as long as the command runs. SIGINT, SIGTERM,
+SIGQUIT and the end of the terminal end the work: no more messages are taken,
+commands may take -stop-timeout to end and get SIGTERM after that, and what they
+have not done comes again. A second signal ends everything at once. If mq itself
+is killed the commands are ended, too.
+
+The exit code is 75 if it could not be stored what came of some messages.`,
 		Example: `  mq work thumbnails -c 4 -- ./make-thumbnail.sh
   mq work orders -timeout 1m -max-reads 5 -- sh -c 'jq -r .id >>ids'
   mq work orders -idle 5s -- sh -c 'cat >>out'`,
@@ -68,7 +74,7 @@ signal ends everything at once.`,
 			}
 			a.level = slog.LevelWarn
 			return a.with(func(c *mq.Client) error {
-				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{app: a, path: path, args: args[1:]})
+				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{app: a, path: path, args: args[1:], hideDSN: w.hideDSN})
 			})
 		},
 		ValidArgsFunction: a.completeQueue,
@@ -87,6 +93,8 @@ func (w *working) flags(a *app, cmd *cobra.Command) {
 	flags.StringVar(&w.groupBy, "group-by", "", "one message of a `group` at a time and in order: header, or a path in the body as in repo.id")
 	flags.DurationVar(&w.cfg.SoftStop, "stop-timeout", 30*time.Second, "how long commands may take to end after a signal")
 	flags.DurationVar(&w.idle, "idle", 0, "end when there was nothing to do for that long")
+	flags.BoolVar(&a.duplicates, "allow-duplicate-moves", false, "use -dead-letter where a crash may leave a message in both queues, as on RabbitMQ")
+	flags.BoolVar(&w.hideDSN, "hide-dsn", false, "keep MQ_DSN and PGPASSWORD from the commands")
 	a.completeQueueFlag(cmd, "dead-letter")
 }
 
@@ -112,14 +120,34 @@ func (w *working) check() error {
 	return nil
 }
 
+// limits returns how long commands may go on if mq does not. Where a lease ends
+// with the connection the next worker begins at once, and they end at once.
+func (w *working) limits(caps driver.Caps) limits {
+	visibility := cmp.Or(w.cfg.Visibility, 30*time.Second)
+	for _, most := range []time.Duration{caps.MaxVisibility, caps.MaxHold} {
+		if most > 0 {
+			visibility = min(visibility, most)
+		}
+	}
+	l := limits{visibility: visibility}
+	if caps.PortableReceipts {
+		l.grace = min(killAfter, visibility/12)
+	}
+	return l
+}
+
 // work runs r for each message until ctx ends, and says what was done.
-func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) error {
+func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) (err error) {
 	if err := q.Client().Ping(ctx); err != nil {
 		return err // a Consumer would try for ever
 	}
 	if err := mustExist(ctx, q.Client(), q.Name()); err != nil {
 		return err
 	}
+	if r.dog, err = startWatchdog(w.limits(q.Client().Caps())); err != nil {
+		return err
+	}
+	defer r.dog.close()
 	a.atAbort(r.killAll)
 	w.cfg.OnDeadLetter = func(d *mq.Delivery, reason string) {
 		a.note("%s/%s is a dead letter: %s", q.Name(), d.ID, reason)
@@ -128,47 +156,34 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) error
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if w.idle > 0 {
-		go stopIdle(ctx, stop, consumer, q.Client().Ping, w.idle)
+		i := &idler{consumer: consumer, queue: q, idle: w.idle, groups: w.cfg.Groups != nil}
+		go i.run(ctx, stop)
 	}
-	err := consumer.Run(ctx)
+	err = consumer.Run(ctx)
 	s := consumer.Stats()
 	if err != nil && s.Received == 0 {
 		return err
 	}
-	a.note("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, losses(s))
+	summary := fmt.Sprintf("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, losses(s))
+	if err == nil && s.Failed > 0 {
+		return &unstoredError{summary}
+	}
+	a.note("%s", summary)
 	return err
 }
 
-func losses(s mq.ConsumerStats) string {
-	if s.Lost+s.Failed == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
-}
+// unstoredError is the end of a mq work that could not store what came of some
+// messages.
+type unstoredError struct{ summary string }
 
-// retryPause is the longest pause of a Consumer whose backend does not answer.
-const retryPause = 12 * time.Second
+func (e *unstoredError) Error() string { return e.summary }
 
-// stopIdle calls stop when the consumer has had nothing to do for a while. A
-// backend that is away is no proof of that, nor is the pause after it.
-func stopIdle(ctx context.Context, stop func(), c *mq.Consumer, ping func(context.Context) error, idle time.Duration) {
-	var last int64
-	var away time.Time // since when, zero if the backend answers
-	since := time.Now()
-	for waitFor(ctx, min(idle/4+time.Millisecond, time.Second)) {
-		s := c.Stats()
-		switch err := ping(ctx); {
-		case err != nil:
-			if away.IsZero() {
-				away = time.Now()
-			}
-			since = time.Now().Add(min(2*time.Since(away), retryPause)) // pauses double
-		case s.Running+s.Buffered > 0 || s.Received != last:
-			away, last, since = time.Time{}, s.Received, time.Now()
-		case time.Since(since) >= idle:
-			stop()
-		default:
-			away = time.Time{}
-		}
+func losses(s mq.ConsumerStats) (text string) {
+	if s.Lost+s.Failed > 0 {
+		text = fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
 	}
+	if s.Stuck > 0 {
+		text += fmt.Sprintf(", %d commands that did not end in time", s.Stuck)
+	}
+	return text
 }

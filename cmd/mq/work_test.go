@@ -76,6 +76,55 @@ func TestWorkEnvironment(t *testing.T) {
 	}
 }
 
+// TestWorkHideDSN: commands need not know the password.
+func TestWorkHideDSN(t *testing.T) {
+	t.Setenv("PGPASSWORD", "secret")
+	t.Setenv("MQ_DSN", "mem://secret")
+	for _, tt := range []struct{ flag, want string }{
+		{"-hide-dsn=false", "mem://secret secret 1\n"},
+		{"-hide-dsn", "no none 1\n"},
+	} {
+		d := newDesk(t, "mem")
+		d.send(text("1"))
+		if code, stdout, stderr := d.work(tt.flag, "--", "sh", "-c", `echo "${MQ_DSN-no} ${PGPASSWORD-none} $MQ_ID"`); code != exitOK || stdout != tt.want {
+			t.Errorf("%s: exit code %d, %q and %q", tt.flag, code, stdout, stderr)
+		}
+		if err := d.client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWorkDeadLetterMissing: a mistyped queue is told at once.
+func TestWorkDeadLetterMissing(t *testing.T) {
+	for _, driver := range []string{"mem", "rabbitstub"} {
+		d := newDesk(t, driver)
+		d.send(text("1"))
+		d.fails(exitFailure, `-dead-letter "nope": queue not found (mq ls shows the queues, mq create makes one)`,
+			"work", "w", "-allow-duplicate-moves", "-dead-letter", "nope", "--", "false")
+		if driver == "rabbitstub" {
+			d.fails(exitFailure, "-dead-letter without -allow-duplicate-moves", "work", "w", "-dead-letter", "nope", "--", "false")
+		}
+		if s := d.stats(); s.Visible != 1 {
+			t.Errorf("%s: %+v", driver, s)
+		}
+		if err := d.client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWorkUnstored: an outcome that is not stored has an exit code of its own.
+func TestWorkUnstored(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"))
+	d.suffer(mqtest.Fault{Op: "settle", Err: driver.ErrInvalid})
+	code, _, stderr := d.work("--", "true")
+	if code != exitTempFail || !strings.HasSuffix(stderr, "1 outcomes not stored: those messages come again\n") || strings.Count(stderr, "worked on w") != 1 {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
 func TestWorkConcurrency(t *testing.T) {
 	d := newDesk(t, "mem")
 	dir := t.TempDir()
@@ -143,7 +192,7 @@ func TestWorkIdle(t *testing.T) {
 		time.AfterFunc(8*time.Second, send)
 		time.AfterFunc(8*time.Second+time.Minute+8*time.Second, send)
 		ctx, stop := context.WithCancel(t.Context())
-		go stopIdle(ctx, stop, consumer, c.Ping, 10*time.Second)
+		go (&idler{consumer: consumer, queue: q, idle: 10 * time.Second}).run(ctx, stop)
 		if err := consumer.Run(ctx); err != nil || consumer.Stats().Acked != 2 {
 			t.Errorf("%+v, %v", consumer.Stats(), err)
 		}
@@ -171,13 +220,70 @@ func TestWorkAway(t *testing.T) {
 		var worked atomic.Int64
 		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { worked.Add(1); return nil }), mq.ConsumerConfig{})
 		ctx, cancel := context.WithCancel(t.Context())
-		go stopIdle(ctx, cancel, consumer, c.Ping, 10*time.Second)
+		go (&idler{consumer: consumer, queue: q, idle: 10 * time.Second}).run(ctx, cancel)
 		time.AfterFunc(30*time.Second, func() { _, _ = q.Send(t.Context(), &mq.Message{}) })
 		if err := consumer.Run(ctx); err != nil || worked.Load() != 1 {
 			t.Errorf("after %v: worked on %d messages, %v", time.Since(begin), worked.Load(), err)
 		}
 		if took := time.Since(begin); took > 3*time.Minute {
 			t.Errorf("it took %v", took)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWorkIdleFirstReceive: a receive that takes longer than -idle is no proof
+// that there is nothing to do.
+func TestWorkIdleFirstReceive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := func(n int) bool { return n == 1 }
+		c := mq.New(mqtest.Faulty(mem.New(), mqtest.Fault{Op: "receive", When: first, Delay: 25 * time.Second}), mq.Config{})
+		q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+		if err == nil {
+			_, err = q.Send(t.Context(), &mq.Message{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return nil }), mq.ConsumerConfig{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go (&idler{consumer: consumer, queue: q, idle: 2 * time.Second}).run(ctx, cancel)
+		if err := consumer.Run(ctx); err != nil || consumer.Stats().Acked != 1 {
+			t.Errorf("%+v, %v", consumer.Stats(), err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWorkIdleSlowLook: the time counts from the end of the work, also if the
+// looks at it are far apart.
+func TestWorkIdleSlowLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mq.New(mqtest.Faulty(mem.New(), mqtest.Fault{Op: "ping", When: func(int) bool { return true }, Delay: 8 * time.Second}), mq.Config{})
+		q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+		if err == nil {
+			_, err = q.Send(t.Context(), &mq.Message{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var end time.Time
+		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+			time.Sleep(24 * time.Second)
+			end = time.Now()
+			return nil
+		}), mq.ConsumerConfig{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go (&idler{consumer: consumer, queue: q, idle: 6 * time.Second}).run(ctx, cancel)
+		if err := consumer.Run(ctx); err != nil || consumer.Stats().Acked != 1 {
+			t.Errorf("%+v, %v", consumer.Stats(), err)
+		}
+		if idle := time.Since(end); idle < 6*time.Second {
+			t.Errorf("it ends %v after the work", idle)
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)

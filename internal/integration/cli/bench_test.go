@@ -123,7 +123,7 @@ func TestBenchInterrupted(t *testing.T) {
 		s.eventually("messages are sent", func() bool {
 			return s.count("SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'q_mine' AND n_tup_ins > 0") > 0
 		})
-		requireInterrupted(p)
+		requireInterrupted(p, syscall.SIGINT)
 		if n := s.count("SELECT count(*) FROM pg_tables WHERE tablename ~ '^[qa]_'"); n > 0 {
 			t.Errorf("%d tables of queues are left", n)
 		}
@@ -133,16 +133,16 @@ func TestBenchInterrupted(t *testing.T) {
 		d := newDepot(t)
 		p := d.start("", "bench", "-queue", "mine", "-duration", "1h")
 		d.eventually("messages are sent", func() bool { return d.ready("mine") > 0 })
-		requireInterrupted(p)
+		requireInterrupted(p, syscall.SIGHUP)
 		if d.exists("mine") {
 			t.Error("the queue is left")
 		}
 	})
 }
 
-func requireInterrupted(p *process) {
+func requireInterrupted(p *process, by syscall.Signal) {
 	p.tool.Helper()
-	if err := p.Process.Signal(syscall.SIGINT); err != nil {
+	if err := p.Process.Signal(by); err != nil {
 		p.Fatal(err)
 	}
 	r := p.end()
