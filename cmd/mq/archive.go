@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,6 +103,7 @@ func archivePurgeCommand(a *app) *cobra.Command {
   mq archive purge -yes -older-than 30d orders`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.level = slog.LevelWarn // it says what it waits for
 			return a.with(func(c *mq.Client) error {
 				if err := mustExist(cmd.Context(), c, args[0]); err != nil {
 					return err
@@ -111,12 +115,10 @@ func archivePurgeCommand(a *app) *cobra.Command {
 				if err := a.confirm(cmd.Context(), yes, "delete %s of %s", what, args[0]); err != nil {
 					return err
 				}
-				q := c.Queue(args[0])
-				n, err := q.PurgeArchive(cmd.Context(), older.duration())
-				if err != nil {
-					return err
-				}
-				return a.done("purged", n, q.Name())
+				q, begin := c.Queue(args[0]), time.Now()
+				return a.purgeAll(cmd.Context(), q, func(ctx context.Context) (int64, error) {
+					return q.PurgeArchive(ctx, olderThan(older.duration(), begin))
+				})
 			})
 		},
 		ValidArgsFunction: a.completeQueue,

@@ -220,7 +220,7 @@ func TestDocsGuide(t *testing.T) {
 		}
 		return codes
 	}
-	sameSet(t, "exit codes", codes("| code |"), numbers(exitOK, exitFailure, exitUsage, exitInterrupted, exitPipe))
+	sameSet(t, "exit codes", codes("| code |"), numbers(exitOK, exitFailure, exitUsage, exitTempFail, exitInterrupted, exitPipe))
 	sameSet(t, "exit codes of a worker's command", codes("| exit code |"), append(numbers(exitOK, exitDataErr, exitTempFail), "any"))
 
 	d := newDesk(t, "mem")
@@ -253,7 +253,7 @@ func TestDocsErrors(t *testing.T) {
 	}
 	a, _, stderr := d.app()
 	a.started = true
-	s := &sender{queue: q, items: make(chan item, 3001), limit: 1000, progress: a.newProgress(-1, "", "")}
+	s := &sender{queue: q, items: make(chan item, 3001), ahead: newBudget(1 << 30), limit: 1000, progress: a.newProgress(-1, "", "")}
 	s.read(t.Context(), newReader(strings.NewReader(strings.Repeat("1\n", 3000)), "ndjson", mq.Message{}, 0))
 	a.exit(nil, fmt.Errorf("%w (%s)", s.run(t.Context()), s.summary()))
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ const headerCopiedFrom = "copied-from"
 // copying are the flags of mq copy.
 type copying struct {
 	queues                       []string
-	batch                        int
+	batch, first                 int // first: of the first receive, 0 for all of a batch
 	idle, visibility             time.Duration
 	follow, delayed, skip        bool
 	withoutGroups, withoutOrigin bool
@@ -60,7 +61,7 @@ source, and the command ends; with -skip it goes on with the others.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.queues, "queue", "q", nil, "a `queue` to move; may be repeated (default all)")
-	flags.IntVar(&o.batch, "batch", 0, "how many messages are under way at once (default 100, or less if a provider takes less)")
+	flags.IntVar(&o.batch, "batch", 0, "how many messages are under way at once (default 100, or less if they are large or a provider takes less)")
 	flags.DurationVar(&o.idle, "idle", 2*time.Second, "how long a queue must be empty to be done")
 	flags.DurationVar(&o.visibility, "visibility", 0, "how long a batch is leased (default 30s, or the provider's limit)")
 	flags.BoolVar(&o.follow, "follow", false, "go on until interrupted")
@@ -101,7 +102,7 @@ func (a *app) copy(ctx context.Context, o copying, fromDSN, toDSN string) (err e
 func (o *copying) complete(from, to *mq.Client) error {
 	limit := min(from.Caps().BatchLimit(), to.Caps().BatchLimit())
 	if o.batch == 0 {
-		o.batch = min(100, limit)
+		o.batch, o.first = min(100, limit), firstPage
 	}
 	longest := 30 * time.Second
 	for _, l := range []time.Duration{from.Caps().MaxVisibility, from.Caps().MaxHold} {
@@ -149,7 +150,7 @@ func (a *app) moveQueues(ctx context.Context, o copying, from, to *mq.Client) er
 		if err != nil {
 			return err
 		}
-		movers = append(movers, &mover{copying: o, app: a, from: source, to: target})
+		movers = append(movers, &mover{copying: o, app: a, from: source, to: target, pager: pager{cmp.Or(o.first, o.batch)}})
 	}
 	err := moveAll(ctx, o, movers)
 	out := newPrinter(a, "QUEUE", "MOVED", "SKIPPED", "DOUBTFUL")

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,9 +23,10 @@ type mover struct {
 
 	moved    int64
 	doubtful int64                   // of these it is not known whether they are in one queue or in both
-	skipped  map[string]*mq.Delivery // refused, by id, with their newest lease
-	copies   map[string]*mq.Message  // the first batch at the target, by id
-	told     bool                    // that it waits for leases
+	skipped  map[string]*mq.Delivery // refused, by id, with their newest lease and nothing else
+	copies   map[string][32]byte     // the first batch at the target, digests by id
+	pager    pager
+	told     bool // that it waits for leases
 }
 
 // run moves messages until there are no more, or with -follow until ctx ends,
@@ -76,7 +77,9 @@ func (m *mover) receive(ctx context.Context) ([]*mq.Delivery, error) {
 	if m.follow {
 		wait = mq.Forever
 	}
-	return m.from.Receive(ctx, mq.ReceiveOptions{Max: m.batch, Visibility: m.visibility, Wait: wait})
+	ds, err := m.from.Receive(ctx, mq.ReceiveOptions{Max: m.pager.limit(m.batch), Visibility: m.visibility, Wait: wait})
+	m.pager.got(len(ds), size(ds))
+	return ds, err
 }
 
 // fresh leaves out what has been refused before.
@@ -85,7 +88,7 @@ func (m *mover) fresh(ds []*mq.Delivery) (fresh []*mq.Delivery) {
 		if m.skipped[d.ID] == nil {
 			fresh = append(fresh, d)
 		} else {
-			m.skipped[d.ID] = d
+			m.hold(d)
 		}
 	}
 	return fresh
@@ -246,21 +249,22 @@ func (m *mover) keep(ids []string, msgs []*mq.Message) {
 	if m.copies != nil || m.withoutOrigin || len(ids) != len(msgs) {
 		return
 	}
-	m.copies = make(map[string]*mq.Message, len(ids))
+	m.copies = make(map[string][32]byte, len(ids))
 	for i, id := range ids {
-		m.copies[id] = msgs[i]
+		m.copies[id] = digest(msgs[i].Headers, msgs[i].Body)
 	}
 }
 
 // isCopy reports whether what came from the source is what was sent to the
 // target. Ids alone do not tell, nor does a header from an earlier copy.
 func (m *mover) isCopy(d *mq.Delivery) bool {
-	sent := m.copies[d.ID]
-	if sent == nil {
-		return false
-	}
-	origin := sent.Headers[headerCopiedFrom]
-	return origin != "" && origin == d.Headers[headerCopiedFrom] && bytes.Equal(sent.Body, d.Body)
+	sent, ok := m.copies[d.ID]
+	return ok && d.Headers[headerCopiedFrom] != "" && sent == digest(d.Headers, d.Body)
+}
+
+// digest identifies a copy by where it is from and its body.
+func digest(headers mq.Headers, body []byte) [32]byte {
+	return sha256.Sum256(slices.Concat([]byte(headers[headerCopiedFrom]), []byte{0}, body))
 }
 
 // fill sets all errors from one on.
@@ -326,6 +330,7 @@ func (m *mover) hold(d *mq.Delivery) {
 	if m.skipped == nil {
 		m.skipped = make(map[string]*mq.Delivery)
 	}
+	d.Body, d.Headers = nil, nil // it may be large, and only its lease matters now
 	m.skipped[d.ID] = d
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func createCommand(a *app) *cobra.Command {
 				o.GroupIndexes = append(o.GroupIndexes, groupBy(g))
 			}
 			o.NotifyInterval = notify
+			a.level = slog.LevelWarn // it says what it waits for
 			return a.with(func(c *mq.Client) error {
 				out := newPrinter(a, "QUEUE")
 				for _, name := range args {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -15,11 +16,13 @@ func purgeCommand(a *app) *cobra.Command {
 		Short: "Remove all messages of a queue, leased and delayed ones too",
 		Long: `Remove all messages of a queue, leased and delayed ones too.
 
-The archive stays: mq archive purge is for that.`,
+The archive stays: mq archive purge is for that. Large queues are emptied in
+parts; if it fails it says how many messages are gone, and can be run again.`,
 		Example: `  mq purge orders
   mq purge -yes orders`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.level = slog.LevelWarn // it says what it waits for
 			return a.with(func(c *mq.Client) error {
 				q := c.Queue(args[0])
 				if err := mustExist(cmd.Context(), c, args[0]); err != nil {
@@ -28,11 +31,7 @@ The archive stays: mq archive purge is for that.`,
 				if err := a.confirm(cmd.Context(), yes, "remove all messages of %s", args[0]); err != nil {
 					return err
 				}
-				n, err := q.Purge(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return a.done("purged", n, q.Name())
+				return a.purgeAll(cmd.Context(), q, q.Purge)
 			})
 		},
 		ValidArgsFunction: a.completeQueue,

@@ -70,8 +70,9 @@ func (r receiving) check() error {
 
 func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
 	out := newPrinter(a, "ID", "READ", "SENT", "RECEIPT", "BODY")
+	var p pager
 	for got := 0; got < r.n; {
-		r.Max = min(r.n-got, q.Client().Caps().BatchLimit())
+		r.Max = p.limit(min(r.n-got, q.Client().Caps().BatchLimit()))
 		ds, err := r.receive(ctx, q)
 		if err = errors.Join(a.show(ctx, out, ds, r), err); err != nil {
 			return a.ended(ctx, err, got+len(ds))
@@ -83,8 +84,17 @@ func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
 			a.note("%s gives messages back when this command ends; -ack deletes them", q.Client().Provider().Name())
 		}
 		got += len(ds)
+		p.got(len(ds), size(ds))
 	}
 	return out.flush()
+}
+
+// size is about how much memory deliveries take.
+func size(ds []*mq.Delivery) (n int) {
+	for _, d := range ds {
+		n += weight(d.Body, d.Headers)
+	}
+	return n
 }
 
 // receive receives one batch.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ func archiveRedriveCommand(a *app) *cobra.Command {
 		Use:   "redrive QUEUE [ID...]",
 		Short: "Bring archived messages back to the queue, as new messages",
 		Long: `Bring archived messages back to the queue, as new messages: those with the given
-ids, or those whose reason has a text in it, or simply the oldest ones.`,
+ids, or those whose reason has a text in it, or simply the oldest ones. What
+workers reject while it runs stays in the archive.`,
 		Example: `  mq archive redrive orders 17 18
   mq archive redrive orders -n 100
   mq archive redrive orders -all -reason 'card declined'`,
@@ -57,56 +59,67 @@ ids, or those whose reason has a text in it, or simply the oldest ones.`,
 	return cmd
 }
 
-// run redrives batch by batch, so that no transaction is long.
+// run redrives what is in the archive when it begins. What workers reject
+// meanwhile stays there, so that it ends, and moves each message once.
 func (r redriving) run(ctx context.Context, q *mq.Queue, ids []string) (done int64, err error) {
-	limit := int64(q.Client().Caps().BatchLimit())
 	switch {
 	case len(ids) > 0:
 		return q.Redrive(ctx, mq.RedriveOptions{IDs: ids})
 	case r.reason != "":
-		return r.byReason(ctx, q, int(limit))
+		return r.byReason(ctx, q)
+	case r.all:
+		return q.Redrive(ctx, mq.RedriveOptions{Limit: math.MaxInt32})
 	}
-	for r.all || done < r.n {
-		o := mq.RedriveOptions{Limit: int(limit)}
-		if !r.all {
-			o.Limit = int(min(limit, r.n-done))
-		}
-		n, err := q.Redrive(ctx, o)
-		done += n
-		if err != nil || n < int64(o.Limit) {
-			return done, err
-		}
-	}
-	return done, nil
+	// Several calls would find what has been rejected since the first.
+	return q.Redrive(ctx, mq.RedriveOptions{Limit: int(min(r.n, math.MaxInt32))})
 }
 
-// byReason looks for messages, and redrives them by their ids.
-func (r redriving) byReason(ctx context.Context, q *mq.Queue, limit int) (done int64, err error) {
-	var ids []string
-	flush := func() error {
-		n, err := q.Redrive(ctx, mq.RedriveOptions{IDs: ids})
-		done += n
-		ids = nil
-		return err
+// byReason looks for messages, and redrives them by their ids. The time of the
+// archive says which have been there since before the first of them.
+func (r redriving) byReason(ctx context.Context, q *mq.Queue) (done int64, err error) {
+	s, err := q.Stats(ctx)
+	if err != nil {
+		return 0, err
 	}
+	b := redriveBatch{queue: q, limit: q.Client().Caps().BatchLimit()}
 	for rec, err := range browse(ctx, q, true, "") {
 		if err != nil {
-			return done, err
+			return b.done, err
 		}
-		if !r.all && done+int64(len(ids)) >= r.n {
+		if !r.all && b.done+int64(len(b.ids)) >= r.n {
 			break
 		}
-		if !strings.Contains(rec.Reason(), r.reason) {
+		if rec.ArchivedAt.After(s.ScrapedAt) || !strings.Contains(rec.Reason(), r.reason) {
 			continue
 		}
-		if ids = append(ids, rec.ID); len(ids) == limit {
-			if err := flush(); err != nil {
-				return done, err
-			}
+		if err := b.add(ctx, rec.ID); err != nil {
+			return b.done, err
 		}
 	}
-	if len(ids) > 0 {
-		err = flush()
+	return b.done, b.flush(ctx)
+}
+
+// redriveBatch redrives messages by their ids, several at a time.
+type redriveBatch struct {
+	queue *mq.Queue
+	limit int
+	ids   []string
+	done  int64
+}
+
+func (b *redriveBatch) add(ctx context.Context, id string) error {
+	if b.ids = append(b.ids, id); len(b.ids) < b.limit {
+		return nil
 	}
-	return done, err
+	return b.flush(ctx)
+}
+
+func (b *redriveBatch) flush(ctx context.Context) error {
+	if len(b.ids) == 0 {
+		return nil
+	}
+	n, err := b.queue.Redrive(ctx, mq.RedriveOptions{IDs: b.ids})
+	b.done += n
+	b.ids = nil
+	return err
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/mem"
+	"github.com/portmq/mq/mqtest"
 )
 
 func TestSend(t *testing.T) {
@@ -156,7 +159,7 @@ func TestSendFails(t *testing.T) {
 		}
 		d := newDesk(t, "mem")
 		a, _, _ := d.app()
-		s := &sender{queue: q, items: make(chan item, 1501), limit: 1000, progress: a.newProgress(-1, "", "")}
+		s := &sender{queue: q, items: make(chan item, 1501), ahead: newBudget(1 << 30), limit: 1000, progress: a.newProgress(-1, "", "")}
 		s.read(t.Context(), newReader(strings.NewReader(strings.Repeat("1\n", 1500)), "ndjson", mq.Message{}, 0))
 		if err := s.run(t.Context()); !errors.Is(err, tt.err) || s.summary() != tt.want {
 			t.Errorf("%v (%s), want %s", err, s.summary(), tt.want)
@@ -216,4 +219,46 @@ func TestLines(t *testing.T) {
 			t.Errorf("%v is %q", in, got)
 		}
 	}
+}
+
+// TestSendReadsAhead: how much of the input is held does not depend on how
+// large messages are, nor on how slow the backend is.
+func TestSendReadsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mq.New(mqtest.Faulty(mem.New(), mqtest.Fault{Op: "send", Delay: 10 * time.Second}), mq.Config{})
+		q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const lines, size = 100, 1 << 20
+		in := &counted{Reader: strings.NewReader(strings.Repeat(strings.Repeat("x", size-1)+"\n", lines))}
+		a := &app{stdout: io.Discard, stderr: io.Discard}
+		done := make(chan error, 1)
+		go func() { done <- a.sendAll(t.Context(), q, newReader(in, "lines", mq.Message{}, 0)) }()
+		time.Sleep(5 * time.Second) // the first send is under way
+		if n := in.n.Load(); n > 20<<20 {
+			t.Errorf("%d MiB of the input are held", n>>20)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if s, err := q.Stats(t.Context()); err != nil || s.Total != lines {
+			t.Errorf("%d messages, %v", s.Total, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// counted counts what was read.
+type counted struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
 }

@@ -15,6 +15,7 @@ import (
 type item struct {
 	message *mq.Message
 	line    int
+	size    int   // in memory
 	err     error // io.EOF at the end
 }
 
@@ -29,7 +30,8 @@ const sendTime = time.Minute
 type sender struct {
 	queue    *mq.Queue
 	items    chan item
-	limit    int // of a batch
+	ahead    *budget // of what is in items
+	limit    int     // of a batch
 	progress *progress
 
 	sent     int64
@@ -42,7 +44,7 @@ type sender struct {
 // upon an error what has been sent.
 func (a *app) sendAll(ctx context.Context, q *mq.Queue, r *reader) error {
 	limit := q.Client().Caps().BatchLimit()
-	s := &sender{queue: q, items: make(chan item, limit), limit: limit, progress: a.newProgress(-1, "sending", "messages")}
+	s := &sender{queue: q, items: make(chan item, limit), ahead: newBudget(2 * maxSendBytes), limit: limit, progress: a.newProgress(-1, "sending", "messages")}
 	go s.read(ctx, r)
 	err := s.run(ctx)
 	s.progress.end()
@@ -56,8 +58,15 @@ func (a *app) sendAll(ctx context.Context, q *mq.Queue, r *reader) error {
 func (s *sender) read(ctx context.Context, r *reader) {
 	for {
 		m, line, err := r.next()
+		it := item{message: m, line: line, err: err}
+		if m != nil {
+			it.size = weight(m.Body, m.Headers)
+		}
+		if !s.ahead.take(ctx, it.size) {
+			return
+		}
 		select {
-		case s.items <- item{m, line, err}:
+		case s.items <- it:
 		case <-ctx.Done():
 			return
 		}
@@ -94,7 +103,7 @@ func (s *sender) batch(ctx context.Context) (batch []item, err error) {
 			return batch, err
 		}
 		batch = append(batch, it)
-		size += len(it.message.Body)
+		size += it.size
 	}
 	return batch, nil
 }
@@ -117,6 +126,7 @@ func (s *sender) next(ctx context.Context, wait bool) (it item, ok bool, err err
 			return it, false, nil
 		}
 	}
+	s.ahead.give(it.size)
 	switch {
 	case errors.Is(it.err, io.EOF):
 		return it, false, io.EOF

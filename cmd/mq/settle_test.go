@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/mqtest"
 )
 
 // receipts receives n messages.
@@ -136,6 +141,62 @@ func TestRedriveMany(t *testing.T) {
 		}
 		d.prints(want, append([]string{"archive", "redrive", "w"}, more...)...)
 		d.must("archive", "redrive", "w", "-all")
+	}
+}
+
+// TestRedriveBesideWorkers: it ends, and moves each message once, although
+// workers reject them again at once.
+func TestRedriveBesideWorkers(t *testing.T) {
+	const n = 1000
+	for _, args := range [][]string{{"-all"}, {"-all", "-reason", "bad"}, {"-n", "100000"}, {"-n", "100000", "-reason", "bad"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			d := newDesk(t, "mem")
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			w := mq.NewConsumer(d.client.Queue("w"), mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return mq.Reject(errors.New("bad")) }),
+				mq.ConsumerConfig{Concurrency: 16, OnDeadLetter: func(*mq.Delivery, string) {}})
+			done := make(chan error, 1)
+			go func() { done <- w.Run(ctx) }()
+			d.send(slices.Repeat([]mq.Message{text("1")}, n)...)
+			for d.stats().Archived < n {
+				time.Sleep(time.Millisecond)
+			}
+			d.prints(fmt.Sprintf("redriven %d messages\n", n), append([]string{"archive", "redrive", "w"}, args...)...)
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPurgeInParts: a purge that the server cuts off goes on, unless it comes to
+// nothing.
+func TestPurgeInParts(t *testing.T) {
+	for command, op := range map[string]string{"purge": "purge", "archive purge": "purge archive"} {
+		d := newDesk(t, "mem")
+		d.send(text("1"), text("2"))
+		d.must(append([]string{"archive"}, d.receipts("1")...)...)
+		dsn := d.dsn
+		line := append(strings.Fields(command), "-yes", "w")
+		d.suffer(mqtest.Fault{Op: op, Err: driver.ErrUnavailable})
+		d.fails(exitFailure, "(purged 0 messages; the command can be run again)", line...)
+		d.dsn = dsn
+		d.suffer(mqtest.Fault{Op: op, When: func(n int) bool { return n < purgeTries }, Err: driver.ErrUnavailable})
+		d.prints("purged 1 message\n", line...)
+		if err := d.client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := 0
+	total, err := untilDone(t.Context(), func(context.Context) (int64, error) {
+		if calls++; calls <= 10 {
+			return 3, mq.ErrUnavailable
+		}
+		return 2, nil
+	})
+	if total != 32 || err != nil {
+		t.Errorf("it has purged %d, %v", total, err)
 	}
 }
 

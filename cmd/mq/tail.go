@@ -60,9 +60,9 @@ type sighting struct {
 func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration) error {
 	f := &follower{queue: q}
 	out := newPrinter(a, recordTitles...)
-	var last []mq.Record
+	var last []string // the ids of those to begin with, and the one before: bodies may be large
 	err := f.look(ctx, func(r mq.Record) error {
-		if last = append(last, r); len(last) > n {
+		if last = append(last, r.ID); len(last) > n+1 {
 			last = last[1:]
 		}
 		return nil
@@ -71,8 +71,8 @@ func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration)
 		out.row(lineOfRecord(q.Name(), r), recordCells(r)...)
 		return out.err
 	}
-	for _, r := range last {
-		out.fail(show(r))
+	if err == nil {
+		err = f.again(ctx, last, n, show)
 	}
 	for err == nil {
 		if err = out.flush(); err == nil {
@@ -109,6 +109,36 @@ func (f *follower) look(ctx context.Context, show func(mq.Record) error) error {
 		f.forget(now)
 	}
 	f.forget(now)
+	return nil
+}
+
+// again calls show for up to n messages that were seen, the last of ids.
+func (f *follower) again(ctx context.Context, ids []string, n int, show func(mq.Record) error) error {
+	after := ""
+	if len(ids) > n {
+		after, ids = ids[0], ids[1:]
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
+	}
+	for r, err := range browse(ctx, f.queue, false, after) {
+		if err != nil {
+			return err
+		}
+		if !seen[r.ID] {
+			continue
+		}
+		if err := show(r); err != nil {
+			return err
+		}
+		if r.ID == ids[len(ids)-1] {
+			break
+		}
+	}
 	return nil
 }
 
