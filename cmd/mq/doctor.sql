@@ -1,62 +1,104 @@
--- What mq doctor asks PostgreSQL, a statement after each name. Functions are named with their schema, and operators have
--- the types that pg_catalog has them for: an administrator runs this, in databases where others may make functions.
+-- What mq doctor asks PostgreSQL, a statement after each name. Whoever may create
+-- something in a schema of the path shall not be able to run it here: functions
+-- have their schema, and the types of operators are exact, so that nobody's
+-- operator fits better.
 
 -- server
-SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int, pg_catalog.pg_is_in_recovery(), pg_catalog.quote_ident(current_user),
- pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
- pg_catalog.current_setting('autovacuum')::bool AND pg_catalog.current_setting('track_counts')::bool,
- (SELECT pg_catalog.sum(numbackends)::int FROM pg_stat_database), pg_catalog.current_setting('max_connections')::int,
- coalesce((SELECT extversion FROM pg_extension WHERE extname = 'pgmq'), ''),
- pg_catalog.to_regnamespace('pgmq') IS NOT NULL, usage,
- CASE WHEN usage THEN pg_catalog.to_regprocedure('pgmq.create(text)') IS NOT NULL ELSE false END,
- CASE WHEN usage THEN pg_catalog.to_regclass('pgmq.meta') IS NOT NULL ELSE false END,
- CASE WHEN usage THEN coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgmq.meta'), 'SELECT'), false) ELSE false END,
- CASE WHEN usage THEN pg_catalog.to_regclass('pgmq.notify_insert_throttle') IS NOT NULL ELSE false END,
- CASE WHEN usage THEN coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgmq.notify_insert_throttle'), 'SELECT'), false) ELSE false END
-FROM (SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgmq'), 'USAGE'), false)) AS u(usage)
+SELECT pg_catalog.current_setting('server_version'::text), pg_catalog.current_setting('server_version_num'::text)::int,
+ pg_catalog.pg_is_in_recovery(), pg_catalog.quote_ident(current_user::text),
+ pg_catalog.pg_has_role(current_user, 'pg_read_all_stats'::name, 'USAGE'::text),
+ pg_catalog.current_setting('autovacuum'::text)::bool AND pg_catalog.current_setting('track_counts'::text)::bool,
+ (SELECT pg_catalog.sum(numbackends)::int FROM pg_catalog.pg_stat_database), pg_catalog.current_setting('max_connections'::text)::int,
+ coalesce((SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'pgmq'::name), ''::text),
+ n.oid IS NOT NULL, u.usage,
+ CASE WHEN u.usage THEN pg_catalog.to_regprocedure('pgmq.create(text)'::text) IS NOT NULL ELSE false END,
+ CASE WHEN u.usage THEN pg_catalog.to_regprocedure('pgmq.enable_notify_insert(text,integer)'::text) IS NOT NULL ELSE false END,
+ CASE WHEN u.usage THEN pg_catalog.to_regprocedure('pgmq.mq_notify_insert()'::text) IS NOT NULL ELSE false END,
+ EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'message_record'::name
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attname = 'last_read_at'::name)),
+ m.oid IS NOT NULL, coalesce(u.usage AND pg_catalog.has_table_privilege(m.oid, 'SELECT'::text), false),
+ t.oid IS NOT NULL, coalesce(u.usage AND pg_catalog.has_table_privilege(t.oid, 'SELECT'::text), false),
+ NOT coalesce(u.usage AND pg_catalog.has_table_privilege(t.oid, 'UPDATE'::text), false)
+FROM (VALUES ('pgmq'::name)) AS s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name
+CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'::text), false)) AS u(usage)
+LEFT JOIN pg_catalog.pg_class m ON m.relnamespace = n.oid AND m.relname = 'meta'::name
+LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = 'notify_insert_throttle'::name
 
 -- oldest
-SELECT what, extract(epoch FROM since)::float8 FROM (
- SELECT pg_catalog.format('session %s of %s (%s)', pid, coalesce(nullif(application_name, ''), usename, '?'), state), pg_catalog.now() - xact_start
- FROM pg_stat_activity WHERE (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND xact_start IS NOT NULL
- AND pid <> pg_catalog.pg_backend_pid() AND backend_type <> 'autovacuum worker' AND datname = pg_catalog.current_database()
- UNION ALL SELECT pg_catalog.format('prepared transaction %s', gid), pg_catalog.now() - prepared FROM pg_prepared_xacts WHERE database = pg_catalog.current_database()
-) AS t(what, since) ORDER BY since DESC LIMIT 1
+SELECT h.what, extract(epoch FROM h.since)::float8 FROM (
+ SELECT 'session '::text || a.pid::text || ' of '::text
+   || coalesce(CASE WHEN a.application_name <> ''::text THEN a.application_name END, a.usename::text, '?'::text)
+   || ' ('::text || coalesce(a.state, '?'::text) || ')'::text,
+  pg_catalog.now() - a.xact_start
+ FROM pg_catalog.pg_stat_activity a
+ WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid()
+  AND a.backend_type <> 'autovacuum worker'::text AND a.datname = pg_catalog.current_database()
+ UNION ALL SELECT 'prepared transaction '::text || p.gid, pg_catalog.now() - p.prepared
+ FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database()
+) AS h(what, since) ORDER BY h.since DESC LIMIT 1
 
 -- slots
-SELECT slot_name::text, greatest(pg_catalog.age(xmin), pg_catalog.age(catalog_xmin)) FROM pg_replication_slots
-WHERE NOT active AND (xmin IS NOT NULL OR catalog_xmin IS NOT NULL) AND coalesce(database, pg_catalog.current_database()) = pg_catalog.current_database()
+SELECT s.slot_name::text, greatest(pg_catalog.age(s.xmin), pg_catalog.age(s.catalog_xmin)) FROM pg_catalog.pg_replication_slots s
+WHERE NOT s.active AND (s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL)
+ AND coalesce(s.database, pg_catalog.current_database()) = pg_catalog.current_database()
 
 -- queues
-SELECT pg_catalog.substr(c.relname::text, 3), pg_catalog.format('%I.%I', n.nspname, c.relname), CASE WHEN a.oid IS NULL THEN '' ELSE pg_catalog.format('%I.%I', n.nspname, a.relname) END,
- c.relkind = 'p', c.relpersistence = 'u',
- EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'headers' AND NOT t.attisdropped),
- EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'last_read_at' AND NOT t.attisdropped),
- EXISTS (SELECT FROM pg_index i JOIN pg_attribute t ON t.attrelid = c.oid AND t.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND t.attname = 'vt'),
- coalesce((SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, x.relname), ', ') FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-  WHERE i.indrelid = c.oid AND NOT i.indisvalid AND x.relname::text !~ '^mq_(group|lease)_'::text), ''),
- coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), coalesce(extract(epoch FROM pg_catalog.now() - greatest(s.last_autovacuum, s.last_vacuum))::float8, -1),
- EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) WHERE option_name = 'autovacuum_enabled' AND NOT option_value::bool),
- EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) WHERE option_name = 'autovacuum_vacuum_scale_factor'),
- EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'trigger_notify_queue_insert_listeners' AND g.tgenabled IN ('O', 'A')),
- EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE g.tgrelid = c.oid AND p.proname = 'mq_notify_insert'),
- coalesce((SELECT pg_catalog.string_agg(p, ', ' ORDER BY o) FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS u(p, o) WHERE NOT pg_catalog.has_table_privilege(c.oid, p)), ''),
- coalesce((SELECT pg_catalog.string_agg(p, ', ' ORDER BY o) FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT']) WITH ORDINALITY AS u(p, o) WHERE NOT pg_catalog.has_table_privilege(a.oid, p)), '')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_class a ON a.relnamespace = n.oid AND a.relname = 'a_'::text || pg_catalog.substr(c.relname::text, 3) AND a.relkind IN ('r', 'p')
-LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
-WHERE n.nspname = 'pgmq' AND c.relname::text LIKE 'q\_%'::text AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+SELECT k.queue, k.q, coalesce(pg_catalog.quote_ident(n.nspname::text) || '.'::text || pg_catalog.quote_ident(a.relname::text), ''::text),
+ c.relkind = 'p'::"char", c.relpersistence = 'u'::"char",
+ EXISTS (SELECT FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'headers'::name AND NOT t.attisdropped),
+ EXISTS (SELECT FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'last_read_at'::name AND NOT t.attisdropped),
+ EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attnum = i.indkey[0]
+  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND t.attname = 'vt'::name),
+ coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname::text) || '.'::text || pg_catalog.quote_ident(x.relname::text), ', '::text)
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+  WHERE i.indrelid = c.oid AND NOT i.indisvalid AND x.relname::text !~ '^mq_(group|lease)_'::text), ''::text),
+ coalesce(s.n_live_tup, 0::bigint), coalesce(s.n_dead_tup, 0::bigint),
+ coalesce(extract(epoch FROM pg_catalog.now() - greatest(s.last_autovacuum, s.last_vacuum))::float8, '-1'::float8),
+ EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'autovacuum_enabled'::text AND NOT o.option_value::bool),
+ EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'autovacuum_vacuum_scale_factor'::text),
+ EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'trigger_notify_queue_insert_listeners'::name
+  AND g.tgenabled IN ('O'::"char", 'A'::"char")),
+ EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+  WHERE g.tgrelid = c.oid AND p.proname = 'mq_notify_insert'::name),
+ coalesce((SELECT pg_catalog.string_agg(r.right, ', '::text ORDER BY r.place)
+  FROM (VALUES (1, 'SELECT'::text), (2, 'INSERT'::text), (3, 'UPDATE'::text), (4, 'DELETE'::text)) AS r(place, "right")
+  WHERE NOT pg_catalog.has_table_privilege(c.oid, r.right)), ''::text),
+ coalesce((SELECT pg_catalog.string_agg(r.right, ', '::text ORDER BY r.place)
+  FROM (VALUES (1, 'SELECT'::text), (2, 'INSERT'::text)) AS r(place, "right")
+  WHERE NOT pg_catalog.has_table_privilege(a.oid, r.right)), ''::text),
+ coalesce(CASE WHEN pg_catalog.has_schema_privilege(n.oid, 'USAGE'::text)
+  AND EXISTS (SELECT FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'msg_id'::name AND NOT t.attisdropped)
+  THEN pg_catalog.pg_get_serial_sequence(k.q, 'msg_id'::text) END, ''::text),
+ coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(d.nspname::text) || '.'::text || pg_catalog.quote_ident(p.relname::text), ' '::text)
+  FROM pg_catalog.pg_partitioned_table pt JOIN pg_catalog.pg_class p ON p.oid = pt.partdefid JOIN pg_catalog.pg_namespace d ON d.oid = p.relnamespace
+  WHERE pt.partrelid IN (c.oid, a.oid) AND pg_catalog.has_table_privilege(p.oid, 'SELECT'::text)), ''::text)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT pg_catalog.substr(c.relname::text, 3), pg_catalog.quote_ident(n.nspname::text) || '.'::text || pg_catalog.quote_ident(c.relname::text)) AS k(queue, q)
+LEFT JOIN pg_catalog.pg_class a ON a.relnamespace = n.oid AND a.relname::text = 'a_'::text || k.queue
+ AND a.relkind IN ('r'::"char", 'p'::"char") AND NOT a.relispartition
+LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid
+WHERE n.nspname = 'pgmq'::name AND c.relname::text LIKE 'q\_%'::text AND c.relkind IN ('r'::"char", 'p'::"char") AND NOT c.relispartition
 ORDER BY 1
 
 -- groupings
-SELECT pg_catalog.substr(c.relname::text, 3), coalesce(pg_catalog.array_to_string(pg_catalog.replace(substring(pg_catalog.pg_get_indexdef(x.oid, 1, false) FROM '#>> E?''({.*})'''), '''''', '''')::text[], '.'), 'header'),
+SELECT pg_catalog.substr(c.relname::text, 3), coalesce(pg_catalog.array_to_string(pg_catalog.replace(
+  substring(pg_catalog.pg_get_indexdef(x.oid, 1, false) FROM '#>> E?''({.*})'''::text), ''''''::text, ''''::text)::text[], '.'::text), 'header'::text),
  pg_catalog.count(*) FILTER (WHERE i.indisvalid)
-FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'pgmq' AND c.relname::text LIKE 'q\_%'::text AND x.relname::text ~ '^mq_(group|lease)_'::text
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'pgmq'::name AND c.relname::text LIKE 'q\_%'::text AND x.relname::text ~ '^mq_(group|lease)_'::text
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- meta
-SELECT queue_name::text, pg_catalog.quote_literal(queue_name::text), pg_catalog.to_regclass(pg_catalog.format('%I.%I', 'pgmq', 'q_'::text || pg_catalog.lower(queue_name::text))) IS NOT NULL FROM pgmq.meta ORDER BY 1
+SELECT m.queue_name::text, pg_catalog.quote_literal(m.queue_name::text), c.oid IS NOT NULL,
+ coalesce((SELECT p.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+  WHERE i.inhrelid = c.oid AND c.relispartition), ''::text)
+FROM pgmq.meta m CROSS JOIN pg_catalog.pg_namespace n
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname::text = 'q_'::text || pg_catalog.lower(m.queue_name::text)
+WHERE n.nspname = 'pgmq'::name ORDER BY 1
 
 -- throttle
 SELECT pg_catalog.lower(queue_name::text), throttle_interval_ms FROM pgmq.notify_insert_throttle
+
+-- session
+SELECT pg_catalog.pg_backend_pid()

@@ -57,7 +57,10 @@ func TestDoctorQueue(t *testing.T) {
 		{func(q *pgQueue) { q.headers = false }, throttled, "no column headers", false},
 		{func(q *pgQueue) { q.lastReadAt = false }, throttled, "no column last_read_at", false},
 		{func(q *pgQueue) { q.vtIndex = false }, throttled, "no index on vt", true},
-		{func(q *pgQueue) { q.vtIndex, q.partitioned = false, true }, throttled, "about 5 live", false},
+		{func(q *pgQueue) { q.vtIndex, q.partitioned = false, true }, throttled, "no index on vt: every receive reads the whole queue (CREATE INDEX ON pgmq.q_w (vt)", true},
+		{func(q *pgQueue) { q.next, q.max, q.sequence = 3, 2, "pgmq.s" }, throttled, "about 5 live", false},
+		{func(q *pgQueue) { q.next, q.max, q.sequence = 2, 2, "pgmq.s" }, throttled, "the next message gets 2, and there are messages up to 2: sends fail, or dead letters find no place (SELECT setval('pgmq.s', 2))", true},
+		{func(q *pgQueue) { q.strays = []stray{{"pgmq.q_w_default", 1}} }, throttled, "1 row in the default partition pgmq.q_w_default", true},
 		{func(q *pgQueue) { q.invalid = "pgmq.broken" }, throttled, "(after DROP INDEX pgmq.broken)", true},
 		{func(q *pgQueue) { q.unlogged = true }, throttled, "it is unlogged", false},
 		{func(q *pgQueue) { q.lacks = "INSERT, DELETE" }, throttled, "(GRANT INSERT, DELETE ON pgmq.q_w TO app)", false},
@@ -77,6 +80,36 @@ func TestDoctorQueue(t *testing.T) {
 		text, problems := findings(t, func(d *doctor) { d.pgQueue(q, pgServer{role: "app", throttled: true}, tt.throttles) })
 		if !strings.Contains(text, tt.want) || strings.Count(text, "\n") != 1 || (problems > 0) != tt.problem {
 			t.Errorf("%+v: %d problems:\n%swant %q", q, problems, text, tt.want)
+		}
+	}
+}
+
+// TestDoctorTrigger: the remedy is what the server has functions for.
+func TestDoctorTrigger(t *testing.T) {
+	throttled := map[string]int{"w": 250}
+	for _, tt := range []struct {
+		name      string
+		server    pgServer
+		change    func(*pgQueue)
+		throttles map[string]int
+		want      string
+	}{
+		{"none, mq's tables", pgServer{throttled: true}, func(q *pgQueue) { q.trigger = false }, throttled, "(CREATE TRIGGER "},
+		{"none, PGMQ 1.13", pgServer{throttled: true, functions: true, notifies: true}, func(q *pgQueue) { q.trigger = false }, throttled, "enable_notify_insert('w', 250)"},
+		{"none, PGMQ 1.13 and mq's function", pgServer{throttled: true, functions: true, notifies: true, ownTrigger: true}, func(q *pgQueue) { q.trigger = false }, throttled, "(CREATE TRIGGER "},
+		{"none, PGMQ 1.5", pgServer{functions: true}, func(q *pgQueue) { q.trigger = false }, nil, "(PGMQ has them since 1.8: upgrade it)"},
+		{"silent, PGMQ 1.13", pgServer{throttled: true, functions: true, notifies: true}, func(*pgQueue) {}, map[string]int{}, "is silent (SELECT pgmq.enable"},
+		{"PGMQ's beside mq's function", pgServer{throttled: true, functions: true, notifies: true, ownTrigger: true}, func(*pgQueue) {}, throttled, "(DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w; CREATE TRIGGER "},
+		{"no right", pgServer{throttled: true, throttleReadOnly: true, role: "app"}, func(*pgQueue) {}, throttled, "its sends fail (GRANT SELECT, UPDATE ON pgmq.notify_insert_throttle TO app)"},
+		{"no right to see either", pgServer{throttled: true, throttleReadOnly: true, role: "app"}, func(*pgQueue) {}, nil, "its sends fail (GRANT SELECT, UPDATE"},
+		{"no right, no need", pgServer{throttled: true, throttleReadOnly: true}, func(q *pgQueue) { q.heals = true }, throttled, "about 5 live"},
+		{"functions of PGMQ 1.5", pgServer{throttled: true, functions: true, oldRecord: true}, func(*pgQueue) {}, throttled, "pop and set_vt of the one installed here fail on it (upgrade PGMQ)"},
+	} {
+		q := healthyQueue()
+		tt.change(&q)
+		text, _ := findings(t, func(d *doctor) { d.pgQueue(q, tt.server, tt.throttles) })
+		if !strings.Contains(text, tt.want) || strings.Count(text, "\n") != 1 {
+			t.Errorf("%s:\n%swant %q", tt.name, text, tt.want)
 		}
 	}
 }

@@ -28,19 +28,25 @@ func doctorStatement(name string) string {
 
 // rowsOf runs a statement and scans each row into what dest returns.
 func rowsOf[T any](ctx context.Context, db *sql.DB, name string, dest func(*T) []any) (all []T, err error) {
-	rows, err := db.QueryContext(ctx, doctorStatement(name))
+	err = readOnly(ctx, db, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, doctorStatement(name))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var one T
+			if err := rows.Scan(dest(&one)...); err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return rows.Err()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("looking at the %s: %w", name, err)
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var one T
-		if err := rows.Scan(dest(&one)...); err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 // pgServer is what the statement "server" returns.
@@ -55,8 +61,12 @@ type pgServer struct {
 	extension                  string
 	schema, usable             bool
 	functions                  bool // PGMQ's own
+	notifies                   bool // since 1.8 it has triggers
+	ownTrigger                 bool // the function of mq's trigger is there
+	oldRecord                  bool // before 1.10 they know no last_read_at
 	meta, metaVisible          bool
 	throttled, throttleVisible bool
+	throttleReadOnly           bool
 }
 
 // remedy returns what helps with tables of mq's own, or where PGMQ is
@@ -78,7 +88,8 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 	servers, err := rowsOf(ctx, db, "server", func(s *pgServer) []any {
 		return []any{
 			&s.version, &s.number, &s.standby, &s.role, &s.seesAll, &s.vacuums, &s.connections, &s.maxConns, &s.extension,
-			&s.schema, &s.usable, &s.functions, &s.meta, &s.metaVisible, &s.throttled, &s.throttleVisible,
+			&s.schema, &s.usable, &s.functions, &s.notifies, &s.ownTrigger, &s.oldRecord, &s.meta, &s.metaVisible,
+			&s.throttled, &s.throttleVisible, &s.throttleReadOnly,
 		}
 	})
 	if err != nil {
@@ -87,6 +98,7 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 	s := servers[0]
 	d.server(s)
 	d.sharing(s)
+	d.pooler(ctx, db, dsn)
 	if err := d.horizon(ctx, db); err != nil {
 		return err
 	}
@@ -211,6 +223,7 @@ func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []s
 	for _, q := range queues {
 		if len(names) == 0 || slices.Contains(names, q.name) {
 			q.hasGroups = d.hasGroups(ctx, q)
+			q.readTables(ctx, db)
 			d.pgQueue(q, s, throttles)
 		}
 	}
@@ -239,11 +252,16 @@ func (d *doctor) meta(ctx context.Context, db *sql.DB, s pgServer, queues []pgQu
 	type entry struct {
 		name, literal string
 		there         bool
+		partitionOf   string
 	}
-	entries, err := rowsOf(ctx, db, "meta", func(e *entry) []any { return []any{&e.name, &e.literal, &e.there} })
+	entries, err := rowsOf(ctx, db, "meta", func(e *entry) []any { return []any{&e.name, &e.literal, &e.there, &e.partitionOf} })
 	listed := make(map[string]bool)
 	for _, e := range entries {
 		listed[strings.ToLower(e.name)] = true
+		if parent := e.partitionOf; parent != "" {
+			d.problem("meta", "queue %s is listed, and its table is a partition of %s: purging or dropping it would delete messages of %s (DELETE FROM pgmq.meta WHERE queue_name = %s)",
+				e.name, parent, strings.TrimPrefix(parent, "q_"), e.literal)
+		}
 		if !e.there {
 			d.problem("meta", "queue %s is listed and has no table, which makes pgmq.metrics_all() fail (DELETE FROM pgmq.meta WHERE queue_name = %s)", e.name, e.literal)
 		}

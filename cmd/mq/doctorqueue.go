@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,9 +27,13 @@ type pgQueue struct {
 	vacuumOff, tuned      bool
 	trigger, heals        bool   // the trigger puts its row back
 	lacks, archiveLacks   string // rights
+	sequence              string // of the ids, as SQL; empty if there is none
+	defaults              string // default partitions, as SQL
 
 	groupings []grouping
-	hasGroups bool // messages have a Message.Group
+	hasGroups bool  // messages have a Message.Group
+	next, max int64 // the id of the next message, and the highest there is; 0 if not known
+	strays    []stray
 }
 
 func (d *doctor) readQueues(ctx context.Context, db *sql.DB) ([]pgQueue, error) {
@@ -36,6 +41,7 @@ func (d *doctor) readQueues(ctx context.Context, db *sql.DB) ([]pgQueue, error) 
 		return []any{
 			&q.name, &q.table, &q.archive, &q.partitioned, &q.unlogged, &q.headers, &q.lastReadAt, &q.vtIndex, &q.invalid,
 			&q.live, &q.dead, &q.vacuumed, &q.vacuumOff, &q.tuned, &q.trigger, &q.heals, &q.lacks, &q.archiveLacks,
+			&q.sequence, &q.defaults,
 		}
 	})
 	if err != nil {
@@ -52,6 +58,7 @@ func (d *doctor) pgQueue(q pgQueue, s pgServer, throttles map[string]int) {
 	d.rights(q, s)
 	d.rows(q)
 	d.wakeups(q, s, throttles)
+	d.contents(q)
 	if d.said == before {
 		d.ok(q.name, "about %d live and %d dead rows", q.live, q.dead)
 	}
@@ -68,7 +75,14 @@ func (d *doctor) layout(q pgQueue, s pgServer) {
 	if !q.lastReadAt {
 		d.advice(q.name, "no column last_read_at: stats take nacked messages for leased ones (%s)", upgrade)
 	}
-	if !q.vtIndex && !q.partitioned {
+	if s.functions && s.oldRecord && q.lastReadAt {
+		d.advice(q.name, "it has a column last_read_at, which PGMQ knows since 1.10: pop and set_vt of the one installed here fail on it (upgrade PGMQ)")
+	}
+	switch {
+	case q.vtIndex:
+	case q.partitioned: // cannot be made concurrently
+		d.problem(q.name, "no index on vt: every receive reads the whole queue (CREATE INDEX ON %s (vt), which keeps senders out meanwhile)", q.table)
+	default:
 		d.problem(q.name, "no index on vt: every receive reads the whole queue (CREATE INDEX CONCURRENTLY ON %s (vt))", q.table)
 	}
 	if q.invalid != "" {
@@ -77,6 +91,11 @@ func (d *doctor) layout(q pgQueue, s pgServer) {
 	if q.unlogged {
 		d.advice(q.name, "it is unlogged: a crash of the server empties it (ALTER TABLE %s SET LOGGED)", q.table)
 	}
+}
+
+// mayNot reports whether the role lacks a right to the queue's table.
+func (q pgQueue) mayNot(right string) bool {
+	return slices.Contains(strings.Split(q.lacks, ", "), right)
 }
 
 func (d *doctor) rights(q pgQueue, s pgServer) {
@@ -104,9 +123,9 @@ func (d *doctor) rows(q pgQueue) {
 }
 
 func (d *doctor) wakeups(q pgQueue, s pgServer, throttles map[string]int) {
-	enable := "SELECT pgmq.enable_notify_insert(" + literal(q.name) + ", 250)"
+	const lost = "its row in pgmq.notify_insert_throttle is gone, as after a crash: PGMQ's trigger is silent (%s)"
 	if !q.trigger {
-		d.advice(q.name, "no trigger tells of inserts: receivers poll for other programs' messages (%s)", s.remedy(makeTrigger(q), enable))
+		d.advice(q.name, "no trigger tells of inserts: receivers poll for other programs' messages (%s)", triggerRemedy(q, s))
 		return
 	}
 	ms, ok := throttles[q.name]
@@ -114,12 +133,30 @@ func (d *doctor) wakeups(q pgQueue, s pgServer, throttles map[string]int) {
 	case !s.throttled:
 		d.problem(q.name, "its trigger wants pgmq.notify_insert_throttle, and without it other programs cannot insert (%s)",
 			s.remedy("mq install makes it", "install PGMQ again"))
+	case !q.heals && s.throttleReadOnly && !q.mayNot("INSERT"):
+		d.problem(q.name, "PGMQ's trigger writes to pgmq.notify_insert_throttle, and this role may not: its sends fail (GRANT SELECT, UPDATE ON pgmq.notify_insert_throttle TO %s)", s.role)
 	case throttles == nil, !ok && q.heals:
 	case !ok:
-		d.problem(q.name, "its row in pgmq.notify_insert_throttle is gone, as after a crash: PGMQ's trigger is silent (%s)", enable)
+		d.problem(q.name, lost, triggerRemedy(q, s))
 	case ms == 0:
 		d.problem(q.name, "its throttle is 0: each insert notifies, and senders wait for each other (UPDATE pgmq.notify_insert_throttle SET throttle_interval_ms = 250 WHERE lower(queue_name) = %s)", literal(q.name))
+	case !q.heals && s.ownTrigger:
+		d.advice(q.name, "PGMQ's trigger makes senders wait for each other's transactions, and mq's does not (DROP TRIGGER trigger_notify_queue_insert_listeners ON %s; %s)", q.table, makeTrigger(q))
 	}
+}
+
+// triggerRemedy gives a queue the trigger that the server has the function of.
+func triggerRemedy(q pgQueue, s pgServer) string {
+	switch {
+	case s.ownTrigger && s.throttled, !s.functions:
+		if q.trigger {
+			return "DROP TRIGGER trigger_notify_queue_insert_listeners ON " + q.table + "; " + makeTrigger(q)
+		}
+		return makeTrigger(q)
+	case s.notifies:
+		return "SELECT pgmq.enable_notify_insert(" + literal(q.name) + ", 250)"
+	}
+	return "PGMQ has them since 1.8: upgrade it"
 }
 
 // makeTrigger makes the trigger of the queues that mq makes. Sessions of mq

@@ -116,18 +116,37 @@ var ailments = []ailment{
 		"in meta only", "INSERT INTO pgmq.meta VALUES ('it''s', false, false)",
 		"problem", "meta", "queue it's is listed and has no table", "DELETE FROM pgmq.meta WHERE queue_name = 'it''s'", "",
 	},
+	{
+		"ids after TRUNCATE", "INSERT INTO pgmq.a_w (msg_id, vt, message) VALUES (1000, now(), '{}'); TRUNCATE pgmq.q_w RESTART IDENTITY", "problem", "w",
+		"ids come again: the next message gets 1, and there are messages up to 1000", "SELECT setval('pgmq.q_w_msg_id_seq', 1000)", "",
+	},
+	{
+		"a partition", `CREATE TABLE pgmq.q_p (LIKE pgmq.q_w) PARTITION BY RANGE (msg_id); CREATE TABLE pgmq.q_p_0 PARTITION OF pgmq.q_p FOR VALUES FROM (0) TO (9);
+		INSERT INTO pgmq.meta VALUES ('p_0', false, false)`, "problem", "meta", "queue p_0 is listed, and its table is a partition of q_p",
+		"DELETE FROM pgmq.meta WHERE queue_name = 'p_0'", "DELETE FROM pgmq.meta WHERE queue_name = 'p_0'; DROP TABLE pgmq.q_p",
+	},
 	{"schema", "DROP SCHEMA pgmq CASCADE", "advice", "schema", "there is no schema pgmq yet", "mq install", ""},
 }
 
+// In a database with PGMQ mq may have made its own trigger, or PGMQ's. putTrigger
+// makes the one that there is a function for; dropOwn leaves PGMQ's.
+const (
+	putTrigger = "DO $do$ BEGIN IF to_regproc('pgmq.mq_notify_insert') IS NULL THEN PERFORM pgmq.enable_notify_insert('w', 250); ELSE " + makeTrigger + "; END IF; END $do$"
+	dropOwn    = "DO $do$ BEGIN IF to_regproc('pgmq.mq_notify_insert') IS NOT NULL THEN DROP FUNCTION pgmq.mq_notify_insert CASCADE; PERFORM pgmq.enable_notify_insert('w', 250); DELETE FROM pgmq.notify_insert_throttle; END IF; END $do$"
+)
+
 // ofPGMQ are those of queues that PGMQ has made.
 var ofPGMQ = []ailment{
+	{"trigger", "DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w", "advice", "w", "no trigger", "", putTrigger},
 	{
-		"trigger", "DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w",
-		"advice", "w", "no trigger", "SELECT pgmq.enable_notify_insert('w', 250)", "",
+		"throttle gone", "DELETE FROM pgmq.notify_insert_throttle; " + dropOwn, "problem", "w",
+		"its row in pgmq.notify_insert_throttle is gone", "SELECT pgmq.enable_notify_insert('w', 250)", "",
 	},
+	{"no triggers yet", dropOwn + "; ALTER FUNCTION pgmq.enable_notify_insert RENAME TO later; DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w",
+		"advice", "w", "no trigger", "PGMQ has them since 1.8: upgrade it", "ALTER FUNCTION pgmq.later RENAME TO enable_notify_insert; " + putTrigger},
 	{
-		"throttle gone", "DELETE FROM pgmq.notify_insert_throttle",
-		"problem", "w", "its row in pgmq.notify_insert_throttle is gone", "SELECT pgmq.enable_notify_insert('w', 250)", "",
+		"older functions", "ALTER TYPE pgmq.message_record DROP ATTRIBUTE last_read_at CASCADE",
+		"advice", "w", "pop and set_vt of the one installed here fail", "upgrade PGMQ", "ALTER TYPE pgmq.message_record ADD ATTRIBUTE last_read_at timestamptz CASCADE",
 	},
 	{
 		"throttle 0", "UPDATE pgmq.notify_insert_throttle SET throttle_interval_ms = 0", "problem", "w", "its throttle is 0",

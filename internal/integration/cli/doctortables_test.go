@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/portmq/mq/internal/integration/layouts"
+	"github.com/portmq/mq/internal/integration/server"
 )
 
 // TestDoctorInvalid: an index that could not be made stays half made.
@@ -156,7 +157,7 @@ func TestDoctorLayouts(t *testing.T) {
 		"1.10":        {[]string{"wake-ups", pace, trigger}, []string{pace, trigger}},
 		"1.13":        {[]string{pace}, []string{pace}},
 		"unlogged":    {[]string{"wake-ups", "it is unlogged", pace, trigger}, []string{"it is unlogged", pace, trigger}},
-		"partitioned": {[]string{"wake-ups", trigger}, []string{trigger}},
+		"partitioned": {[]string{"wake-ups", "no index on vt", trigger}, []string{trigger}},
 		"pgmq-ts": {
 			[]string{"meta", "wake-ups", "no column headers", "no column last_read_at", "no index on vt", pace, trigger},
 			[]string{pace, trigger},
@@ -174,6 +175,84 @@ func TestDoctorLayouts(t *testing.T) {
 			s.must("install")
 			s.requireFindings(want.after)
 		})
+	}
+}
+
+// TestDoctorDefaultPartition: rows that have no partition of their own.
+func TestDoctorDefaultPartition(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for _, l := range layouts.All {
+		if l.Name == "partitioned" {
+			l.Make(t, s.db)
+		}
+	}
+	s.must("install")
+	s.exec("CREATE INDEX ON pgmq.q_jobs (vt); INSERT INTO pgmq.q_jobs (msg_id, vt, message) SELECT g, now(), '{}' FROM generate_series(100, 104) g")
+	s.suffer(ailment{level: "problem", where: "jobs", finding: "5 rows in the default partition pgmq.q_jobs_default"})
+	s.exec("DELETE FROM pgmq.q_jobs; INSERT INTO pgmq.a_jobs (msg_id, vt, message) VALUES (200, now(), '{}')")
+	s.suffer(ailment{level: "problem", where: "jobs", finding: "1 row in the default partition pgmq.a_jobs_default"})
+}
+
+// TestDoctorPooler: notifications do not come through a pooler that shares
+// sessions.
+func TestDoctorPooler(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.must("create", "w")
+	b := server.PgBouncer(t, server.Postgres(t), "transaction")
+	pooled := on(t, "pgmq", b.DSN(s.admin)+"&prepare=false")
+	const finding = "a pooler shares sessions between connections"
+	has := func(m *tool) bool { return strings.Contains(m.run("doctor").stdout, finding) }
+	if !has(pooled) {
+		t.Errorf("the doctor does not find the pooler:\n%s", pooled.run("doctor").stdout)
+	}
+	if has(&tool{t, pooled.dsn + "&poll_only=true"}) {
+		t.Error("the doctor speaks of notifications to one who does not want any")
+	}
+	if has(s.tool) {
+		t.Error("the doctor finds a pooler where there is none")
+	}
+}
+
+// TestDoctorHijack: nothing that somebody has put into schema public is run by
+// the doctor's statements.
+func TestDoctorHijack(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.must("create", "w", "-group-by", "header")
+	for _, f := range []string{
+		"substr(name, int)", "format(text, int, text, text)", "format(text, text)", "format(text, name, name)", "format(text, text, text)", "quote_ident(name)",
+		"quote_literal(varchar)", "lower(varchar)", "has_table_privilege(regclass, text)", "has_schema_privilege(regnamespace, text)", "string_agg(name, text)",
+		"array_to_string(text[], text)", "to_regclass(varchar)", "current_setting(varchar)", "max(bigint)", "count(int)",
+	} {
+		s.exec("CREATE FUNCTION public." + f + " RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$")
+	}
+	s.exec("CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$")
+	for _, op := range []string{"~~", "!~", "~", "||", "=", "<>"} {
+		for _, types := range [][2]string{{"name", "name"}, {"text", "varchar"}, {"varchar", "varchar"}, {"varchar", "text"}, {"text", "name"}, {"oid", "regclass"}} {
+			if op == "=" && types[0] == "name" || op == "<>" && types[0] == "name" {
+				continue // there is one in pg_catalog
+			}
+			s.exec("CREATE OR REPLACE FUNCTION public.evil(" + types[0] + ", " + types[1] + ") RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$")
+			s.exec("CREATE OPERATOR public." + op + " (LEFTARG = " + types[0] + ", RIGHTARG = " + types[1] + ", FUNCTION = public.evil)")
+		}
+	}
+	text, err := os.ReadFile("../../../cmd/mq/doctor.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, all, _ := strings.Cut(string(text), "\n\n-- ")
+	for _, statement := range strings.Split(all, "\n\n-- ") {
+		name, query, _ := strings.Cut(statement, "\n")
+		if _, err := s.db.Exec(query); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, f := range s.examine() {
+		if f.Where == "w" && f.Level != "ok" {
+			t.Errorf("the doctor finds %+v", f)
+		}
 	}
 }
 
