@@ -24,8 +24,11 @@ func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []st
 		d.ok("version", "RabbitMQ %s", version)
 	}
 	d.alarms(ctx)
+	if err := d.delays(ctx); err != nil {
+		return err
+	}
 	if len(queues) == 0 {
-		d.advice("queues", "AMQP cannot list queues: name those that are to be looked at")
+		d.advice("queues", "none was looked at: AMQP cannot list queues (name those that are to be looked at: mq doctor QUEUE...)")
 	}
 	for _, queue := range queues {
 		if err := d.topology(ctx, queue); err != nil {
@@ -62,8 +65,28 @@ func (d *doctor) alarms(ctx context.Context) {
 	d.ok("alarms", "the broker takes messages")
 }
 
-// topology compares a queue with how it would be declared. Declaring one that
-// is there changes nothing.
+// lostDelays is the queue of delayed messages whose queue is gone. It is made
+// with the delays.
+const lostDelays = "mq.delay.lost"
+
+// delays looks whether the queues and exchanges of delays are there.
+func (d *doctor) delays(ctx context.Context) error {
+	s, err := d.client.Queue(lostDelays).Stats(ctx)
+	switch {
+	case errors.Is(err, mq.ErrQueueNotFound):
+		d.advice("delays", "nothing has been delayed in this vhost: the first delay, which may be a retry, needs the right to configure, write and read mq.delay.*")
+	case err != nil:
+		return err
+	case s.Visible > 0:
+		d.problem("delays", "%s to queues that are gone, in %s (mq receive %s shows them)", plural(s.Visible, "delayed message"), lostDelays, lostDelays)
+	default:
+		d.ok("delays", "made")
+	}
+	return nil
+}
+
+// topology compares a queue with how it would be declared. AMQP tells arguments
+// only to those who declare; for a queue that is there that changes nothing.
 func (d *doctor) topology(ctx context.Context, queue string) error {
 	s, err := d.client.Queue(queue).Stats(ctx)
 	switch {

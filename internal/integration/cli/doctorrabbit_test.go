@@ -70,7 +70,12 @@ func TestDoctorBroker(t *testing.T) {
 			t.Errorf("the doctor finds %+v", f)
 		}
 	}
-	if places != "connection version alarms queues " {
+	d.must("create", "w")
+	d.must("send", "w", "-delay", "1h", "1")
+	if f := d.examine("w")[3]; f.Where != "delays" || f.Level != "ok" {
+		t.Errorf("the doctor finds %+v", f)
+	}
+	if places != "connection version alarms delays queues " {
 		t.Errorf("the doctor looks at %s", places)
 	}
 }
