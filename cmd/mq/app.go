@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,7 +77,7 @@ Flags may be written with one dash or with two.`,
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand())
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN` (default $MQ_DSN)")
+	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN`, or env:NAME for that in a variable (default $MQ_DSN)")
 	flags.StringVarP(&a.output, "output", "o", "table", "`table` or json, which is one object in a line")
 	flags.BoolVar(&a.verbose, "verbose", false, "show the library's log")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -115,12 +116,26 @@ func (a *app) open() (*mq.Client, error) {
 // theDSN returns -dsn, or MQ_DSN.
 func (a *app) theDSN() (string, error) {
 	if a.dsn != "" {
-		return a.dsn, nil
+		return a.namedDSN(a.dsn)
 	}
 	if dsn := a.getenv("MQ_DSN"); dsn != "" {
 		return dsn, nil
 	}
 	return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database")
+}
+
+// namedDSN returns the DSN that is meant by an argument or flag: env:NAME is that
+// of a variable, since other users of the machine see arguments, and the
+// passwords in them.
+func (a *app) namedDSN(text string) (string, error) {
+	name, ok := strings.CutPrefix(text, "env:")
+	if !ok {
+		return text, nil
+	}
+	if dsn := a.getenv(name); dsn != "" {
+		return dsn, nil
+	}
+	return "", usagef("the environment has no DSN in %q", name)
 }
 
 // argDSN takes the DSN from an argument, if there is one.

@@ -38,18 +38,24 @@ the target, which is made if need be, and deleted at the source once the target
 has stored it. Nothing is lost if either side, or this command, fails or is
 killed: run it again. The batch under way may then be in both queues; a header
 of the copies, ` + headerCopiedFrom + `, has provider/queue/id of the source, which is the same
-for both.
+for both, unless the source is RabbitMQ and its sender gave no message-id.
 
 Body, headers and group are kept, in the order in which the source hands them
-out; id, age and read count begin anew. Messages that are delayed or leased by
-others are moved when they become visible: the command waits for leases that end
-within -visibility, with -delayed for delayed messages too, and says what it left.
-Archives are not moved.
+out; id, age and read count begin anew. Headers are texts: what another program
+wrote into one as a number or an object arrives as a text with its JSON.
+
+Messages that are delayed or leased by others are moved when they become
+visible: the command waits for leases that end within -visibility, with -delayed
+for delayed messages too, and says what it left. Archives are not moved.
 
 A message that the target refuses, as too large or for its headers, stays in the
-source, and the command ends; with -skip it goes on with the others.`,
+source, and the command ends; with -skip it goes on with the others.
+
+A DSN may be given as env:NAME, so that its password is in a variable of that
+name, and not in the list of processes.`,
 		Example: `  mq copy pgmq://app@localhost/shop rabbitmq://localhost -queue orders
-  mq copy rabbitmq://old rabbitmq://new -queue orders -follow`,
+  mq copy rabbitmq://old rabbitmq://new -queue orders -follow
+  mq copy env:OLD_DSN env:NEW_DSN -queue orders`,
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.dsn != "" {
@@ -74,6 +80,12 @@ source, and the command ends; with -skip it goes on with the others.`,
 
 // copy opens both providers and moves the queues.
 func (a *app) copy(ctx context.Context, o copying, fromDSN, toDSN string) (err error) {
+	if fromDSN, err = a.namedDSN(fromDSN); err != nil {
+		return err
+	}
+	if toDSN, err = a.namedDSN(toDSN); err != nil {
+		return err
+	}
 	if fromDSN == toDSN {
 		return usagef("both DSNs are the same: the messages would go round in circles")
 	}

@@ -22,9 +22,9 @@ type mover struct {
 	bar      *progress // set if several share it
 
 	moved    int64
-	doubtful int64                   // of these it is not known whether they are in one queue or in both
-	skipped  map[string]*mq.Delivery // refused, by id, with their newest lease and nothing else
-	copies   map[string][32]byte     // the first batch at the target, digests by id
+	doubtful int64               // of these it is not known whether they are in one queue or in both
+	skipped  map[string]refused  // by id
+	copies   map[string][32]byte // the first batch at the target, digests by id
 	pager    pager
 	told     bool // that it waits for leases
 }
@@ -82,16 +82,54 @@ func (m *mover) receive(ctx context.Context) ([]*mq.Delivery, error) {
 	return ds, err
 }
 
+// refused is a message that the target has refused, with its newest lease. It
+// may be large, so that the rest of it is not kept.
+type refused struct {
+	d      *mq.Delivery
+	digest [32]byte
+}
+
 // fresh leaves out what has been refused before.
 func (m *mover) fresh(ds []*mq.Delivery) (fresh []*mq.Delivery) {
 	for _, d := range ds {
-		if m.skipped[d.ID] == nil {
+		id := m.knownAs(d)
+		if id == "" {
 			fresh = append(fresh, d)
-		} else {
-			m.hold(d)
+			continue
 		}
+		delete(m.skipped, id)
+		m.hold(d)
 	}
 	return fresh
+}
+
+// knownAs returns the id under which a message was refused, or "". On RabbitMQ
+// one whose sender gave no message-id has another id each time: it is the one
+// with the same content whose lease is over.
+func (m *mover) knownAs(d *mq.Delivery) string {
+	if len(m.skipped) == 0 {
+		return ""
+	}
+	if _, ok := m.skipped[d.ID]; ok {
+		return d.ID
+	}
+	content := contentOf(d)
+	for id, r := range m.skipped {
+		if r.digest == content && !time.Now().Before(r.d.VisibleAt) {
+			return id
+		}
+	}
+	return ""
+}
+
+// contentOf identifies what a message has in it.
+func contentOf(d *mq.Delivery) [32]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s %d %s", len(d.Group), d.Group, len(d.Body), d.Body)
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+		fmt.Fprintf(h, "%d %s %d %s", len(name), name, len(d.Headers[name]), d.Headers[name])
+	}
+	return [32]byte(h.Sum(nil))
 }
 
 // done decides whether a queue that gave nothing is empty. It waits for what
@@ -155,7 +193,7 @@ func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
 		switch d := ds[i]; {
 		case err == nil:
 			stored = append(stored, d)
-		case refused(err):
+		case isRefusal(err):
 			refusals.add(d.ID, oneLine(err))
 			if m.skip {
 				m.hold(d)
@@ -211,8 +249,8 @@ func (r refusals) String() string {
 	return strings.Join(texts, "; ")
 }
 
-// refused reports whether err is about the message and not about the target.
-func refused(err error) bool {
+// isRefusal reports whether err is about the message and not about the target.
+func isRefusal(err error) bool {
 	return errors.Is(err, mq.ErrInvalid) || errors.Is(err, mq.ErrNotSupported)
 }
 
@@ -231,10 +269,10 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	case err == nil:
 	case errors.As(err, &batch) && len(batch.Errs) == len(ds):
 		return batch.Errs
-	case len(ds) > 1 && refused(err):
+	case len(ds) > 1 && isRefusal(err):
 		for i := range ds {
 			errs[i] = m.send(ctx, ds[i:i+1])[0]
-			if errs[i] != nil && !refused(errs[i]) {
+			if errs[i] != nil && !isRefusal(errs[i]) {
 				return fill(errs, i, errs[i])
 			}
 		}
@@ -328,10 +366,11 @@ func itemError(err error, i int) error {
 // hold keeps a refused message leased, so that it does not come back at once.
 func (m *mover) hold(d *mq.Delivery) {
 	if m.skipped == nil {
-		m.skipped = make(map[string]*mq.Delivery)
+		m.skipped = make(map[string]refused)
 	}
-	d.Body, d.Headers = nil, nil // it may be large, and only its lease matters now
-	m.skipped[d.ID] = d
+	r := refused{d, contentOf(d)}
+	d.Body, d.Headers = nil, nil
+	m.skipped[d.ID] = r
 }
 
 // release gives back the messages that were refused.
@@ -339,8 +378,8 @@ func (m *mover) release(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	var held []*mq.Delivery
-	for _, d := range m.skipped {
-		held = append(held, d)
+	for _, r := range m.skipped {
+		held = append(held, r.d)
 	}
 	m.giveBack(ctx, held)
 }

@@ -140,7 +140,7 @@ func (s *sender) next(ctx context.Context, wait bool) (it item, ok bool, err err
 // known. If one of its messages cannot be sent, those in front of it are.
 func (s *sender) send(ctx context.Context, batch []item) error {
 	ids, err := s.call(ctx, batch)
-	if errs := (*mq.BatchError)(nil); refused(err) && !errors.As(err, &errs) {
+	if errs := (*mq.BatchError)(nil); isRefusal(err) && !errors.As(err, &errs) {
 		if len(batch) > 1 {
 			return s.sendEach(ctx, batch)
 		}
