@@ -1,4 +1,4 @@
--- What mq doctor asks PostgreSQL, a statement after each name. Whoever may create
+-- What mq doctor and mq install ask PostgreSQL, a statement after each name. Whoever may create
 -- something in a schema of the path shall not be able to run it here: functions
 -- have their schema, and the types of operators are exact, so that nobody's
 -- operator fits better.
@@ -102,3 +102,12 @@ SELECT pg_catalog.lower(queue_name::text), throttle_interval_ms FROM pgmq.notify
 
 -- session
 SELECT pg_catalog.pg_backend_pid()
+
+-- waits
+SELECT b.pid, coalesce(CASE WHEN b.application_name <> ''::text THEN b.application_name END, b.usename::text, '?'::text), coalesce(b.state, '?'::text),
+ coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - b.xact_start)::float8, '0'::float8)
+FROM pg_catalog.pg_stat_activity w CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS p(pid)
+JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
+WHERE w.datname = pg_catalog.current_database() AND w.usename = current_user AND w.pid <> pg_catalog.pg_backend_pid()
+ AND w.application_name = pg_catalog.current_setting('application_name'::text) AND w.wait_event_type = 'Lock'::text
+ORDER BY b.xact_start LIMIT 1

@@ -19,7 +19,8 @@ func installCommand(a *app) *cobra.Command {
 and bring the tables of older queues up to date.
 
 Where PGMQ itself is installed it changes nothing: upgrade it by its own means.
-It may run any number of times. Other providers need nothing to be installed.`,
+It may run any number of times, and says which sessions it waits for. Other
+providers need nothing to be installed.`,
 		Example: `  mq -dsn pgmq://admin@localhost/shop install
   mq install -print | psql shop`,
 		Args: takes(0, 0),
@@ -43,8 +44,11 @@ It may run any number of times. Other providers need nothing to be installed.`,
 				return &usageError{err}
 			}
 			defer func() { err = errors.Join(err, db.Close()) }()
-			if err := pgmq.Install(cmd.Context(), db); err != nil {
-				return err
+			stop := a.tellWaits(cmd.Context(), db, "install")
+			err = pgmq.Install(cmd.Context(), db)
+			stop()
+			if err != nil {
+				return fmt.Errorf("%w (what is done stays; the command can be run again)", err)
 			}
 			if a.json() {
 				return a.write("{\"done\":\"installed\"}\n")
