@@ -69,7 +69,7 @@ SELECT k.queue, k.q, coalesce(pg_catalog.quote_ident(n.nspname::text) || '.'::te
  coalesce(CASE WHEN pg_catalog.has_schema_privilege(n.oid, 'USAGE'::text)
   AND EXISTS (SELECT FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'msg_id'::name AND NOT t.attisdropped)
   THEN pg_catalog.pg_get_serial_sequence(k.q, 'msg_id'::text) END, ''::text),
- coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(d.nspname::text) || '.'::text || pg_catalog.quote_ident(p.relname::text), ' '::text)
+ coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(d.nspname::text) || '.'::text || pg_catalog.quote_ident(p.relname::text), E'\n'::text)
   FROM pg_catalog.pg_partitioned_table pt JOIN pg_catalog.pg_class p ON p.oid = pt.partdefid JOIN pg_catalog.pg_namespace d ON d.oid = p.relnamespace
   WHERE pt.partrelid IN (c.oid, a.oid) AND pg_catalog.has_table_privilege(p.oid, 'SELECT'::text)), ''::text)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -21,7 +21,7 @@ func (q *pgQueue) readTables(ctx context.Context, db *sql.DB) {
 	if q.sequence != "" && !q.partitioned && !q.mayNot("SELECT") && !strings.Contains(q.archiveLacks, "SELECT") {
 		q.readIDs(ctx, db)
 	}
-	for _, table := range strings.Fields(q.defaults) {
+	for table := range strings.FieldsFuncSeq(q.defaults, func(r rune) bool { return r == '\n' }) {
 		query := fmt.Sprintf("SELECT pg_catalog.count(*) FROM (SELECT FROM %s LIMIT %d) AS r", table, maxCounted)
 		_ = readOnly(ctx, db, func(tx *sql.Tx) error {
 			var n int64

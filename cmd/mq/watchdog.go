@@ -40,7 +40,7 @@ type limits struct {
 // that is stopped has a third left, in which its commands have to end. A mq that
 // runs and is silent has only little time on a busy machine: it may still
 // extend them.
-func (l limits) ofStopped() time.Duration { return l.visibility / 4 }
+func (l limits) ofStopped() time.Duration { return l.visibility / 5 }
 func (l limits) ofSilent() time.Duration  { return l.visibility * 2 / 3 }
 
 // pause is the time between two signs of life.

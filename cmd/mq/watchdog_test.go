@@ -89,7 +89,7 @@ func TestWatch(t *testing.T) {
 		lines   string
 		want    time.Duration // when the command is ended
 	}{
-		{"stopped", true, "begin 1\n", 10 * time.Second},
+		{"stopped", true, "begin 1\n", 8 * time.Second},
 		{"silent", false, "begin 1\n", 22 * time.Second},
 		{"ended", true, "begin 1\nrun 1 7\nbegin 2\nrun 2 8\nend 1\nend 2\n", time.Hour},
 	} {

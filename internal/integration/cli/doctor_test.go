@@ -142,8 +142,10 @@ var ofPGMQ = []ailment{
 		"throttle gone", "DELETE FROM pgmq.notify_insert_throttle; " + dropOwn, "problem", "w",
 		"its row in pgmq.notify_insert_throttle is gone", "SELECT pgmq.enable_notify_insert('w', 250)", "",
 	},
-	{"no triggers yet", dropOwn + "; ALTER FUNCTION pgmq.enable_notify_insert RENAME TO later; DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w",
-		"advice", "w", "no trigger", "PGMQ has them since 1.8: upgrade it", "ALTER FUNCTION pgmq.later RENAME TO enable_notify_insert; " + putTrigger},
+	{
+		"no triggers yet", dropOwn + "; ALTER FUNCTION pgmq.enable_notify_insert RENAME TO later; DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_w",
+		"advice", "w", "no trigger", "PGMQ has them since 1.8: upgrade it", "ALTER FUNCTION pgmq.later RENAME TO enable_notify_insert; " + putTrigger,
+	},
 	{
 		"older functions", "ALTER TYPE pgmq.message_record DROP ATTRIBUTE last_read_at CASCADE",
 		"advice", "w", "pop and set_vt of the one installed here fail", "upgrade PGMQ", "ALTER TYPE pgmq.message_record ADD ATTRIBUTE last_read_at timestamptz CASCADE",

@@ -243,7 +243,7 @@ func TestDoctorHijack(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, all, _ := strings.Cut(string(text), "\n\n-- ")
-	for _, statement := range strings.Split(all, "\n\n-- ") {
+	for statement := range strings.SplitSeq(all, "\n\n-- ") {
 		name, query, _ := strings.Cut(statement, "\n")
 		if _, err := s.db.Exec(query); err != nil {
 			t.Errorf("%s: %v", name, err)
