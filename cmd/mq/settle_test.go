@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
 	"github.com/portmq/mq/mqtest"
 )
 
@@ -144,26 +145,61 @@ func TestRedriveMany(t *testing.T) {
 	}
 }
 
+// rejecting has workers who reject at once whatever is redriven.
+type rejecting struct {
+	*mem.Provider
+	queue *mq.Queue
+	calls int
+}
+
+func (r *rejecting) Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error) {
+	n, err := r.Provider.Redrive(ctx, queue, ids, limit)
+	if r.calls++; r.calls > 100 {
+		return n, errors.New("it does not end")
+	}
+	return n, errors.Join(err, rejectAll(ctx, r.queue))
+}
+
+func rejectAll(ctx context.Context, q *mq.Queue) error {
+	time.Sleep(time.Millisecond) // of fake time: it is later than the redrive
+	for {
+		ds, err := q.Receive(ctx, mq.ReceiveOptions{Max: 1000})
+		if err != nil || len(ds) == 0 {
+			return err
+		}
+		for _, d := range ds {
+			if err := d.Archive(ctx, "bad"); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // TestRedriveBesideWorkers: it ends, and moves each message once, although
 // workers reject them again at once.
 func TestRedriveBesideWorkers(t *testing.T) {
-	const n = 1000
-	for _, args := range [][]string{{"-all"}, {"-all", "-reason", "bad"}, {"-n", "100000"}, {"-n", "100000", "-reason", "bad"}} {
-		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			d := newDesk(t, "mem")
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			w := mq.NewConsumer(d.client.Queue("w"), mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return mq.Reject(errors.New("bad")) }),
-				mq.ConsumerConfig{Concurrency: 16, OnDeadLetter: func(*mq.Delivery, string) {}})
-			done := make(chan error, 1)
-			go func() { done <- w.Run(ctx) }()
-			d.send(slices.Repeat([]mq.Message{text("1")}, n)...)
-			for d.stats().Archived < n {
-				time.Sleep(time.Millisecond)
+	const n = 2500
+	for _, r := range []redriving{{all: true}, {all: true, reason: "bad"}, {n: 100_000}, {n: 100_000, reason: "bad"}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &rejecting{Provider: mem.New()}
+			c := mq.New(p, mq.Config{})
+			q, err := c.EnsureQueue(t.Context(), "w", mq.QueueOptions{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			d.prints(fmt.Sprintf("redriven %d messages\n", n), append([]string{"archive", "redrive", "w"}, args...)...)
-			stop()
-			if err := <-done; err != nil {
+			p.queue = q
+			for _, m := range slices.Repeat([]*mq.Message{{Body: []byte("1")}}, n) {
+				if _, err := q.Send(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := rejectAll(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+			if done, err := r.run(t.Context(), q, nil); done != n || err != nil {
+				t.Errorf("%+v: redriven %d, %v", r, done, err)
+			}
+			if err := c.Close(); err != nil {
 				t.Error(err)
 			}
 		})
