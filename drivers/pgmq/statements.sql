@@ -263,7 +263,9 @@ being a join. */ -}}
 {{define "is free"}}WHERE f.vt <= pg_catalog.statement_timestamp() AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = w.k
  AND x.vt AT TIME ZONE 'UTC' > (pg_catalog.statement_timestamp() - interval '100 milliseconds') AT TIME ZONE 'UTC' AND {{template "leased x" .}}
  AND (x.vt > pg_catalog.statement_timestamp() OR x.msg_id <> f.msg_id) ORDER BY {{.Key}}, x.vt AT TIME ZONE 'UTC' OFFSET 0){{end}}
-{{define "leased x"}}x.read_ct > 0{{if .LastReadAt}} AND x.last_read_at IS NOT NULL{{end}}{{end}}
+{{- /* Statistics from before the first lease would have it that no row is leased,
+and a plan that reads all of a group. What coalesce returns has none. */ -}}
+{{define "leased x"}}x.read_ct > 0{{if .LastReadAt}} AND coalesce(x.last_read_at, '-infinity'::timestamptz) > '-infinity'::timestamptz{{end}}{{end}}
 {{define "lock of k"}}{{.QName}}::regclass::oid::int, pg_catalog.hashtext(k){{end}}
 
 {{- /* Chooses groups and locks them. Candidates are the groups of what is due
@@ -327,7 +329,7 @@ lease of the group, and ends in front of what is delayed or locked. */ -}}
 {{define "claim group"}}
 WITH s AS MATERIALIZED (SELECT * FROM unnest($4::bigint[], $5::int[], $6::bigint[]) AS t(id, reads, sent)),
 held AS MATERIALIZED (SELECT x.msg_id FROM {{.Q}} x JOIN s ON s.id = x.msg_id WHERE x.msg_id = ANY($4::bigint[]) AND {{.Key}} = $3::text AND {{template "leased x" .}}
- AND x.vt > pg_catalog.statement_timestamp() AND (s.reads IS NULL OR x.read_ct = s.reads) AND (s.sent IS NULL OR x.enqueued_at = {{template "time of s"}})),
+ AND x.vt AT TIME ZONE 'UTC' > pg_catalog.statement_timestamp() AT TIME ZONE 'UTC' AND (s.reads IS NULL OR x.read_ct = s.reads) AND (s.sent IS NULL OR x.enqueued_at = {{template "time of s"}})),
 r AS MATERIALIZED (SELECT x.msg_id, x.vt > pg_catalog.statement_timestamp() AND NOT $7::boolean AS delayed FROM {{.Q}} x
  WHERE {{.Key}} = $3::text AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.msg_id LIMIT $1::int),
 p AS MATERIALIZED (SELECT msg_id FROM r WHERE NOT delayed AND msg_id < coalesce((SELECT pg_catalog.min(msg_id) FROM r WHERE delayed), 9223372036854775807)
