@@ -115,17 +115,18 @@ func (r *rig) as(configure, write, read []string) *mq.Queue {
 
 // oneOf matches some names, and none if there are none.
 func oneOf(names []string) string {
-	all := "^("
+	var all strings.Builder
+	all.WriteString("^(")
 	for i, name := range names {
 		if i > 0 {
-			all += "|"
+			all.WriteString("|")
 		}
-		all += name
+		all.WriteString(name)
 	}
 	if len(names) == 0 {
 		return "^$"
 	}
-	return all + ")$"
+	return all.String() + ")$"
 }
 
 // TestRights: each call works with the rights that docs/rabbitmq.md names, and
