@@ -375,7 +375,8 @@ WHERE n.nspname = 'pgmq'::name AND c.relname::text IN ($1::text, $2::text) AND (
 {{- /* What EnsureQueue looks at in a queue that is there: whether the role may
 see to its ids, whether its trigger is PGMQ's, and whether it has an index on vt. */ -}}
 {{define "condition"}}
-SELECT pg_catalog.pg_has_role(q.relowner, 'USAGE'::text) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'::text) AND coalesce(pg_catalog.pg_has_role(a.relowner, 'USAGE'::text), false),
+SELECT pg_catalog.pg_has_role(q.relowner, 'USAGE'::text) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'::text) AND coalesce(pg_catalog.pg_has_role(a.relowner, 'USAGE'::text), false)
+ AND pg_catalog.current_setting('transaction_read_only'::text) = 'off'::text,
 EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid WHERE g.tgrelid = q.oid
  AND g.tgname = {{template "trigger name"}}::name AND g.tgenabled IN ('O', 'A') AND f.proname = 'notify_queue_listeners'::name),
 EXISTS (SELECT FROM pg_catalog.pg_index x JOIN pg_catalog.pg_attribute t ON t.attrelid = x.indrelid AND t.attnum = x.indkey[0]
