@@ -61,7 +61,7 @@ func TestFlooded(t *testing.T) {
 			untended := newSession(t, dsn)
 			untended.prepare(map[string]statement{test.statement: all[test.statement]})
 			admin.run(fillGroups(test.rows, 30_000, "-100"), "jobs")
-			if c := untended.explain(test.statement, all[test.statement]).cost("jobs"); c.rows < test.rows {
+			if c := untended.explain(test.statement, all[test.statement]).cost("jobs"); c.rows < 3*most(test.statement).rows { // by groups it may not be all
 				t.Errorf("without the driver a claim touches %d rows only, which proves nothing", c.rows)
 			}
 			admin.claimsCheaply(func() error { return test.claim(t.Context(), p) })
