@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -35,7 +36,7 @@ func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
 	if r := b.receipts[of.items[0]]; len(of.items) == 1 && of.op == driver.OpAck && r.fence == byLease {
 		return p.ackOne(ctx, b, of, r)
 	}
-	return p.free(ctx, b, of, settleLocked, func(of *part) error {
+	return p.free(ctx, b, of, func(of *part) error {
 		text, args, err := p.settlement(ctx, p.pool, b, of)
 		if err != nil {
 			return err
@@ -46,31 +47,36 @@ func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
 	})
 }
 
-// How long a settlement or an extension goes on for a message that another
-// transaction has locked.
-const (
-	settleLocked = 2 * time.Second
-	extendLocked = 300 * time.Millisecond
-)
+// lockedFor is how long a settlement or an extension goes on for a message that
+// another transaction has locked, unless its ctx has less than twice that left.
+const lockedFor = 2 * time.Second
 
 // free runs a statement for a part, and again for what of it is locked, for a
 // while. It does not wait in the server, where one message that is locked for
 // long would keep all others of the statement.
-func (p *Provider) free(ctx context.Context, b *batch, of *part, limit time.Duration, run func(*part) error) error {
+func (p *Provider) free(ctx context.Context, b *batch, of *part, run func(*part) error) error {
+	limit := lockedFor
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)/2)
+	}
 	pause := time.Millisecond
-	for end := time.Now().Add(limit); ; pause = min(2*pause, 100*time.Millisecond) {
+	for tries, end := 1, time.Now().Add(limit); ; tries++ {
 		b.locked = nil
-		if err := run(of); err != nil {
+		switch err := run(of); {
+		case err != nil && tries == 1:
 			return err
-		}
-		if len(b.locked) == 0 {
+		case err != nil: // what was not locked is done
+			b.failAll(of, err)
+			return nil
+		case len(b.locked) == 0:
 			return nil
 		}
 		of = &part{op: of.op, to: of.to, items: b.locked}
-		if time.Now().After(end) || !p.pauseFor(ctx, pause) {
+		if time.Now().After(end) || !p.pauseFor(ctx, pause/2+rand.N(pause)) {
 			b.failAll(of, errLocked)
 			return nil
 		}
+		pause = min(2*pause, 50*time.Millisecond)
 	}
 }
 
@@ -101,7 +107,7 @@ func (p *Provider) ackOne(ctx context.Context, b *batch, of *part, r receipt) er
 	if err != nil || done {
 		return err
 	}
-	return p.free(ctx, b, of, settleLocked, func(of *part) error {
+	return p.free(ctx, b, of, func(of *part) error {
 		return p.run(ctx, b.q, b.q.texts.ack, b.leases(of), b.failures(of))
 	})
 }
@@ -160,7 +166,7 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 	}
 	b := newBatch(q, s)
 	for _, all := range b.parts {
-		err := p.free(ctx, b, all, extendLocked, func(of *part) error {
+		err := p.free(ctx, b, all, func(of *part) error {
 			return p.runAt(ctx, at, callLimit, q, q.texts.extend, append(b.leases(of), micros(d)), b.failures(of))
 		})
 		if err != nil {

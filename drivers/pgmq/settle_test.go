@@ -128,11 +128,11 @@ func TestSettleLocked(t *testing.T) {
 		text string
 		took time.Duration
 	}{
-		"acks":   {settles(ack(lease(7)), ack(lease(8)), ack(lease(9))), jobs.ack, settleLocked},
-		"settle": {settles(nack(lease(7), 0), ack(lease(8)), ack(lease(9))), jobs.nack, settleLocked},
+		"acks":   {settles(ack(lease(7)), ack(lease(8)), ack(lease(9))), jobs.ack, lockedFor},
+		"settle": {settles(nack(lease(7), 0), ack(lease(8)), ack(lease(9))), jobs.nack, lockedFor},
 		"extend": {func(r *rig) error {
 			return r.Extend(r.ctx, "jobs", []driver.Receipt{lease(7), lease(8), lease(9)}, time.Minute)
-		}, jobs.extend, extendLocked},
+		}, jobs.extend, lockedFor},
 	} {
 		for _, long := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " long: ", long), func(t *testing.T) {
