@@ -51,7 +51,7 @@ func (e *dbError) Unwrap() []error {
 func mapError(err error) error {
 	var mapped *dbError
 	switch {
-	case err == nil || errors.As(err, &mapped) || errors.Is(err, sql.ErrTxDone):
+	case err == nil || errors.As(err, &mapped) || ours(err) || errors.Is(err, sql.ErrTxDone):
 		return err
 	case errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed":
 		return &dbError{text: driver.ErrClosed.Error(), is: driver.ErrClosed, cause: err}
@@ -74,6 +74,16 @@ func mapError(err error) error {
 		e.text = "the client library refused the call or its answer (its text may hold data: see the error's chain)"
 	}
 	return e
+}
+
+// ours reports whether err is an answer of this package, which no library gave.
+func ours(err error) bool {
+	for _, answer := range []error{driver.ErrQueueNotFound, driver.ErrInvalid, driver.ErrNotSupported, driver.ErrClosed} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
 }
 
 // unsent reports whether err says that a statement never left.

@@ -1,6 +1,7 @@
 package pgmq
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -74,5 +75,14 @@ func TestDetach(t *testing.T) {
 				t.Errorf("after %v the queue is known: %v, another one: %v", err, known, other)
 			}
 		}
+	}
+}
+
+// TestAttachMissing: that there is no such queue is said, not hidden as the
+// text of a client library.
+func TestAttachMissing(t *testing.T) {
+	r := newRig(t, call{answers: answers{sqlShape: {}}})
+	if _, err := r.Stats(t.Context(), "jobs"); !errors.Is(err, driver.ErrQueueNotFound) || err.Error() != driver.ErrQueueNotFound.Error() {
+		t.Errorf("Stats of a queue that is not there: %v", err)
 	}
 }
