@@ -20,8 +20,8 @@ import (
 // provider in the same process has no round trips to save, so there each call
 // flies alone.
 //
-// No flight outlasts Config.CallTimeout, whoever's ctx it has, so a connection
-// that hangs holds up the others no longer than that.
+// No flight outlasts Config.CallTimeout, whatever its ctx, so a connection that
+// hangs holds up the others no longer than that.
 
 // maxFlightBytes bounds what one flight carries.
 const maxFlightBytes = 1 << 20

@@ -21,9 +21,9 @@ type ConsumerConfig struct {
 	Concurrency int
 
 	// Visibility is how long a message is leased at a time. The Consumer
-	// extends leases as long as needed, so that this is only how soon the
-	// messages of a crashed process come back. Defaults to 30 seconds, or to
-	// the provider's limit if that is less.
+	// extends leases as long as needed, so this only bounds how long a crashed
+	// process delays its messages. Defaults to 30 seconds, or to the provider's
+	// limit if that is less.
 	Visibility time.Duration
 
 	// MaxReads is how often a message is delivered before it becomes a dead
@@ -44,8 +44,9 @@ type ConsumerConfig struct {
 	DeadLetter string
 
 	// OnDeadLetter is called when a message has become a dead letter, in a
-	// goroutine of its own, which Run and Client.Close wait for. Its panic is
-	// logged. Defaults to a warning in the log.
+	// goroutine of its own. Run waits for it up to Config.CallTimeout, and
+	// Client.Close until it returns. Its panic is logged. Defaults to a warning
+	// in the log.
 	OnDeadLetter func(d *Delivery, reason string)
 
 	// Timeout ends a handler's context. 0 means no limit.
@@ -56,9 +57,9 @@ type ConsumerConfig struct {
 	// of work, none for handlers slower than that. Negative means none.
 	Prefetch int
 
-	// PrefetchBytes is how many bytes of messages may wait for a handler, as
-	// far as the size of earlier ones tells: a queue of large messages is
-	// fetched a few at a time. Negative means no limit. Defaults to 16 MiB.
+	// PrefetchBytes is how many bytes of messages may wait for a handler,
+	// judging by the size of earlier ones: a queue of large messages is fetched
+	// a few at a time. Negative means no limit. Defaults to 16 MiB.
 	PrefetchBytes int
 
 	// Groups, if set, hands out the messages of a group one at a time and in
@@ -133,7 +134,7 @@ type Consumer struct {
 	pace        time.Duration // how long handlers take, moving average
 	buffer      []*Delivery
 	intake      intake
-	looked      sync.Once      // whether dead letters have a place
+	looked      sync.Once      // runs lookAtArchive
 	running     int            // workers
 	unsettled   int            // settlements under way
 	failures    map[string]int // how often a dead letter could not be stored, by id
@@ -264,8 +265,8 @@ func (c *Consumer) check() error {
 	return err
 }
 
-// stop carries out the order of events that Run documents. The handlers are
-// told before anything is asked of the backend, which may be what hangs.
+// stop carries out the order of events that Run documents. The handlers'
+// contexts end before the backend is called, since that may be what hangs.
 func (c *Consumer) stop() error {
 	idle := func() bool { return c.running == 0 && len(c.buffer) == 0 }
 	if !c.await(c.cfg.SoftStop, idle) {
@@ -334,7 +335,7 @@ func (c *Consumer) await(limit time.Duration, condition func() bool) bool {
 	}
 }
 
-// poke tells whoever waits that something has changed.
+// poke wakes await, awaitRoom or whatever waits for a change.
 func (c *Consumer) poke() {
 	select {
 	case c.wake <- struct{}{}:

@@ -10,7 +10,7 @@ import (
 
 // keeper is the heartbeat of a Consumer and of Queue.Messages. Its goroutine
 // looks at the leases that it keeps six times per visibility timeout, and
-// whenever one is about to end or somebody pokes it. A look ends what is over
+// whenever one is about to end or poke is called. A look ends what is over
 // and starts a beat, in a goroutine of its own, for what is past half its time.
 //
 // A beat that hangs does not hold up the next one: there are three before a
@@ -19,7 +19,7 @@ type keeper struct {
 	queue      *Queue
 	visibility time.Duration
 	interval   time.Duration
-	overdue    func(id string) // told of a handler that outstayed its limit, or nil
+	overdue    func(id string) // called for a handler that outstayed its limit; may be nil
 	stop       context.CancelFunc
 	done       chan struct{}
 	wake       chan struct{} // holds a token when something has changed

@@ -16,7 +16,7 @@ import (
 //	        │      ┌──── tried again ┘ │ │ └─ rolled back, and settled again
 //	        │   repeating ◄────────────┘ └──── inTx
 //	        │
-//	        └──► lost, givenUp: from every state on the left
+//	        └──► lost, givenUp: from every state except settled
 type leaseState uint8
 
 const (
@@ -70,7 +70,7 @@ func (r lossReason) String() string {
 //   - No settlement that an extension could undo leaves while one is under way:
 //     see still.
 //   - A lease that is lost ends the context of its handler and leaves the
-//     keeper, whoever finds out.
+//     keeper, no matter which of them finds out.
 //
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
 // 256 bytes, which is why the fields are small.
@@ -79,7 +79,7 @@ type lease struct {
 	ends      instant                 // when it is over by the local clock, as far as is known
 	limit     instant                 // the latest that ends can become, by Caps.MaxHold
 	floor     instant                 // earliest end that an extension of this group may have set
-	quiet     chan struct{}           // closed when extending is 0 again; made by who waits
+	quiet     chan struct{}           // closed when extending is 0 again; made by the settlement that waits
 	keeper    *keeper                 // who extends it, or nil
 	cancel    context.CancelCauseFunc // ends its handler's context, or nil
 	original  *original               // what a copying move sends; nil where moves are atomic
@@ -219,8 +219,8 @@ func (l *lease) left(at instant) time.Duration {
 	return l.ends.sub(at)
 }
 
-// inspect ends the lease if it is over, and tells the keeper whether to extend
-// it now and when to look again at the latest.
+// inspect ends the lease if it is over, and returns whether the keeper must
+// extend it now and when to look again at the latest.
 func (l *lease) inspect(at instant, visibility time.Duration) (due bool, next instant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,8 +237,9 @@ func (l *lease) inspect(at instant, visibility time.Duration) (due bool, next in
 	return l.due(at, visibility), l.ends
 }
 
-// claim claims the right to settle. Until endSettle nobody else can, nor while
-// a failed settlement waits for its next try, which is what again stands for.
+// claim claims the right to settle, which nobody else can until endSettle. again
+// says that the caller is a failed settlement whose next try has come: while it
+// waits for that, nobody else can claim either.
 // If it returns a channel the settlement must not leave before that is closed.
 func (l *lease) claim(still, again bool) (wait <-chan struct{}, err error) {
 	l.mu.Lock()

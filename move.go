@@ -12,7 +12,7 @@ import (
 
 // original is what a move in two steps needs to know: the message as it was
 // received, since the fields of the Delivery belong to the receiver, and where
-// copies of it may be. Whoever has claimed the lease's settlement uses it.
+// copies of it may be. It is guarded by the claim of the lease's settlement.
 type original struct {
 	Message
 	sent    []string // queues that have a copy

@@ -1,5 +1,5 @@
-// Package mq is to message queues what database/sql is to databases: one
-// small API, and drivers that are blank-imported and chosen by DSN.
+// Package mq is database/sql for message queues: one small API, and drivers
+// that are blank-imported and chosen by DSN.
 //
 //	import (
 //		"github.com/portmq/mq"
@@ -64,15 +64,15 @@ type Config struct {
 	Codec Codec
 
 	// CallTimeout bounds every call to the backend whose context has no earlier
-	// deadline: sends, settlements, receives (on top of their Wait), looks, and
-	// what mq does on its own. What is cut off is ErrUnavailable, and holds up
-	// nobody else any longer. Extensions have less, a third of what is left of
+	// deadline: sends, settlements, receives (on top of their Wait), lookups, and
+	// what mq does on its own. A call that is cut off is ErrUnavailable, and no
+	// longer holds up others. Extensions have less, a third of what is left of
 	// the lease, but 5 seconds at least and 10 at most: heartbeats wait behind
 	// them.
 	//
-	// EnsureQueue, DropQueue, Purge, PurgeArchive and Redrive may rightly take
-	// long. They end with their context, and a warning is logged each
-	// CallTimeout that they take. Defaults to 30 seconds.
+	// EnsureQueue, DropQueue, Purge, PurgeArchive and Redrive may take long for
+	// good reason. They end only with their context, and log a warning every
+	// CallTimeout until they return. Defaults to 30 seconds.
 	CallTimeout time.Duration
 
 	// AllowDuplicateMoves lets Move, and a Consumer's DeadLetter queue, copy
@@ -119,8 +119,8 @@ func OpenConfig(dsn string, cfg Config) (*Client, error) {
 	return New(p, cfg), nil
 }
 
-// New makes a Client of a provider that was opened past the registry, as with
-// pgmq.FromDB. It panics if p is nil or cfg is not valid. The Client owns p
+// New returns a Client for a provider that was opened without the registry, as
+// by pgmq.FromDB. It panics if p is nil or cfg is not valid. The Client owns p
 // and closes it.
 func New(p Provider, cfg Config) *Client {
 	if p == nil {
@@ -197,8 +197,8 @@ func (c *Client) EnsureQueue(ctx context.Context, name string, o QueueOptions) (
 	return q, nil
 }
 
-// DropQueue removes a queue, its messages and its archive. It is no error if
-// there is no such queue.
+// DropQueue removes a queue, its messages and its archive. Dropping a queue
+// that does not exist is not an error.
 func (c *Client) DropQueue(ctx context.Context, name string) error {
 	q := c.Queue(name)
 	return q.do(ctx, &Call{Op: "drop"}, func(ctx context.Context) error {
@@ -234,7 +234,7 @@ func (c *Client) Ping(ctx context.Context) error {
 type Verification struct {
 	Healthy []string
 	Missing []string         // there is no such queue
-	Failed  map[string]error // could not be told, and why
+	Failed  map[string]error // could not be checked, and why
 }
 
 // Err returns nil if every queue is healthy, and else what is wrong.
@@ -249,8 +249,8 @@ func (v Verification) Err() error {
 	return errors.Join(errs...)
 }
 
-// Verify looks whether queues are there, for a program that wants to fail at
-// its start rather than at its first message.
+// Verify checks that queues exist, for a program that wants to fail at its
+// start rather than at its first message.
 func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 	var v Verification
 	for _, name := range names {

@@ -31,7 +31,7 @@ type Handler interface {
 	Handle(ctx context.Context, d *Delivery) error
 }
 
-// HandlerFunc makes a Handler of a function.
+// HandlerFunc adapts a function to a Handler.
 type HandlerFunc func(ctx context.Context, d *Delivery) error
 
 // Handle calls f.
@@ -79,8 +79,7 @@ func text(err error, none string) string {
 
 // Backoff returns how long a message that failed waits before it is delivered
 // again: AtTimeout leaves it to the visibility timeout. readCount counts its
-// deliveries so far, 1 after the first. A Backoff that panics counts as one of
-// the default.
+// deliveries so far, 1 after the first. If it panics, the default is used.
 type Backoff func(readCount int) time.Duration
 
 // maxBackoff is the longest pause of Exponential, about 146 years: with its
@@ -125,7 +124,8 @@ type outcome struct {
 	reason string
 }
 
-// outcome is decide, but that the methods of a handler's error may panic.
+// outcome is decide, made safe against methods of the handler's error that
+// panic.
 func (c *Consumer) outcome(d *Delivery, err error) (o outcome) {
 	bad := recovered(func() error {
 		o = c.decide(d, err)

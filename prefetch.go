@@ -58,9 +58,9 @@ func (c *Consumer) wantPrefetch(limit int) int {
 	return min(n, limit, 2*max(c.prefetch, c.concurrency))
 }
 
-// suspicious reports whether the reads of a message are running out although
-// nobody said why. What is leased beside it would lose a read, too, if it ends
-// the process, so nothing is prefetched then.
+// suspicious reports whether the reads of a message are running out: it may be
+// one that ends the process. Messages leased beside it would then lose a read,
+// too, so nothing is prefetched while it is in hand.
 func (c *Consumer) suspicious(readCount int) bool {
 	return c.cfg.MaxReads > 0 && readCount > max(1, c.cfg.MaxReads/2)
 }

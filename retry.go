@@ -88,8 +88,8 @@ func bound(ctx context.Context, limit time.Duration) (context.Context, context.C
 }
 
 // cutOff names the limit in the error of a call that was made with short, a
-// bounded ctx, if that is what ended it. Its caller's ctx has not ended, so
-// that its bare error would be a riddle.
+// bounded ctx, if that is what ended it. The caller's ctx has not ended, so a
+// bare "deadline exceeded" would be a riddle.
 func cutOff(ctx, short context.Context, limit time.Duration, err error) error {
 	if err == nil || short.Err() == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -159,7 +159,7 @@ func definite(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// theirs marks err as the provider's, unless it is but the end of a context.
+// theirs marks err as the provider's, unless it is only the end of a context.
 func theirs(err error) error {
 	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
 		return err

@@ -25,10 +25,9 @@ func (d *Delivery) Archive(ctx context.Context, reason string) error {
 	return d.settle(ctx, Settlement{Op: OpArchive, Reason: reason})
 }
 
-// Move makes a new message of this one in another queue, with headers that
-// tell the reason and the origin, and deletes this one. Where the provider
-// cannot do that in one step it is ErrNotSupported, or see
-// Config.AllowDuplicateMoves.
+// Move re-creates the message in another queue, with headers that name the
+// reason and the origin, and deletes this one. Where the provider cannot do that
+// in one step it is ErrNotSupported, unless Config.AllowDuplicateMoves is set.
 func (d *Delivery) Move(ctx context.Context, queue, reason string) error {
 	return d.settle(ctx, Settlement{Op: OpMove, To: queue, Reason: reason})
 }

@@ -136,8 +136,8 @@ func (j *job) stored() {
 	j.done()
 }
 
-// tell calls OnDeadLetter. It has a goroutine of its own, since it may be slow,
-// panic or end it: the lane's carries the settlements of others.
+// tell calls OnDeadLetter in a goroutine of its own, since it may be slow, panic
+// or call runtime.Goexit, and the lane's carries the settlements of others.
 func (j *job) tell(reason string) {
 	c := j.c
 	if c.cfg.OnDeadLetter == nil {
@@ -176,8 +176,8 @@ func (j *job) mayRepeat(err error) bool {
 }
 
 // repeat makes another try after a pause, during which nobody extends the lease:
-// a settlement that is answered at once, with an error, keeps it no longer than
-// that. While a try waits or hangs the lease goes on.
+// else tries that fail at once would keep the message from others for ever. While
+// a try waits or hangs the lease is extended.
 func (j *job) repeat(err error) {
 	pause := j.pause()
 	if waited := now().sub(j.begun); waited > j.c.cfg.Visibility && !j.warned {

@@ -221,7 +221,7 @@ func (t TypedQueue[T]) Consume(ctx context.Context, handle func(context.Context,
 	return t.q.Consume(ctx, t.Handler(handle), cfg)
 }
 
-// Handler makes a Handler for NewConsumer of a function on decoded values.
+// Handler adapts a function on decoded values to a Handler, for NewConsumer.
 func (t TypedQueue[T]) Handler(handle func(context.Context, T) error) Handler {
 	if handle == nil {
 		return nil // which Run refuses

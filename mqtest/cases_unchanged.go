@@ -55,7 +55,7 @@ func moveUnchanged(t *tester) {
 	}
 }
 
-// intact checks that d is m, but for extra headers.
+// intact checks that d is m, except for extra headers.
 func (t *tester) intact(d *mq.Delivery, m *mq.Message, extra mq.Headers) {
 	t.Helper()
 	t.sameBody(d.Body, m.Body)

@@ -85,8 +85,8 @@ func (d *doctor) delays(ctx context.Context) error {
 	return nil
 }
 
-// topology compares a queue with how it would be declared. AMQP tells arguments
-// only to those who declare; for a queue that is there that changes nothing.
+// topology compares a queue with how it would be declared. AMQP compares arguments
+// only in a declare; for a queue that is there that changes nothing.
 func (d *doctor) topology(ctx context.Context, queue string) error {
 	s, err := d.client.Queue(queue).Stats(ctx)
 	switch {

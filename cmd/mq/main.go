@@ -9,8 +9,8 @@
 // mq help shows the commands, mq help COMMAND one of them with examples.
 //
 // It exits with 0 if all went well, with 2 if it was called wrongly, with 75 if
-// mq work could not store what came of some messages, with 130 if a signal
-// interrupted something unfinished, with 141 if whoever read its output went
+// mq work could not store the outcome of some messages, with 130 if a signal
+// interrupted something unfinished, with 141 if the reader of its output went
 // away, and else with 1.
 package main
 

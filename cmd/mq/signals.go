@@ -15,8 +15,8 @@ import (
 const atOnce = time.Second
 
 // stopSignals are those that end a command in order. SIGHUP comes when a
-// terminal is closed, SIGQUIT from Ctrl-\. Whoever started mq may have had them
-// ignored, as nohup does, and they stay so.
+// terminal is closed, SIGQUIT from Ctrl-\. If they were ignored when mq was
+// started, as under nohup, they stay ignored.
 func stopSignals() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGQUIT} {

@@ -13,9 +13,9 @@ import (
 // writes, a line each:
 //
 //	begin N      command N is about to begin
-//	run N PID    it has, with a process group of its own
+//	run N PID    it has begun, with a process group of its own
 //	end N        it has ended
-//	alive        mq is
+//	alive        mq still runs
 //
 // The end of the pipe is the end of mq. A command that has begun when mq ends,
 // and of which mq could not say the PID any more, is known by its environment

@@ -9,11 +9,12 @@ import (
 
 func endWithParent(*syscall.SysProcAttr) {}
 
-// isStopped: nothing portable tells it. A process that is silent is taken for
-// one later.
+// isStopped returns false: there is no portable way to find out. A process that
+// stays silent is taken for a stopped one later.
 func isStopped(int) bool { return false }
 
-// findGroup: nothing portable shows the environment of a process.
+// findGroup returns 0: there is no portable way to read the environment of a
+// process.
 func findGroup(string) int { return 0 }
 
 func ownProgram() (string, error) { return os.Executable() }

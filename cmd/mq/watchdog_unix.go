@@ -145,7 +145,7 @@ func (w *watchdog) live() {
 	}
 }
 
-// tell writes a line. A watchdog that was killed, or has stopped to read, is
+// tell writes a line. A watchdog that was killed, or no longer reads, is
 // replaced by another one. If that fails, the next line tries again.
 func (w *watchdog) tell(line string) {
 	if w.pipe != nil {

@@ -45,7 +45,7 @@ The exit code says what becomes of the message:
   0      done: it is deleted
   65     dead letter: it goes to the archive, or to -dead-letter
   75     not now: it comes again after a pause that grows with each time
-  other  failed: the same, and it is told on the error output
+  other  failed: the same, and the error output says so
 
 A message that has come -max-reads times is a dead letter instead of coming
 again. The lease is prolonged for as long as the command runs. SIGINT, SIGTERM,
@@ -54,7 +54,8 @@ commands may take -stop-timeout to end and get SIGTERM after that, and what they
 have not done comes again. A second signal ends everything at once. If mq itself
 is killed the commands are ended, too.
 
-The exit code is 75 if it could not be stored what came of some messages.`,
+The exit code of mq itself is 75 if it could not store the outcome of some
+messages.`,
 		Example: `  mq work thumbnails -c 4 -- ./make-thumbnail.sh
   mq work orders -timeout 1m -max-reads 5 -- sh -c 'jq -r .id >>ids'
   mq work orders -idle 5s -- sh -c 'cat >>out'`,
@@ -172,7 +173,7 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) (err 
 	return err
 }
 
-// unstoredError is the end of a mq work that could not store what came of some
+// unstoredError ends an mq work that could not store the outcome of some
 // messages.
 type unstoredError struct{ summary string }
 

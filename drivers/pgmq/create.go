@@ -137,7 +137,7 @@ func (c *creation) refused() error {
 	case parent != "":
 		return fmt.Errorf("%w: no queue can be named %q, since %s is a partition of %s", driver.ErrInvalid, c.queue, table, parent)
 	}
-	return fmt.Errorf("%w: no queue can be named %q, since %s is no table", driver.ErrInvalid, c.queue, table)
+	return fmt.Errorf("%w: no queue can be named %q, since %s is not a table", driver.ErrInvalid, c.queue, table)
 }
 
 // own makes what pgmq.create would.

@@ -10,7 +10,7 @@ import (
 )
 
 // A statement that changes a table waits for all transactions that use it, and
-// whoever comes later waits behind it. So it gives up after lock_timeout (see
+// every later statement waits behind it. So it gives up after lock_timeout (see
 // {{template "lock timeout"}}), lets the others pass, and tries again.
 const (
 	lockTries = 12
@@ -40,7 +40,7 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 		}
 		who := d.holder(ctx, "holders", d.queue)
 		if try == lockTries {
-			return &dbError{text: "the tables are locked by " + who.String() + "; end that, or try again later", code: "55P03", cause: err}
+			return &dbError{text: "the tables are locked by " + who.String() + " (end it, or try again later)", code: "55P03", cause: err}
 		}
 		d.tell(who)
 		if !wait(ctx, lockPause) {
@@ -131,8 +131,8 @@ func (p *Provider) build(ctx context.Context, queue, text string) error {
 	return ddlError(err)
 }
 
-// watch looks for the session that a build waits for, tells once, and at last
-// hands it over.
+// watch looks for the session that a build waits for, logs it once, and returns
+// the last one on blocked when ctx ends.
 func (d ddl) watch(ctx context.Context, text string, blocked chan<- session) {
 	var last session
 	for told := false; wait(ctx, tellAfter); {

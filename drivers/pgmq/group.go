@@ -132,8 +132,8 @@ func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.Grou
 	})
 }
 
-// claimGroups goes on walking until it has claimed something, has been at all
-// groups or has to end, so that a free one is found however many are not.
+// claimGroups walks on until it has claimed something, has visited all groups or
+// has to end, so that a free group is found however many are not.
 func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, end time.Time) (*leases, error) {
 	l := lap{from: g.cursor.get()}
 	s, next, err := p.claimNear(ctx, g, r, blind, l.from, walkSteps)
@@ -177,9 +177,8 @@ type step struct {
 	scan func(row) error
 }
 
-// groupTx runs the two statements of a claim. That takes longer than it should
-// if the plan is a bad one, on our own sessions too. It should take times as
-// long as a usual claim.
+// groupTx runs the two statements of a claim. A slow one may have a bad plan, on
+// our own sessions too. times is how many usual claims it may take as long as.
 func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any, times int) (*leases, error) {
 	start := time.Now()
 	s := new(leases)

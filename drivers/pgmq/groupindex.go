@@ -68,7 +68,7 @@ func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.Gr
 	}
 	missing, err = indexesOf(name, s, by, "CONCURRENTLY ")
 	if len(missing) > 0 && s.partitioned {
-		return nil, fmt.Errorf("%w: queue %q is partitioned, and lacks indexes for its groups, %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, tells how to make them)",
+		return nil, fmt.Errorf("%w: queue %q is partitioned, and lacks indexes for its groups, %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, says how to make them)",
 			driver.ErrNotSupported, name, namesOfIndexes(missing))
 	}
 	return missing, err

@@ -26,9 +26,9 @@ func (c *cursor) set(at string) {
 	c.at = at
 }
 
-// startLap reports whether the caller may be at all groups now. One receiver
-// at a time is, and after a lap the server has a rest: what became free
-// meanwhile, other than by an ack of another process, is near.
+// startLap reports whether the caller may walk over all groups now. Only one
+// receiver at a time does, and after a lap the server rests for as long as that
+// took: most of what becomes free meanwhile is found without a walk.
 func (c *cursor) startLap() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

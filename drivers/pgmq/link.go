@@ -114,8 +114,8 @@ func (s *links) renew() {
 	}
 }
 
-// judge is told of the error of a call that began at start on a connection of
-// the pool. If it got no answer for long enough, connections that have not been
+// judge takes the error of a call that began at start on a connection of the
+// pool. If the call got no answer for long enough, connections that have not been
 // heard of since are distrusted. A nil *links, of a caller's pool, does nothing.
 func (s *links) judge(ctx context.Context, start time.Time, err error) {
 	took := time.Since(start)

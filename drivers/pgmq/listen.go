@@ -32,7 +32,7 @@ func (p *Provider) listen(ctx context.Context, q *queue) bool {
 }
 
 // readTrigger reads the interval of a queue's trigger and the channels that it
-// may notify, once; who comes meanwhile does without. PGMQ's own trigger is
+// may notify, once; concurrent callers do not wait, they poll. PGMQ's own trigger is
 // silent if its row is missing, as after a crash.
 func (p *Provider) readTrigger(ctx context.Context, q *queue) (known bool) {
 	if !q.trigger.TryLock() {

@@ -100,7 +100,7 @@ func (l *listener) run() {
 			l.p.log.Warn("pgmq: the connection that listens for inserts is lost: receivers poll", "error", mapError(err), "again in", pause)
 		case !deaf:
 			deaf = true
-			l.p.log.Warn("pgmq: LISTEN does not work on this connection, as behind a pooler of transactions or in another database: receivers poll (set poll_only=true, or give ListenDSN a direct way)")
+			l.p.log.Warn("pgmq: LISTEN does not work on this connection, as behind a pooler of transactions or in another database: receivers poll (set poll_only=true, or give a ListenDSN that leads to the server directly)")
 		}
 		if time.Since(start) > maxRedial {
 			pause = minRedial
@@ -193,7 +193,7 @@ func (l *listener) prove(conn *pgx.Conn, echo string) error {
 	return l.setProven()
 }
 
-// setProven tells the receivers that they hear of inserts.
+// setProven lets the receivers rely on notifications.
 func (l *listener) setProven() error {
 	l.mu.Lock()
 	l.proven = true

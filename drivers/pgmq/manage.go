@@ -58,7 +58,7 @@ func (p *Provider) drop(ctx context.Context, name string) error {
 		case err != nil:
 			return err
 		case table != "":
-			return fmt.Errorf("%w: %s is not a queue's but a partition of %q, or no table", driver.ErrQueueNotFound, table, parent)
+			return fmt.Errorf("%w: %s is not a queue's table: it is a partition of %q, or not a table", driver.ErrQueueNotFound, table, parent)
 		}
 		if has.meta && has.drop {
 			if err := dropSpellings(ctx, tx, name); err != nil {

@@ -103,9 +103,9 @@ const (
 	planTexts   = 8 // then they come again, or sessions would collect them
 )
 
-// lookAtSettings finds out, now and then, whether the sessions of our pool have
-// what it set for them. A pooler may ignore that, and then they are as a
-// caller's.
+// lookAtSettings finds out, now and then, whether the settings of our sessions
+// are in effect. A pooler may ignore them, and then our sessions are treated as
+// those of a caller's pool.
 func (p *Provider) lookAtSettings(ctx context.Context) {
 	p.mu.Lock()
 	due := p.settings && time.Since(p.looked) >= shapeAge

@@ -7,12 +7,12 @@ import (
 )
 
 // reserve is a connection for heartbeats where all those of the pool are in use:
-// a lease ends while its extension waits in line behind the handlers. A pool of
-// the caller's has none, since it may be the limit of what he wants to be open.
+// else a lease would end while its extension queues behind the handlers. A pool
+// of the caller's has none: its size may be the caller's limit.
 type reserve struct {
 	db     *sql.DB // nil if there is none
 	pool   querier
-	warned atomic.Int64 // when the log last told that the pool was too small
+	warned atomic.Int64 // when the log last said that the pool was too small
 }
 
 // warnFullEvery bounds what is logged of a pool that is too small.

@@ -51,9 +51,9 @@ func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
 // another transaction has locked, unless its ctx has less than twice that left.
 const lockedFor = 2 * time.Second
 
-// free runs a statement for a part, and again for what of it is locked, for a
-// while. It does not wait in the server, where one message that is locked for
-// long would keep all others of the statement.
+// free runs a statement for a part, and for a while again for those of its
+// messages that are locked. It does not wait in the server, where one locked
+// message would hold up all others of the statement.
 func (p *Provider) free(ctx context.Context, b *batch, of *part, run func(*part) error) error {
 	limit := lockedFor
 	if end, ok := ctx.Deadline(); ok {
@@ -95,7 +95,7 @@ func (p *Provider) pauseFor(ctx context.Context, d time.Duration) bool {
 
 // errLocked is the error of a message that stayed locked.
 var errLocked error = &dbError{
-	text: "another transaction has locked the message: it settles it, leases it or changes it",
+	text: "another transaction has locked the message",
 	code: "55P03", is: driver.ErrBadConn, cause: errors.New("locked"),
 }
 
@@ -183,8 +183,8 @@ type batch struct {
 	receipts    []receipt
 	parts       []*part
 	errs        []error // nil as long as nothing has failed
-	locked      []int   // what others had locked when a statement last ran
-	waits       bool    // it is of a caller's transaction
+	locked      []int   // items that others had locked when a statement last ran
+	waits       bool    // it belongs to a caller's transaction
 }
 
 // text returns the statement that waits for locked messages, or does not.

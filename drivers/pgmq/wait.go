@@ -131,7 +131,7 @@ func (c *pacing) idle() time.Duration {
 	return backstop
 }
 
-// woken is told of a wake-up.
+// woken notes a wake-up.
 func (c *pacing) woken() {
 	c.poll, c.locked = 0, 0
 	c.hub.stayAwake()

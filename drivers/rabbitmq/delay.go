@@ -97,7 +97,7 @@ func (l *ladders) refuse(err error, log *slog.Logger) {
 	defer l.mu.Unlock()
 	l.refused, l.until = err, time.Now().Add(refusedFor)
 	if !l.said {
-		log.Warn("rabbitmq: a message that is to be retried later waits in this process, since the user may not use the broker's delays", "error", err)
+		log.Warn("rabbitmq: a message that is to be retried later waits in this process, since the user lacks the rights for the broker's delays", "error", err)
 	}
 	l.said = true
 }

@@ -18,7 +18,7 @@ type frames struct {
 	buf  []byte // where out is
 }
 
-// headerUnreadable has the encoding of headers that cannot be told apart.
+// headerUnreadable has the encoding of headers that cannot be separated.
 const headerUnreadable = "mq-unreadable-headers"
 
 func newFrames(r io.Reader) *frames { return &frames{in: bufio.NewReaderSize(r, 32<<10)} }
@@ -69,7 +69,7 @@ func (f *frames) next() error {
 	return nil
 }
 
-// The flags of the properties that come before the headers, and of those.
+// The flags of the headers, and of the properties in front of them.
 const (
 	flagContentType     = 1 << 15
 	flagContentEncoding = 1 << 14

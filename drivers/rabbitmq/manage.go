@@ -39,8 +39,8 @@ func declareQuorum(ch *amqp.Channel, name string, args amqp.Table) error {
 }
 
 // EnsureQueue declares the queue and its archive. What is there already costs
-// no lock, and needs no right to configure it: who has none cannot see if it was
-// declared otherwise.
+// no lock, and needs no right to configure it: a user without that right cannot
+// see whether it was declared otherwise.
 func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueOptions) error {
 	n, err := p.exist(ctx, name, archiveOf(name))
 	if err != nil {

@@ -125,8 +125,8 @@ func enqueuedAt(d *amqp.Delivery) time.Time {
 }
 
 // readsBefore returns the deliveries of the messages that d was copied from.
-// Those of before it was archived do not count: whoever reads it from the
-// archive, or has moved it back from there, wants it to be tried again.
+// Deliveries before it was archived do not count: a program that reads it from
+// the archive, or has moved it back from there, wants it to be tried again.
 func readsBefore(d *amqp.Delivery) int64 {
 	if _, was := d.Headers[headerArchived]; was {
 		return 0

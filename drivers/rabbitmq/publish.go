@@ -128,7 +128,7 @@ func (p *Provider) prepareDelays(ctx context.Context, name string, out []outgoin
 	}
 	err := p.openDelays(ctx, name, top)
 	if refused(err) {
-		err = &amqpError{"delays need rights that the user has not: " + err.Error(), errDelaysRefused, err}
+		err = &amqpError{"delays need rights that the user lacks: " + err.Error(), errDelaysRefused, err}
 		p.ladders.refuse(err, p.log)
 	}
 	return err

@@ -15,7 +15,8 @@ import (
 // leave no room for what a copy adds.
 const maxProperties = frameSize - frameHead - 1 - 32 // less the number of a twin
 
-// trim makes a copy fit: it cuts the reason, and leaves out what is good to know.
+// trim makes a copy fit: it cuts the reason, then leaves out reason, time and
+// count, without which the message is still whole.
 func (o *outgoing) trim() error {
 	over := o.propertyBytes() - maxProperties
 	if over <= 0 {

@@ -6,9 +6,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// spare are messages that the broker has delivered and nobody was handed: the
-// receiver had left, or a probe got one. A message that is given back counts as
-// read, so that they wait for the next receiver first.
+// spare are messages that the broker has delivered and no receiver was handed:
+// it had left, or a probe got one. A message that is given back counts as read,
+// so they wait for the next receiver first.
 type spare struct {
 	ds    []amqp.Delivery
 	timer *time.Timer // gives them back

@@ -12,8 +12,8 @@ import (
 type gatherer struct {
 	net.Conn
 	in    *frames
-	heard atomic.Int64 // bytes that were read
-	moved atomic.Int64 // and those that were written as well
+	heard atomic.Int64 // bytes read
+	moved atomic.Int64 // bytes read and written
 
 	mu    sync.Mutex
 	space sync.Cond // buf has become shorter

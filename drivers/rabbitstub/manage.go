@@ -122,8 +122,8 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (int64, error) {
 	return int64(n), nil
 }
 
-// Stats tells what can be received, of the queue and of its archive. The rest cannot
-// be asked for over AMQP.
+// Stats counts what can be received, in the queue and in its archive. AMQP shows
+// no more.
 func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error) {
 	q, err := p.lockQueue(ctx, name)
 	if err != nil {
