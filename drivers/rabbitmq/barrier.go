@@ -30,7 +30,7 @@ func (c *commands) add(n int) {
 	c.held += n - sent
 }
 
-// answered is told that the queue has answered a call, and what the count was
+// answered notes that the queue has answered a call. before is what the count was
 // when that was made. The queue answers in order: it has answered what was
 // sent before the call, and what was held back by then is now sent.
 func (c *commands) answered(before commands) {
@@ -107,7 +107,7 @@ func (c *channel) probe() error {
 }
 
 // askNothing returns when the queue has answered. Up to RabbitMQ 3.13 there are
-// consumers without credit, who get nothing. Since then there is but a get,
+// consumers without credit, which get nothing. Since then there is only a get,
 // which may get something.
 func (c *channel) askNothing() (ds []amqp.Delivery, err error) {
 	if c.s.version.before(4, 0) {
