@@ -83,6 +83,15 @@ func harness(t *testing.T, open opener) mqtest.Harness {
 	return h
 }
 
+// pooled is harness for clients behind a pooler, which do not go through the
+// proxy that can be silent.
+func pooled(t *testing.T, open opener) mqtest.Harness {
+	t.Helper()
+	h := harness(t, open)
+	h.Hang = nil
+	return h
+}
+
 // restarting is the harness of the cases that restart the server.
 func restarting(c *server.Cluster, open opener) mqtest.Harness {
 	h := harnessOn(c, open)

@@ -70,7 +70,7 @@ func (p indexed) EnsureQueue(ctx context.Context, queue string, o driver.QueueOp
 // TestPgBouncer: each statement may run in another session, where nothing is
 // prepared.
 func TestPgBouncer(t *testing.T) {
-	suite(t, harness(t, bounced(t, server.Postgres(t))), []string{
+	suite(t, pooled(t, bounced(t, server.Postgres(t))), []string{
 		"open", "send", "body", "receive", "group", "tx", "context", "concurrency", "fault",
 	})
 }

@@ -29,7 +29,7 @@ func full(t *testing.T) {
 func TestPgBouncerSession(t *testing.T) {
 	full(t)
 	b := server.PgBouncer(t, server.Postgres(t), "session", ignore)
-	mqtest.Run(t, harness(t, through(b, with("driver=pgx"))))
+	mqtest.Run(t, pooled(t, through(b, with("driver=pgx"))))
 }
 
 // TestPgBouncerPrepared prepares statements through a pooler that hands each of
@@ -39,7 +39,7 @@ func TestPgBouncerPrepared(t *testing.T) {
 	for _, library := range []string{"pgx", "pq"} {
 		t.Run(library, func(t *testing.T) {
 			b := server.PreparingPgBouncer(t, server.Postgres(t), ignore)
-			mqtest.Run(t, harness(t, through(b, with("poll_only=true&driver="+library))))
+			mqtest.Run(t, pooled(t, through(b, with("poll_only=true&driver="+library))))
 		})
 	}
 }
