@@ -42,12 +42,18 @@ func (b *base) occupy(q *mq.Queue, n int) {
 	_, err = tx.Exec("LOCK TABLE pgmq.q_" + q.Name() + " IN ACCESS EXCLUSIVE MODE")
 	b.ok(err)
 	var all sync.WaitGroup
+	var enough atomic.Bool
 	for range n {
-		all.Go(func() { _, _ = q.Peek(b.Context(), mq.BrowseOptions{}) })
+		all.Go(func() {
+			for !enough.Load() && b.Context().Err() == nil { // each has its limit, and a busy machine may not have all at once
+				_, _ = q.Peek(b.Context(), mq.BrowseOptions{})
+			}
+		})
 	}
 	b.eventually("they wait", func() bool {
 		return b.sessions("wait_event_type = 'Lock' AND query LIKE '%q_"+q.Name()+"%'") >= n
 	})
+	enough.Store(true)
 	b.ok(tx.Rollback())
 	all.Wait()
 }
