@@ -41,12 +41,9 @@ func knownOf(t *testing.T, source layouts.Source) map[string]string {
 	t.Helper()
 	db := pool(t, server.Postgres(t).Database(t))
 	source.Make(t, db)
-	var waits, reads bool
-	ok(t, db.QueryRow("SELECT "+throttles+", "+lastRead).Scan(&waits, &reads))
+	var reads bool
+	ok(t, db.QueryRow("SELECT "+lastRead).Scan(&reads))
 	known := make(map[string]string)
-	if waits {
-		known["group/late-commit"] = "docs/pgmq.md, Waiting: PGMQ's trigger makes a send wait for the transaction of another"
-	}
 	if !reads {
 		const why = "docs/pgmq.md, Versions and layouts: without last_read_at Stats takes a nacked message for a leased one"
 		known["delay/counted"], known["delay/longest"] = why, why
