@@ -51,9 +51,10 @@ func (c *channel) kept(n int) []amqp.Delivery {
 
 // returnSpare gives back what nobody has taken.
 func (c *channel) returnSpare() {
-	ds := c.kept(maxBatch)
-	for i := range ds {
-		_ = c.giveBack(ds[i].DeliveryTag) // if this fails the broker has done it
+	for ds := c.kept(maxBatch); len(ds) > 0; ds = c.kept(maxBatch) {
+		for i := range ds {
+			_ = c.giveBack(ds[i].DeliveryTag) // if this fails the broker has done it
+		}
 	}
 	c.refresh()
 }
