@@ -101,8 +101,13 @@ func (r *runner) environ() []string {
 	if !r.hideDSN {
 		return env
 	}
+	hidden := []string{"MQ_DSN", "PGPASSWORD"}
+	if name, ok := strings.CutPrefix(r.app.dsn, "env:"); ok {
+		hidden = append(hidden, name)
+	}
 	return slices.DeleteFunc(env, func(v string) bool {
-		return strings.HasPrefix(v, "MQ_DSN=") || strings.HasPrefix(v, "PGPASSWORD=")
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(hidden, name)
 	})
 }
 

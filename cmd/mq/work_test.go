@@ -95,6 +95,17 @@ func TestWorkHideDSN(t *testing.T) {
 	}
 }
 
+// TestHideNamedDSN: nor does the variable that -dsn names reach them.
+func TestHideNamedDSN(t *testing.T) {
+	t.Setenv("SHOP_DSN", "mem://secret")
+	for _, hide := range []bool{true, false} {
+		r := &runner{app: &app{dsn: "env:SHOP_DSN"}, hideDSN: hide}
+		if slices.Contains(r.environ(), "SHOP_DSN=mem://secret") == hide {
+			t.Errorf("-hide-dsn=%v does not", hide)
+		}
+	}
+}
+
 // TestWorkDeadLetterMissing: a mistyped queue is told at once.
 func TestWorkDeadLetterMissing(t *testing.T) {
 	for _, driver := range []string{"mem", "rabbitstub"} {
