@@ -25,12 +25,9 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, o driver.QueueO
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	s, complete, err := readShape(ctx, p.pool, name)
-	switch {
-	case errors.Is(err, driver.ErrQueueNotFound) || err == nil && !complete:
+	missing, err := p.lookAt(ctx, name)
+	if missing {
 		err = p.create(ctx, name, o)
-	case err == nil:
-		err = p.examine(ctx, name, s)
 	}
 	if err != nil {
 		return err
@@ -41,6 +38,21 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, o driver.QueueO
 		}
 	}
 	return nil
+}
+
+// lookAt reports whether a queue, or part of it, is missing, and mends one that
+// is there.
+func (p *Provider) lookAt(ctx context.Context, name string) (missing bool, err error) {
+	short, cancel := bounded(ctx, probeLimit)
+	defer cancel()
+	s, complete, err := readShape(short, p.pool, name)
+	if errors.Is(err, driver.ErrQueueNotFound) || err == nil && !complete {
+		return true, nil
+	}
+	if err == nil {
+		err = p.examine(short, name, s)
+	}
+	return false, readErrorOf(ctx, err)
 }
 
 // examine mends what may be wrong with a queue that is there.

@@ -180,6 +180,9 @@ type step struct {
 // groupTx runs the two statements of a claim. A slow one may have a bad plan, on
 // our own sessions too. times is how many usual claims it may take as long as.
 func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text string, args []any, times int) (*leases, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
 	s := new(leases)
 	s.groupKey = g.key

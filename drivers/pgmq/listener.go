@@ -299,6 +299,9 @@ func (l *listener) wait(conn *pgx.Conn, limit time.Duration) (string, error) {
 	<-done
 	switch {
 	case err == nil:
+		if ctx.Err() != nil { // the change was taken, and is still to be seen to
+			l.poke()
+		}
 		return n.Channel, nil
 	case l.p.ctx.Err() != nil || conn.IsClosed() || ctx.Err() == nil:
 		return "", err
