@@ -16,6 +16,7 @@ const (
 	lockTries = 12
 	lockPause = time.Second
 	tellAfter = 2 * time.Second // how long a build waits in silence
+	tellGrace = 500 * time.Millisecond
 )
 
 // ddl changes tables in a database.
@@ -99,7 +100,11 @@ func (e *waitError) Unwrap() error { return e.ended }
 
 // holder looks for the session that is in the way. Nothing depends on it.
 func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
-	ctx, cancel := context.WithTimeout(ctx, tellAfter)
+	limit := tellAfter
+	if ctx.Err() != nil { // a caller that gives up is told what it waited for, if that is quick
+		limit = tellGrace
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	var age float64
 	_ = query(ctx, d.db, statement(which, nil), []any{arg}, func(rows row) error {
