@@ -28,8 +28,8 @@ const maxFlightBytes = 1 << 20
 
 // lane merges the concurrent calls of one kind on one queue.
 //
-// Parts wait only while all flights are taken, and whoever ends a flight takes
-// the next parts before it gives the flight up. So a part that waits is never
+// Parts wait only while all flights are taken, and a call that ends a flight
+// takes the next parts before it gives the flight up. So a waiting part is never
 // forgotten.
 type lane[T any] struct {
 	client  *Client
@@ -244,7 +244,7 @@ func (l *lane[T]) load() (n int) {
 
 // carry flies parts together, with no caller's context: theirs must not end
 // each other's calls. A batch that was definitely refused as a whole is tried
-// once more apart, so that nobody fails for another's item.
+// once more apart, so that one caller's item does not fail another's.
 func (l *lane[T]) carry(parts []*part[T]) {
 	ctx := context.Background()
 	if len(parts) == 1 {

@@ -116,7 +116,7 @@ func (j *job) landed(err error) {
 
 // arrived reports whether err says that an earlier try did arrive.
 func arrived(op driver.Op, err error) bool {
-	if op == OpNack { // it may also have timed out, which comes to the same
+	if op == OpNack { // a lease that timed out also gave the message back
 		return isLost(err)
 	}
 	return errors.Is(err, ErrMessageNotFound)

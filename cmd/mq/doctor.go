@@ -24,7 +24,7 @@ none is named. It changes nothing. The exit code is 1 if there is a problem, and
 On PGMQ it looks at the versions and the tables' layout, the role's rights, dead
 rows and autovacuum, the oldest transaction, triggers and throttles that wake
 receivers, poolers, ids, partitions and indexes. On RabbitMQ it looks at the
-version, alarms, delays, and what AMQP tells of the queues that are named. For
+version, alarms, delays, and what AMQP shows of the queues that are named. For
 that it publishes an empty message that no queue takes, and declares the queues
 that are there: one that somebody drops in that moment is made again.`,
 		Example: `  mq doctor

@@ -70,7 +70,7 @@ func TestDoctorQueue(t *testing.T) {
 		{func(q *pgQueue) { q.dead, q.vacuumed = manyDead+1, 90 }, throttled, "last vacuumed 1m30s ago", true},
 		{func(q *pgQueue) { q.dead, q.live = manyDead, manyDead-1 }, throttled, "and 10000 dead rows", false},
 		{func(q *pgQueue) { q.tuned = false }, throttled, "default pace", false},
-		{func(q *pgQueue) { q.trigger = false }, throttled, "no trigger tells of inserts", false},
+		{func(q *pgQueue) { q.trigger = false }, throttled, "no trigger announces inserts", false},
 		{func(*pgQueue) {}, map[string]int{}, "notify_insert_throttle is gone", true},
 		{func(q *pgQueue) { q.heals = true }, map[string]int{}, "about 5 live", false},
 		{func(*pgQueue) {}, map[string]int{"w": 0}, "its throttle is 0", true},

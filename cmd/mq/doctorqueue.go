@@ -125,7 +125,7 @@ func (d *doctor) rows(q pgQueue) {
 func (d *doctor) wakeups(q pgQueue, s pgServer, throttles map[string]int) {
 	const lost = "its row in pgmq.notify_insert_throttle is gone, as after a crash: PGMQ's trigger is silent (%s)"
 	if !q.trigger {
-		d.advice(q.name, "no trigger tells of inserts: receivers poll for other programs' messages (%s)", triggerRemedy(q, s))
+		d.advice(q.name, "no trigger announces inserts: receivers poll for other programs' messages (%s)", triggerRemedy(q, s))
 		return
 	}
 	ms, ok := throttles[q.name]

@@ -218,7 +218,7 @@ var verdicts = map[string]verdict{
 	"08001": {driver.ErrBadConn, "%s"},
 	"08004": {driver.ErrBadConn, "%s"},
 	"26000": {driver.ErrBadConn, "a prepared statement is gone (behind a pooler set prepare=false)"},
-	"40001": {driver.ErrBadConn, "rolled back because of a concurrent transaction (above READ COMMITTED that happens to whoever meets another: see default_transaction_isolation)"},
+	"40001": {driver.ErrBadConn, "rolled back because of a concurrent transaction (this happens only above READ COMMITTED: see default_transaction_isolation)"},
 	"40P01": {driver.ErrBadConn, "rolled back because of a deadlock"},
 	"42703": {driver.ErrBadConn, "the queue has other columns than before"},
 	"42P05": {driver.ErrBadConn, "a prepared statement is somebody else's (behind a pooler set prepare=false)"},

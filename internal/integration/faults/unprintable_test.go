@@ -69,7 +69,7 @@ func TestUnprintable(t *testing.T) {
 var unprintableReceivers = map[string]func(*base, *mq.Queue) int{
 	"receive": func(b *base, q *mq.Queue) int { return len(b.take(q, 10)) },
 	"groups": func(b *base, q *mq.Queue) (n int) {
-		for range 8 { // they are one group, but for what has none or another
+		for range 8 { // all are one group, except those with another or none
 			ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 10, Visibility: time.Hour})
 			b.ok(err)
 			for _, d := range ds {
