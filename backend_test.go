@@ -26,6 +26,7 @@ type backend struct {
 	calls   map[string]int
 	log     []string // "settle ack 1", "send dead 1", ...
 	refuse  func(op string, id string) error
+	figures Stats         // what Stats answers
 	changed chan struct{} // closed when a message may have become visible
 }
 
@@ -167,7 +168,7 @@ func (b *backend) EnsureQueue(ctx context.Context, _ string, _ QueueOptions) err
 }
 
 func (b *backend) Stats(ctx context.Context, _ string) (Stats, error) {
-	return Stats{}, b.call(ctx, "stats", func() error { return nil })
+	return b.figures, b.call(ctx, "stats", func() error { return nil })
 }
 
 func (b *backend) Send(ctx context.Context, queue string, msgs []Message) (ids []string, err error) {

@@ -246,7 +246,7 @@ func (l *lane[T]) load() (n int) {
 // each other's calls. A batch that was definitely refused as a whole is tried
 // once more apart, so that one caller's item does not fail another's.
 func (l *lane[T]) carry(parts []*part[T]) {
-	ctx := context.Background()
+	ctx := l.client.flights
 	if len(parts) == 1 {
 		parts[0].landed(l.flyApart(ctx, parts[0].items))
 		return
@@ -277,6 +277,9 @@ func (l *lane[T]) carry(parts []*part[T]) {
 func (l *lane[T]) flyOnce(ctx context.Context, items []T) ([]string, error) {
 	if l.client.caps.InProcess {
 		return l.fly(ctx, items)
+	}
+	if l.client.flights.Err() != nil {
+		return nil, ErrClosed
 	}
 	limit := l.client.cfg.CallTimeout
 	if l.timeout != nil {

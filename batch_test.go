@@ -47,7 +47,7 @@ func (w *tower) fly(ctx context.Context, items []int) ([]string, error) {
 }
 
 func newLane(w *tower, limit int) *lane[int] {
-	c := &Client{caps: driver.Caps{MaxBatch: limit}, cfg: Config{}.withDefaults()}
+	c := &Client{flights: context.Background(), caps: driver.Caps{MaxBatch: limit}, cfg: Config{}.withDefaults()}
 	return &lane[int]{client: c, fly: w.fly, size: func(int) int { return 1 << 10 }}
 }
 
@@ -263,7 +263,7 @@ func TestLaneAfterClose(t *testing.T) {
 				t.Errorf("do(%d) = %v", i, err)
 			}
 		})
-		l.client.tasks.close()
+		<-l.client.tasks.close()
 		wg.Wait()
 	})
 }

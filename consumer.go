@@ -44,9 +44,10 @@ type ConsumerConfig struct {
 	DeadLetter string
 
 	// OnDeadLetter is called when a message has become a dead letter, in a
-	// goroutine of its own. Run waits for it up to Config.CallTimeout, and
-	// Client.Close until it returns. Its panic is logged. Defaults to a warning
-	// in the log.
+	// goroutine of its own. Run and Client.Close wait for it up to
+	// Config.CallTimeout. If it panics, or takes longer, or is not called
+	// because ten earlier calls have not returned, the log has a warning
+	// instead, which is the default as well.
 	OnDeadLetter func(d *Delivery, reason string)
 
 	// Timeout ends a handler's context. 0 means no limit.
@@ -134,7 +135,6 @@ type Consumer struct {
 	pace        time.Duration // how long handlers take, moving average
 	buffer      []*Delivery
 	intake      intake
-	looked      sync.Once      // runs lookAtArchive
 	running     int            // workers
 	unsettled   int            // settlements under way
 	failures    map[string]int // how often a dead letter could not be stored, by id
@@ -200,7 +200,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err := c.begin(); err != nil {
 		return c.queue.fail("consume", err)
 	}
-	defer client.loops.leave()
+	defer client.consumers.leave()
 	ctx, cancel := client.untilClose(ctx)
 	defer cancel()
 	if err := c.checkDeadLetters(ctx); err != nil {
@@ -210,6 +210,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer c.interrupt(nil)
 	c.keeper = newKeeper(ctx, c.queue, c.cfg.Visibility, c.stuck)
 	defer c.keeper.close()
+	c.lookAtArchive(ctx)
 
 	err := c.fetchLoop(ctx)
 	return errors.Join(err, c.stop())
@@ -225,7 +226,7 @@ func (c *Consumer) begin() error {
 	if c.started {
 		return invalid("Run was called before")
 	}
-	if !c.queue.client.loops.enter() {
+	if !c.queue.client.consumers.enter() {
 		return ErrClosed
 	}
 	c.started = true
@@ -295,11 +296,9 @@ func (c *Consumer) returnBuffer() {
 	c.unsettle(1, 0)
 	f := func() {
 		defer c.unsettle(-1, 0)
-		if err := recovered(func() error { c.queue.giveBack(c.handlers, rest); return nil }); err != nil {
-			c.log.Error("mq: messages could not be given back and wait for their visibility timeout", "messages", len(rest), "error", err)
-		}
+		c.queue.giveBack(c.handlers, rest)
 	}
-	c.background(func(error) { f() }, f)
+	c.queue.client.background(func(error) { f() }, f)
 }
 
 // unsettle takes note that settlements have begun or, if negative, ended.

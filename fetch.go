@@ -89,20 +89,17 @@ func (c *Consumer) awaitRoom(ctx context.Context) {
 	}
 }
 
-func (c *Consumer) receive(ctx context.Context, n int) (ds []*Delivery, err error) {
+// receive leases messages. No heartbeat keeps them before it has returned, so
+// interceptors have little time once they have come.
+func (c *Consumer) receive(ctx context.Context, n int) ([]*Delivery, error) {
+	in := c.queue.client.limits()
+	in.after = min(in.after, c.cfg.Visibility/beatsPerVisibility)
+	ctx = unattended(ctx, in)
 	o := ReceiveOptions{Max: n, Visibility: c.cfg.Visibility, Wait: Forever}
-	bad := recovered(func() error {
-		if c.cfg.Groups != nil {
-			ds, err = c.queue.ReceiveGroups(ctx, *c.cfg.Groups, o)
-		} else {
-			ds, err = c.queue.Receive(ctx, o)
-		}
-		return nil
-	})
-	if bad != nil { // an interceptor's panic
-		return ds, bad
+	if c.cfg.Groups != nil {
+		return c.queue.ReceiveGroups(ctx, *c.cfg.Groups, o)
 	}
-	return ds, err
+	return c.queue.Receive(ctx, o)
 }
 
 // push hands fetched messages to the workers.
@@ -110,7 +107,6 @@ func (c *Consumer) push(ds []*Delivery) {
 	if len(ds) == 0 {
 		return
 	}
-	c.looked.Do(c.lookAtArchive)
 	c.keeper.keep(ds)
 	c.mu.Lock()
 	c.buffer = append(c.buffer, ds...)

@@ -27,11 +27,21 @@ type Call struct {
 }
 
 // Interceptor runs around a call, before it is merged with others: with the
-// ctx of its caller, in the caller's goroutine or in one of a Consumer. The
-// calls of a Consumer have the values of the ctx that Run was given, and its
-// settlements those of the handler's, so that FromContext finds the delivery.
-// It calls next once, or not at all to refuse the call, and returns next's
-// error or another one. Interceptors are called concurrently.
+// ctx of its caller, in the caller's goroutine or, around the calls that a
+// Consumer makes, in one of its own. The calls of a Consumer have the values of
+// the ctx that Run was given, and its settlements those of the handler's, so
+// that FromContext finds the delivery. It calls next once, or not at all to
+// refuse the call, and returns next's error or another one. Interceptors are
+// called concurrently.
+//
+// An interceptor that hangs holds up the program's own call that it is around.
+// Around the calls of a Consumer, and the heartbeat of Queue.Messages, the
+// interceptors together have Config.CallTimeout before the call and as long
+// after it, and less where leases would end: around a heartbeat a sixth of the
+// visibility timeout, and as long after a receive. Then ctx ends and mq goes on
+// without them. A call that has ended counts as what it came to; one that has not
+// begun has failed, and next refuses it. If ten of them around one kind of call on
+// one queue have not returned, such calls fail at once.
 type Interceptor func(ctx context.Context, c *Call, next func(context.Context) error) error
 
 // do runs one operation: refuses it after Close, runs the interceptors around
@@ -40,7 +50,7 @@ type Interceptor func(ctx context.Context, c *Call, next func(context.Context) e
 func (c *Client) do(ctx context.Context, call *Call, op func(context.Context) error) error {
 	err := c.admit(ctx)
 	if err == nil {
-		err = c.intercept(call, op)(ctx)
+		err = c.run(ctx, call, op)
 	}
 	return c.wrap(call.Op, call.Queue, err)
 }
@@ -55,15 +65,23 @@ func (c *Client) admit(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// intercept puts the interceptors around op.
-func (c *Client) intercept(call *Call, next func(context.Context) error) func(context.Context) error {
+// run runs the interceptors around op.
+func (c *Client) run(ctx context.Context, call *Call, op func(context.Context) error) error {
 	if c.direct() {
-		return next
+		return op(ctx)
 	}
 	call.Provider = c.name
 	if c.caps.Headers {
 		call.ownHeaders()
 	}
+	if in, ok := ctx.Value(unattendedKey{}).(limits); ok {
+		return c.unattended(ctx, in, call, op)
+	}
+	return c.intercept(call, op)(ctx)
+}
+
+// intercept puts the interceptors around op.
+func (c *Client) intercept(call *Call, next func(context.Context) error) func(context.Context) error {
 	for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
 		intercept, inner := c.cfg.Interceptors[i], next
 		next = func(ctx context.Context) error { return intercept(ctx, call, inner) }

@@ -249,16 +249,14 @@ func (k *keeper) extend(ctx context.Context, part []keptLease) {
 	if len(leases) == 0 {
 		return
 	}
-	err := errGoexit // unless an interceptor lets the call return
-	defer func() {
-		for i, l := range leases {
-			l.endExtend(itemError(err, i), begun, k.visibility)
-		}
-		k.note(ctx, err, len(leases))
-	}()
-	short, cancel := context.WithTimeout(ctx, k.patience(soonest.sub(begun)))
+	limit := k.patience(soonest.sub(begun))
+	short, cancel := context.WithTimeout(unattended(ctx, limits{limit, limit}), limit)
 	defer cancel()
-	err = recovered(func() error { return k.queue.Extend(short, k.visibility, receipts...) })
+	err := k.queue.Extend(short, k.visibility, receipts...)
+	for i, l := range leases {
+		l.endExtend(itemError(err, i), begun, k.visibility)
+	}
+	k.note(ctx, err, len(leases))
 }
 
 // patience is the deadline of one call for leases of which left is left: until

@@ -3,6 +3,7 @@ package mq
 import (
 	"context"
 	"iter"
+	"sync"
 )
 
 // Messages receives batch after batch and yields one delivery at a time, until
@@ -10,11 +11,15 @@ import (
 // ctx included, which is yielded last. With Wait Forever it waits on an empty
 // queue.
 //
-// The leases of a batch are kept alive until the loop is done with them: the
-// body should settle its delivery; one that it does not settle runs out after
-// its visibility timeout. A delivery whose lease is lost before its turn is not
-// yielded. Leaving the loop gives the rest of the batch back, and so does the
-// end of ctx or Close, at the next turn.
+// The leases of a batch are kept alive until the loop is done with them, however
+// long its body takes: nobody else gets those messages meanwhile, so a loop with
+// a slow body should set o.Max to 1. The body should settle its delivery; one
+// that it does not settle runs out after its visibility timeout. A delivery whose
+// lease is lost before its turn is not yielded.
+//
+// Leaving the loop gives the rest of the batch back. The end of ctx, or Close,
+// gives it back at once, and ends the loop at its next turn. Close waits for that
+// up to Config.CallTimeout.
 func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Delivery, error] {
 	return func(yield func(*Delivery, error) bool) {
 		err := q.messages(ctx, o, yield)
@@ -29,10 +34,10 @@ func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Deliv
 
 func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Delivery, error) bool) error {
 	req, bad := q.request(o, 10)
-	if !q.client.loops.enter() {
+	if !q.client.iterators.enter() {
 		return q.fail("receive", ErrClosed)
 	}
-	defer q.client.loops.leave()
+	defer q.client.iterators.leave()
 	ctx, stop := q.client.untilClose(ctx)
 	defer stop()
 	var keep *keeper
@@ -62,13 +67,18 @@ func (q *Queue) messages(ctx context.Context, o ReceiveOptions, yield func(*Deli
 // what the loop has not seen. Leases that were lost meanwhile are passed over.
 func (q *Queue) yieldAll(ctx context.Context, keep *keeper, ds []*Delivery, yield func(*Delivery, error) bool) (more bool) {
 	keep.keep(ds)
-	rest := ds
-	defer func() { q.giveBack(ctx, rest) }() // also if the body panics
-	for i, d := range ds {
-		if ctx.Err() != nil {
-			return true // the next receive reports it
+	b := &batch{rest: ds}
+	giveBack := sync.OnceFunc(func() { q.giveBack(ctx, b.take(len(ds))) })
+	defer giveBack() // also if the body panics; waits for the other one
+	defer context.AfterFunc(ctx, func() {
+		q.client.background(func(error) {}, giveBack) // the body may take long, or hang
+	})()
+	for ctx.Err() == nil { // else the next receive reports it
+		next := b.take(1)
+		if len(next) == 0 {
+			break
 		}
-		rest = ds[i+1:]
+		d := next[0]
 		if d.lease.stateAt(now()) == lost {
 			q.logLost(d)
 			continue
@@ -82,6 +92,21 @@ func (q *Queue) yieldAll(ctx context.Context, keep *keeper, ds []*Delivery, yiel
 	return true
 }
 
+// batch is what a loop has received and not yielded yet.
+type batch struct {
+	mu   sync.Mutex
+	rest []*Delivery
+}
+
+// take takes the first n, or fewer if there are not as many.
+func (b *batch) take(n int) (ds []*Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n = min(n, len(b.rest))
+	ds, b.rest = b.rest[:n], b.rest[n:]
+	return ds
+}
+
 // logLost warns that a lease ended before its message was settled.
 func (q *Queue) logLost(d *Delivery) {
 	_, why := d.lease.current()
@@ -93,7 +118,8 @@ func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 	if len(ds) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.client.cfg.CallTimeout)
+	ctx = unattended(context.WithoutCancel(ctx), q.client.limits())
+	ctx, cancel := context.WithTimeout(ctx, q.client.cfg.CallTimeout)
 	defer cancel()
 	var back []Settlement
 	var claimed []*Delivery
@@ -106,9 +132,7 @@ func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 	if len(back) == 0 {
 		return
 	}
-	err := errGoexit // unless the call returns
-	defer func() { q.givenBack(claimed, err) }()
-	err = q.Settle(ctx, back...)
+	q.givenBack(claimed, q.Settle(ctx, back...))
 }
 
 // givenBack takes note of how the nacks of giveBack ended. Those that failed

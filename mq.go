@@ -54,10 +54,13 @@ type Provider = driver.Provider
 // Config configures a Client. The zero value is the default.
 type Config struct {
 	// Logger gets reconnects, lost leases, dead letters and the like; never a
-	// body or a password. Defaults to slog.Default().
+	// body or a password. A line for which its handler takes longer than a
+	// second holds nobody up; later lines may then be left out. Defaults to
+	// slog.Default().
 	Logger *slog.Logger
 
-	// Interceptors run around each call, the first one outermost.
+	// Interceptors run around each call, the first one outermost. See
+	// Interceptor for those that hang.
 	Interceptors []Interceptor
 
 	// Codec encodes typed payloads. Defaults to JSON.
@@ -98,8 +101,16 @@ type Client struct {
 	cancel context.CancelFunc
 	closed atomic.Bool
 	done   chan struct{} // closed with closed
-	loops  tracker       // consumers and iterators
-	tasks  tracker       // flights and other goroutines on behalf of calls
+	guard  *guard        // of the program's functions
+
+	consumers tracker
+	iterators tracker
+	tasks     tracker // flights and other goroutines on behalf of calls
+
+	// flights is the ctx of merged calls, which have no caller's. Close ends it
+	// when it has waited for them for long enough.
+	flights context.Context
+	ground  context.CancelFunc
 }
 
 // Open opens the provider that dsn names: its scheme is the driver, the rest
@@ -137,6 +148,8 @@ func New(p Provider, cfg Config) *Client {
 		lanes:    make(map[string]weak.Pointer[lanes]),
 		done:     make(chan struct{}),
 	}
+	c.flights, c.ground = context.WithCancel(context.Background())
+	c.guard = &guard{log: c.cfg.Logger}
 	c.base, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -152,6 +165,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	cfg.Logger = guardedLogger(cfg.Logger)
 	if cfg.Codec == nil {
 		cfg.Codec = JSON
 	}
@@ -271,19 +285,43 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 
 // Close stops the client's consumers and iterators as if their contexts had
 // ended, waits for them and for merged calls under way, and closes the
-// provider, which ends other calls with ErrClosed. A handler, an OnDeadLetter,
-// or the body of a loop over Messages must not call it: it would wait for
-// itself. A second Close returns nil.
+// provider, which ends other calls with ErrClosed.
+//
+// It waits for Run as long as that takes to stop. For the bodies of loops over
+// Messages, and then for calls under way, it waits up to Config.CallTimeout
+// each, logs that it goes on without them, and their calls answer ErrClosed. A
+// handler, an OnDeadLetter, or the body of a loop over Messages must not call
+// it: it would wait for itself. A second Close returns nil.
 func (c *Client) Close() error {
 	c.cancel()
-	c.loops.close()
+	bodies := c.iterators.close()
+	patience := time.NewTimer(c.cfg.CallTimeout)
+	defer patience.Stop()
+	<-c.consumers.close()
+	c.await(bodies, patience.C, "the bodies of loops over Messages")
 	if c.closed.Swap(true) {
 		return nil
 	}
 	close(c.done)
-	c.tasks.close()
+	patience.Reset(c.cfg.CallTimeout)
+	c.await(c.tasks.close(), patience.C, "calls under way")
+	c.ground()
 	if err := c.provider.Close(); err != nil {
 		return &Error{Op: "close", Provider: c.name, Err: err}
 	}
 	return nil
+}
+
+// await waits for what Close waits for, up to its patience.
+func (c *Client) await(idle <-chan struct{}, patience <-chan time.Time, what string) {
+	select {
+	case <-idle:
+		return
+	default:
+	}
+	select {
+	case <-idle:
+	case <-patience:
+		c.cfg.Logger.Warn("mq: Close goes on without what does not end", "what", what)
+	}
 }

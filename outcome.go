@@ -79,7 +79,9 @@ func text(err error, none string) string {
 
 // Backoff returns how long a message that failed waits before it is delivered
 // again: AtTimeout leaves it to the visibility timeout. readCount counts its
-// deliveries so far, 1 after the first. If it panics, the default is used.
+// deliveries so far, 1 after the first. If it panics, or has not returned after
+// Config.CallTimeout, the default is used; if ten of its calls have not, it is
+// not called until one of them has.
 type Backoff func(readCount int) time.Duration
 
 // maxBackoff is the longest pause of Exponential, about 146 years: with its
@@ -106,15 +108,16 @@ func Exponential(base, limit time.Duration) Backoff {
 var defaultBackoff = Exponential(time.Second, 5*time.Minute)
 
 // backoff calls the Consumer's Backoff for a message that was read n times.
-func (c *Consumer) backoff(d *Delivery, n int) (pause time.Duration) {
+func (c *Consumer) backoff(d *Delivery, n int) time.Duration {
 	if c.cfg.Backoff == nil {
 		return defaultBackoff(n)
 	}
-	if err := isolated(func() { pause = c.cfg.Backoff(n) }); err != nil {
-		c.logPanic("Backoff", d, err)
+	asked := time.Duration(0) // is the call's, which may end later
+	if err := c.call("Backoff", func() { asked = c.cfg.Backoff(n) }); err != nil {
+		c.logCall("Backoff", d, err)
 		return defaultBackoff(n)
 	}
-	return pause
+	return asked
 }
 
 // outcome is what becomes of a delivery after its handler.
@@ -132,7 +135,7 @@ func (c *Consumer) outcome(d *Delivery, err error) (o outcome) {
 		return nil
 	})
 	if bad != nil {
-		c.logPanic("a method of the handler's error", d, bad)
+		c.logCall("a method of the handler's error", d, bad)
 		return outcome{op: OpNack, delay: c.possibleDelay(c.backoff(d, d.ReadCount))}
 	}
 	return o

@@ -155,7 +155,7 @@ func optional[T any](p Provider) (T, error) {
 // definite reports whether err, of a whole call, says that the backend was
 // there and refused.
 func definite(err error) bool {
-	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadConn) &&
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadConn) && !errors.Is(err, errOverdue) &&
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 

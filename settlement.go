@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -47,7 +48,7 @@ func (j *job) begin() {
 	case wait == nil:
 		j.send()
 	default:
-		j.c.background(j.landed, func() { j.sendAfter(wait) })
+		j.c.queue.client.background(j.landed, func() { j.sendAfter(wait) })
 	}
 }
 
@@ -74,22 +75,18 @@ func (j *job) send() {
 		q.lanes.settle.start(j.s[:], func(_ []string, err error) { j.landed(itemError(err, 0)) })
 		return
 	}
-	j.c.background(j.landed, j.call)
+	q.client.background(j.landed, j.call)
 }
 
-// call sends the settlement through the interceptors, whose panics are errors.
+// call sends the settlement through the interceptors.
 func (j *job) call() {
-	err := errGoexit // unless the call returns
-	defer func() { j.landed(err) }()
 	q := j.c.queue
-	ctx, cancel := context.WithTimeout(j.ctx, q.client.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(unattended(j.ctx, q.client.limits()), q.client.cfg.CallTimeout)
 	defer cancel()
 	one := []Settlement{j.s[0]}
-	err = recovered(func() error {
-		return q.do(ctx, &Call{Op: one[0].Op.String(), Settlements: one}, func(ctx context.Context) error {
-			return q.carryOut(ctx, j.d, one)
-		})
-	})
+	j.landed(q.do(ctx, &Call{Op: one[0].Op.String(), Settlements: one}, func(ctx context.Context) error {
+		return q.carryOut(ctx, j.d, one)
+	}))
 }
 
 // landed takes note of how a try ended. While the lease lasts, one that may not
@@ -136,8 +133,9 @@ func (j *job) stored() {
 	j.done()
 }
 
-// tell calls OnDeadLetter in a goroutine of its own, since it may be slow, panic
-// or call runtime.Goexit, and the lane's carries the settlements of others.
+// tell reports a dead letter. OnDeadLetter is not called from here, since it may
+// be slow, and this may be a lane's goroutine, which carries the settlements of
+// others.
 func (j *job) tell(reason string) {
 	c := j.c
 	if c.cfg.OnDeadLetter == nil {
@@ -147,19 +145,26 @@ func (j *job) tell(reason string) {
 	}
 	f := func() {
 		defer j.done()
-		err := recovered(func() error {
-			c.cfg.OnDeadLetter(j.d, reason)
-			return nil
-		})
-		if err != nil {
-			c.logPanic("OnDeadLetter", j.d, err)
+		if err := c.call("OnDeadLetter", func() { c.cfg.OnDeadLetter(j.d, reason) }); err != nil {
+			c.log.Warn("mq: dead letter", "message", j.d, "reason", reason)
+			c.logCall("OnDeadLetter", j.d, err)
 		}
 	}
-	c.background(func(error) { go f() }, f)
+	c.queue.client.background(func(error) { go f() }, f)
 }
 
-// logPanic logs the panic of one of the program's own functions.
-func (c *Consumer) logPanic(what string, d *Delivery, err error) {
+// call calls one of the Consumer's functions.
+func (c *Consumer) call(what string, f func()) error {
+	client := c.queue.client
+	return client.guard.call(what+" of queue "+strconv.Quote(c.queue.name), client.limits(), nil, f)
+}
+
+// logCall logs that one of the program's own functions did not return, unless
+// the guard does.
+func (c *Consumer) logCall(what string, d *Delivery, err error) {
+	if errors.Is(err, errOverdue) {
+		return
+	}
 	stack := ""
 	if p := (*PanicError)(nil); errors.As(err, &p) {
 		err, stack = fmt.Errorf("panic: %v", p.Value), string(p.Stack)
@@ -188,7 +193,7 @@ func (j *job) repeat(err error) {
 	j.d.lease.pauseSettle()
 	j.again = true
 	j.tries++
-	j.c.background(j.landed, func() {
+	j.c.queue.client.background(j.landed, func() {
 		_ = j.c.queue.client.pause(j.ctx, pause) // a client that is closed ends the next try
 		j.begin()
 	})
@@ -206,14 +211,15 @@ func (j *job) refused(err error) {
 		s.Reason = plain
 		j.send()
 	case dead && (definite(err) || errors.Is(err, errCopyInDoubt)):
-		j.giveBack(err)
+		j.c.queue.client.background(func(error) { j.giveUp(err) }, func() { j.giveBack(err) })
 	default:
 		j.giveUp(err)
 	}
 }
 
 // giveBack nacks a dead letter for which there is no place. It is logged once
-// for each message, not each time that it comes again.
+// for each message, not each time that it comes again. It has a goroutine of its
+// own, since it asks Backoff.
 func (j *job) giveBack(err error) {
 	c, s := j.c, j.s[0]
 	times := c.notStored(j.d.ID)

@@ -31,9 +31,11 @@ func (t *tracker) leave() {
 	}
 }
 
-// close refuses newcomers and waits until the others have left.
-func (t *tracker) close() {
+// close refuses newcomers, and returns a channel that is closed when the others
+// have left.
+func (t *tracker) close() <-chan struct{} {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if !t.closed {
 		t.closed = true
 		t.idle = make(chan struct{})
@@ -41,7 +43,17 @@ func (t *tracker) close() {
 			close(t.idle)
 		}
 	}
-	idle := t.idle
-	t.mu.Unlock()
-	<-idle
+	return t.idle
+}
+
+// background runs f in a goroutine that Close waits for, if there is time.
+func (c *Client) background(refused func(error), f func()) {
+	if !c.tasks.enter() {
+		refused(ErrClosed)
+		return
+	}
+	go func() {
+		defer c.tasks.leave()
+		f()
+	}()
 }

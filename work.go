@@ -69,12 +69,12 @@ func (c *Consumer) handle(ctx context.Context, t task) {
 			go c.work()
 		}
 	}()
-	err = c.call(ctx, t)
+	err = c.callHandler(ctx, t)
 	exited = false
 }
 
-// call calls the handler. Its panic is an error.
-func (c *Consumer) call(ctx context.Context, t task) (err error) {
+// callHandler calls the handler. Its panic is an error.
+func (c *Consumer) callHandler(ctx context.Context, t task) (err error) {
 	if c.cfg.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
@@ -139,19 +139,6 @@ func (c *Consumer) count(f func(*ConsumerStats)) {
 	c.mu.Lock()
 	f(&c.stats)
 	c.mu.Unlock()
-}
-
-// background runs f in a goroutine that Close waits for, if there is time.
-func (c *Consumer) background(refused func(error), f func()) {
-	tasks := &c.queue.client.tasks
-	if !tasks.enter() {
-		refused(ErrClosed)
-		return
-	}
-	go func() {
-		defer tasks.leave()
-		f()
-	}()
 }
 
 // counter returns the counter of an operation.

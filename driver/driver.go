@@ -154,6 +154,7 @@ type Provider interface {
 
 	// Close releases what the provider holds. Calls in progress, waiting ones
 	// included, return soon; later ones answer [ErrClosed]. mq calls it once,
-	// after its own goroutines have ended; a second call returns nil.
+	// after its own calls have ended or have had time to; a second call
+	// returns nil.
 	Close() error
 }

@@ -1,0 +1,61 @@
+package mq
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// logLimit is how long the handler of the Logger may take for a line: it is
+// called by goroutines that serve everybody.
+const logLimit = time.Second
+
+// logHandler keeps the program's handler from ending or holding up whoever logs.
+type logHandler struct {
+	slog.Handler
+	guard   *guard
+	missing *atomic.Int64 // lines that were not taken since the last one that was
+}
+
+// guardedLogger returns a logger that writes to l, and goes on without the lines
+// whose handler panics or does not return.
+func guardedLogger(l *slog.Logger) *slog.Logger {
+	if _, done := l.Handler().(logHandler); done {
+		return l
+	}
+	return slog.New(logHandler{l.Handler(), new(guard), new(atomic.Int64)})
+}
+
+// Handle passes a record on. After a gap it says how many are missing.
+func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
+	if n := h.missing.Swap(0); n > 0 {
+		gap := slog.NewRecord(r.Time, slog.LevelWarn, "mq: the handler of the logger panicked or did not return, lines may be missing", 0)
+		gap.AddAttrs(slog.Int64("lines", n))
+		if !h.pass(ctx, gap) {
+			h.missing.Add(n + 1)
+			return nil
+		}
+	}
+	if !h.pass(ctx, r) {
+		h.missing.Add(1)
+	}
+	return nil
+}
+
+func (h logHandler) pass(ctx context.Context, r slog.Record) bool {
+	err := h.guard.call("the logger's handler", limits{logLimit, logLimit}, nil, func() { _ = h.Handler.Handle(ctx, r) })
+	return err == nil
+}
+
+// WithAttrs returns a handler that shares the limits of h.
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	h.Handler = h.Handler.WithAttrs(attrs)
+	return h
+}
+
+// WithGroup returns a handler that shares the limits of h.
+func (h logHandler) WithGroup(name string) slog.Handler {
+	h.Handler = h.Handler.WithGroup(name)
+	return h
+}

@@ -1,0 +1,64 @@
+package mq
+
+import (
+	"context"
+	"errors"
+	"strconv"
+)
+
+type unattendedKey struct{}
+
+// unattended marks the ctx of a call that mq makes on its own, for whose
+// interceptors nobody else must wait for long.
+func unattended(ctx context.Context, in limits) context.Context {
+	return context.WithValue(ctx, unattendedKey{}, in)
+}
+
+// limits are those of a function of the program that holds up no lease.
+func (c *Client) limits() limits { return limits{c.cfg.CallTimeout, c.cfg.CallTimeout} }
+
+// errLeft is what next answers to an interceptor that mq has gone on without.
+var errLeft = errors.New("the call was given up, since its interceptors did not return")
+
+// unattended runs op and the interceptors around it, within limits. They have a
+// goroutine of their own and a Call of their own, since they may go on with both
+// after they were left behind. op runs in ours: it has begun or it never will.
+func (c *Client) unattended(ctx context.Context, in limits, call *Call, op func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	left := make(chan struct{})
+	defer close(left)
+	serve := make(chan func())
+	theirs, begun, result := *call, false, error(nil)
+	next := func(ctx context.Context) error {
+		done := make(chan error, 1)
+		serveOp := func() {
+			*call, begun = theirs, true
+			result = op(ctx)
+			theirs = *call
+			done <- result
+		}
+		select {
+		case serve <- serveOp:
+		case <-left:
+			return errLeft
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-left: // op has panicked
+			return errLeft
+		}
+	}
+	err := error(nil)
+	around := c.intercept(&theirs, next)
+	hung := c.guard.call("interceptor of "+call.Op+" "+strconv.Quote(call.Queue), in, serve, func() { err = around(ctx) })
+	switch {
+	case hung == nil:
+		*call = theirs
+		return err
+	case begun && errors.Is(hung, errOverdue):
+		return result
+	}
+	return hung
+}
