@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -33,12 +32,12 @@ const maxFlightBytes = 1 << 20
 // forgotten.
 type lane[T any] struct {
 	client  *Client
-	size    func(T) int             // bytes, or nil
-	hold    func([]T) []T           // copies what the caller may reuse, or nil
-	timeout func([]T) time.Duration // of one flight, or nil for CallTimeout
-	merges  func(a, b T) bool       // whether two may share a flight, or nil
-	apart   bool                    // after a refusal, items of one caller may fly apart
-	mixed   bool                    // and it does not matter whose they are
+	size    func(T) int          // bytes, or nil
+	hold    func([]T) []T        // copies what the caller may reuse, or nil
+	timeout func([]T) *timeLimit // of one flight, or nil for CallTimeout
+	merges  func(a, b T) bool    // whether two may share a flight, or nil
+	apart   bool                 // after a refusal, items of one caller may fly apart
+	mixed   bool                 // and it does not matter whose they are
 	fly     func(context.Context, []T) ([]string, error)
 
 	mu      sync.Mutex
@@ -153,13 +152,13 @@ func (l *lane[T]) await(ctx context.Context, p *part[T], done chan landing) ([]s
 	}
 	l.mu.Unlock()
 	if i >= 0 {
-		return nil, ctx.Err()
+		return nil, ended(ctx)
 	}
 	select {
 	case r := <-done:
 		return r.ids, r.err
 	default:
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ended(ctx))
 	}
 }
 
@@ -281,14 +280,14 @@ func (l *lane[T]) flyOnce(ctx context.Context, items []T) ([]string, error) {
 	if l.client.flights.Err() != nil {
 		return nil, ErrClosed
 	}
-	limit := l.client.cfg.CallTimeout
+	limit := l.client.callTimeout()
 	if l.timeout != nil {
 		limit = l.timeout(items)
 	}
-	short, cancel := bound(ctx, limit)
+	short, cancel := limit.bound(ctx)
 	defer cancel()
 	ids, err := l.fly(short, items)
-	return ids, cutOff(ctx, short, limit, err)
+	return ids, cutOff(short, err)
 }
 
 // flyApart flies, and after a definite refusal of the whole tries items of the

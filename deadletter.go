@@ -47,7 +47,7 @@ func (c *Consumer) lookAtArchive(ctx context.Context) {
 // look asks for a queue's figures.
 func (c *Consumer) look(ctx context.Context, q *Queue) (Stats, error) {
 	client := c.queue.client
-	ctx, cancel := context.WithTimeout(unattended(ctx, client.limits()), client.cfg.CallTimeout)
+	ctx, cancel := client.callTimeout().within(unattended(ctx, client.limits()))
 	defer cancel()
 	return q.Stats(ctx)
 }

@@ -55,7 +55,7 @@ func TestHangingCallersDoNotStallAQueue(t *testing.T) {
 						t.Errorf("caller %d: %v after %v", i, err, took[i])
 					}
 				}
-				if !strings.Contains(errs[0].Error(), "after 5s (Config.CallTimeout)") {
+				if !strings.Contains(errs[0].Error(), "no answer within CallTimeout (5s)") {
 					t.Errorf("the error does not name the limit: %v", errs[0])
 				}
 			})
@@ -153,7 +153,7 @@ func TestBareDeadlineIsExplained(t *testing.T) {
 			return nil, ctx.Err()
 		}}
 		_, err := New(f, Config{}).Queue("q").Send(t.Context(), new(Message))
-		if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 30s (Config.CallTimeout)") {
+		if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within CallTimeout (30s)") {
 			t.Errorf("Send = %v", err)
 		}
 	})

@@ -218,7 +218,8 @@ func (k *keeper) start(ctx context.Context, at instant, due []keptLease) (next i
 // the visibility timeout.
 func (k *keeper) beat(ctx context.Context, due []keptLease) {
 	defer k.landed()
-	ctx, cancel := context.WithTimeout(ctx, k.visibility/2)
+	half := &timeLimit{"half the visibility timeout", k.visibility / 2}
+	ctx, cancel := half.within(ctx)
 	defer cancel()
 	for part := range slices.Chunk(due, k.queue.client.caps.BatchLimit()) {
 		if ctx.Err() == nil {
@@ -249,21 +250,14 @@ func (k *keeper) extend(ctx context.Context, part []keptLease) {
 	if len(leases) == 0 {
 		return
 	}
-	limit := k.patience(soonest.sub(begun))
-	short, cancel := context.WithTimeout(unattended(ctx, limits{limit, limit}), limit)
+	limit := k.heartbeatTime(soonest.sub(begun))
+	short, cancel := limit.within(unattended(ctx, limits{limit.d, limit.d}))
 	defer cancel()
 	err := k.queue.Extend(short, k.visibility, receipts...)
 	for i, l := range leases {
 		l.endExtend(itemError(err, i), begun, k.visibility)
 	}
 	k.note(ctx, err, len(leases))
-}
-
-// patience is the deadline of one call for leases of which left is left: until
-// the next beat, or a second where beats are closer together than that.
-func (k *keeper) patience(left time.Duration) time.Duration {
-	d := max(k.interval, min(time.Second, k.visibility/2))
-	return min(k.queue.client.cfg.CallTimeout, d, max(left, k.interval))
 }
 
 // note logs why a heartbeat failed. Leases that are lost are their holders' to

@@ -23,7 +23,7 @@ type lanes struct {
 type extension struct {
 	receipt    Receipt
 	visibility time.Duration
-	patience   time.Duration // how long the call may take
+	patience   *timeLimit // how long the call may take
 }
 
 func (c *Client) lanesOf(queue string) *lanes {
@@ -69,7 +69,7 @@ func (c *Client) newLanes(queue string) *lanes {
 		},
 		extend: lane[extension]{
 			client:  c,
-			timeout: c.extendTimeout,
+			timeout: mostPatient,
 			merges:  func(a, b extension) bool { return a.visibility == b.visibility },
 			apart:   true,
 			mixed:   true,
@@ -121,27 +121,4 @@ func cloneMessages(msgs []Message) []Message {
 		out[i].Headers = maps.Clone(out[i].Headers)
 	}
 	return out
-}
-
-// The bounds of how long an extension may take. It is a small call, an answer
-// that comes after the lease is worth nothing, and heartbeats wait behind it.
-const minPatience, maxPatience = 5 * time.Second, 10 * time.Second
-
-// patience returns how long an extension may take of a lease that has this much
-// left: no longer than its caller waits, even if it flies with others.
-func (c *Client) patience(ctx context.Context, left time.Duration) time.Duration {
-	d := min(max(left/3, minPatience), maxPatience, c.cfg.CallTimeout)
-	if end, ok := ctx.Deadline(); ok {
-		d = min(d, time.Until(end))
-	}
-	return d
-}
-
-// extendTimeout returns how long a flight of extensions may take: as long as
-// the most patient of its callers waits.
-func (c *Client) extendTimeout(es []extension) (d time.Duration) {
-	for _, e := range es {
-		d = max(d, e.patience)
-	}
-	return d
 }

@@ -267,8 +267,9 @@ func (l *lease) beginSettle(ctx context.Context, still bool) error {
 	case <-wait:
 		return nil
 	case <-ctx.Done():
-		l.endSettle(ctx.Err())
-		return ctx.Err()
+		err := ended(ctx)
+		l.endSettle(err)
+		return err
 	}
 }
 

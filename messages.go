@@ -119,7 +119,7 @@ func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 		return
 	}
 	ctx = unattended(context.WithoutCancel(ctx), q.client.limits())
-	ctx, cancel := context.WithTimeout(ctx, q.client.cfg.CallTimeout)
+	ctx, cancel := q.client.callTimeout().within(ctx)
 	defer cancel()
 	var back []Settlement
 	var claimed []*Delivery

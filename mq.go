@@ -110,7 +110,7 @@ type Client struct {
 	// flights is the ctx of merged calls, which have no caller's. Close ends it
 	// when it has waited for them for long enough.
 	flights context.Context
-	ground  context.CancelFunc
+	ground  context.CancelCauseFunc
 }
 
 // Open opens the provider that dsn names: its scheme is the driver, the rest
@@ -148,7 +148,7 @@ func New(p Provider, cfg Config) *Client {
 		lanes:    make(map[string]weak.Pointer[lanes]),
 		done:     make(chan struct{}),
 	}
-	c.flights, c.ground = context.WithCancel(context.Background())
+	c.flights, c.ground = context.WithCancelCause(context.Background())
 	c.guard = &guard{log: c.cfg.Logger}
 	c.base, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -305,7 +305,7 @@ func (c *Client) Close() error {
 	close(c.done)
 	patience.Reset(c.cfg.CallTimeout)
 	c.await(c.tasks.close(), patience.C, "calls under way")
-	c.ground()
+	c.ground(errCutByClose)
 	if err := c.provider.Close(); err != nil {
 		return &Error{Op: "close", Provider: c.name, Err: err}
 	}

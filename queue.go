@@ -187,11 +187,10 @@ func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]d
 	if q.client.caps.InProcess {
 		return f(ctx, q, r)
 	}
-	limit := r.Wait + q.client.cfg.CallTimeout
-	short, cancel := bound(ctx, limit)
+	short, cancel := q.client.receiveTimeout(r.Wait).bound(ctx)
 	defer cancel()
 	ds, err := f(short, q, r)
-	return ds, cutOff(ctx, short, limit, err)
+	return ds, cutOff(short, err)
 }
 
 // deliveries wraps what a call that began at start has leased.

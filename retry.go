@@ -3,7 +3,6 @@ package mq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -37,10 +36,9 @@ func (c *Client) limited(ctx context.Context, call func(context.Context) error) 
 	if c.caps.InProcess {
 		return call(ctx)
 	}
-	limit := c.cfg.CallTimeout
-	short, cancel := bound(ctx, limit)
+	short, cancel := c.callTimeout().bound(ctx)
 	defer cancel()
-	return cutOff(ctx, short, limit, call(short))
+	return cutOff(short, call(short))
 }
 
 // labour is try for a call that may take long. It logs that it does.
@@ -77,35 +75,6 @@ func again(ctx context.Context, err error, n int) bool {
 func notApplied(err error) bool {
 	batch := (*BatchError)(nil)
 	return errors.Is(err, ErrBadConn) && !errors.As(err, &batch)
-}
-
-// bound returns ctx with a deadline in limit, unless it has an earlier one.
-func bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= limit {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, limit)
-}
-
-// cutOff names the limit in the error of a call that was made with short, a
-// bounded ctx, if that is what ended it. The caller's ctx has not ended, so a
-// bare "deadline exceeded" would be a riddle.
-func cutOff(ctx, short context.Context, limit time.Duration, err error) error {
-	if err == nil || short.Err() == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	if err == context.DeadlineExceeded {
-		return fmt.Errorf("%w: %w after %v (Config.CallTimeout)", ErrUnavailable, err, limit)
-	}
-	return rewrap(err, func(err error) error { return fmt.Errorf("%w after %v (Config.CallTimeout)", err, limit) })
-}
-
-// rewrap changes an error, and leaves the mark that it is the provider's.
-func rewrap(err error, f func(error) error) error {
-	if p, ok := err.(*providerError); ok {
-		return &providerError{f(p.err)}
-	}
-	return f(err)
 }
 
 // sleep waits for d, or until ctx ends.

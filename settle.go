@@ -52,7 +52,7 @@ func (d *Delivery) extend(ctx context.Context, visibility time.Duration) error {
 		return ErrStaleReceipt
 	}
 	begun := now()
-	patience := d.queue.client.patience(ctx, d.lease.left(begun))
+	patience := d.queue.client.extensionTime(ctx, d.lease.left(begun))
 	err := errGoexit // unless the call returns
 	defer func() {
 		d.lease.endExtend(err, begun, visibility)
@@ -168,7 +168,7 @@ func (q *Queue) Extend(ctx context.Context, visibility time.Duration, receipts .
 			return err
 		}
 		es := make([]extension, len(receipts))
-		patience := q.client.patience(ctx, visibility)
+		patience := q.client.extensionTime(ctx, visibility)
 		for i, r := range receipts {
 			es[i] = extension{r, visibility, patience}
 		}

@@ -54,13 +54,13 @@ func (j *job) begin() {
 
 // sendAfter waits for extensions, each of which has a deadline of its own.
 func (j *job) sendAfter(wait <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(j.ctx, j.c.queue.client.cfg.CallTimeout)
+	ctx, cancel := j.c.queue.client.callTimeout().within(j.ctx)
 	defer cancel()
 	select {
 	case <-wait:
 		j.send()
 	case <-ctx.Done():
-		j.landed(ctx.Err())
+		j.landed(fmt.Errorf("an extension of the lease is still under way: %w", ended(ctx)))
 	}
 }
 
@@ -81,7 +81,7 @@ func (j *job) send() {
 // call sends the settlement through the interceptors.
 func (j *job) call() {
 	q := j.c.queue
-	ctx, cancel := context.WithTimeout(unattended(j.ctx, q.client.limits()), q.client.cfg.CallTimeout)
+	ctx, cancel := q.client.callTimeout().within(unattended(j.ctx, q.client.limits()))
 	defer cancel()
 	one := []Settlement{j.s[0]}
 	j.landed(q.do(ctx, &Call{Op: one[0].Op.String(), Settlements: one}, func(ctx context.Context) error {

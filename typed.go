@@ -203,7 +203,7 @@ func (t TypedQueue[T]) decodeOrArchive(ctx context.Context, d *Delivery) (v T, o
 // setAside archives d with a reason, or with the plainest form of it, or else
 // gives it back for a while.
 func (q *Queue) setAside(ctx context.Context, d *Delivery, reason string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.client.cfg.CallTimeout)
+	ctx, cancel := q.client.callTimeout().within(context.WithoutCancel(ctx))
 	defer cancel()
 	err := d.Archive(ctx, reason)
 	if plain := plainText(reason); err != nil && divisible(err) && !isLost(err) && plain != reason {
