@@ -77,12 +77,16 @@ type intake struct {
 	limit     int  // messages of one fetch, after one that was cut off; 0 is no limit
 }
 
-// weight is roughly what a delivery takes in memory.
+// weight is roughly what a delivery takes in memory, with the copy that is kept
+// for moves in two steps: its body is one, the texts of its headers are shared.
 func weight(d *Delivery) int {
 	const fixed = 512
 	n := fixed + len(d.Body)
 	for k, v := range d.Headers {
 		n += len(k) + len(v)
+	}
+	if o := d.lease.original; o != nil {
+		n += len(o.Body)
 	}
 	return n
 }

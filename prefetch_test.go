@@ -47,14 +47,16 @@ func TestPrefetchIsBoundedInBytes(t *testing.T) {
 		name        string
 		size        int
 		cc          ConsumerConfig
+		copies      bool
 		most, least int // bytes without a handler
 	}{
-		{"large", 512 << 10, ConsumerConfig{}, 16<<20 + 512<<10, 8 << 20},
-		{"large, fixed prefetch", 512 << 10, ConsumerConfig{Prefetch: 900}, 16<<20 + 512<<10, 8 << 20},
-		{"larger than the bound", 20 << 20, ConsumerConfig{}, 4 * 20 << 20, 0},
-		{"a bound of its own", 512 << 10, ConsumerConfig{PrefetchBytes: 2 << 20}, 2<<20 + 512<<10, 1 << 20},
-		{"no bound", 512 << 10, ConsumerConfig{Prefetch: 100, PrefetchBytes: -1}, 60 << 20, 40 << 20},
-		{"small", 10, ConsumerConfig{Prefetch: 900}, 9500, 8000},
+		{"large", 512 << 10, ConsumerConfig{}, false, 16<<20 + 512<<10, 8 << 20},
+		{"large, fixed prefetch", 512 << 10, ConsumerConfig{Prefetch: 900}, false, 16<<20 + 512<<10, 8 << 20},
+		{"large, and kept twice", 512 << 10, ConsumerConfig{}, true, 8<<20 + 512<<10, 4 << 20},
+		{"larger than the bound", 20 << 20, ConsumerConfig{}, false, 4 * 20 << 20, 0},
+		{"a bound of its own", 512 << 10, ConsumerConfig{PrefetchBytes: 2 << 20}, false, 2<<20 + 512<<10, 1 << 20},
+		{"no bound", 512 << 10, ConsumerConfig{Prefetch: 100, PrefetchBytes: -1}, false, 60 << 20, 40 << 20},
+		{"small", 10, ConsumerConfig{Prefetch: 900}, false, 9500, 8000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,7 +68,7 @@ func TestPrefetchIsBoundedInBytes(t *testing.T) {
 					return ds, err
 				}}
 				tt.cc.Concurrency = 4
-				r := run(t, f, Config{}, tt.cc, func(_ context.Context, d *Delivery) error {
+				r := run(t, f, Config{AllowDuplicateMoves: tt.copies}, tt.cc, func(_ context.Context, d *Delivery) error {
 					h.handled(d)
 					time.Sleep(time.Millisecond)
 					return nil
