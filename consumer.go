@@ -29,8 +29,8 @@ type ConsumerConfig struct {
 	// MaxReads is how often a message is delivered before it becomes a dead
 	// letter: after the handler's last error, or instead of one more delivery
 	// if the handler never returned. A delivery that is given back or
-	// interrupted by a stop counts too. Negative means no limit. Defaults to
-	// 10.
+	// interrupted by a stop counts too. Without Caps.ExactReadCount the limit is
+	// as inexact as the count. Negative means no limit. Defaults to 10.
 	MaxReads int
 
 	// Backoff is the pause after an ordinary error. Defaults to
@@ -60,7 +60,9 @@ type ConsumerConfig struct {
 
 	// PrefetchBytes is how many bytes of messages may wait for a handler,
 	// judging by the size of earlier ones: a queue of large messages is fetched
-	// a few at a time. Negative means no limit. Defaults to 16 MiB.
+	// a few at a time. With Config.AllowDuplicateMoves, where the provider
+	// cannot move in one step, each message counts twice, since a copy is kept.
+	// Negative means no limit. Defaults to 16 MiB.
 	PrefetchBytes int
 
 	// Groups, if set, hands out the messages of a group one at a time and in

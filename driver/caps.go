@@ -34,8 +34,10 @@ type Caps struct {
 	// ExactBodies: bodies round-trip byte for byte. Otherwise a body that is
 	// JSON may come back with other spacing, key order or number spelling.
 	ExactBodies bool
-	// ExactReadCount: ReadCount counts every lease. Otherwise it is a lower
-	// bound, or 0.
+	// ExactReadCount: ReadCount counts every lease, and nothing else. Otherwise
+	// it is an estimate: too low where the backend misses leases, too high
+	// where it counts deliveries that no receiver was handed, 0 if it cannot
+	// tell.
 	ExactReadCount bool
 	// ExactStats: no figure of Stats is -1 or Approximate on a small queue.
 	ExactStats bool

@@ -70,8 +70,9 @@ type Delivery struct {
 	ID string
 	// Receipt names this lease, for Settle and Extend.
 	Receipt Receipt
-	// ReadCount counts leases so far, this one included: 1 on the first. 0
-	// means that the backend cannot tell.
+	// ReadCount counts leases so far, this one included: 1 on the first. It is
+	// an estimate unless Caps.ExactReadCount; 0 means that the backend cannot
+	// tell.
 	ReadCount int
 	// EnqueuedAt is when the message was sent, by the backend's clock. It
 	// survives redelivery.

@@ -101,8 +101,8 @@ func (t *tester) wrongReads(got, want int) string {
 	switch {
 	case t.caps.ExactReadCount && got != want:
 		return fmt.Sprintf("read count is %d, want %d", got, want)
-	case got < 0 || got > want:
-		return fmt.Sprintf("read count is %d, want a lower bound of %d, or 0", got, want)
+	case got < 0: // else it is an estimate
+		return fmt.Sprintf("read count is %d", got)
 	}
 	return ""
 }

@@ -190,7 +190,7 @@ func (m *model) shown(x *modelMessage, r *mq.Record) error {
 		return fmt.Errorf("the body of %s is %q, want %q", x.ID, r.Body, x.Body)
 	case len(x.Headers)+len(headers) > 0 && !maps.Equal(x.Headers, headers):
 		return fmt.Errorf("the headers of %s are %q, want %q", x.ID, headers, x.Headers)
-	case r.ReadCount < 0 || r.ReadCount > x.ReadCount || m.caps.ExactReadCount && r.ReadCount < x.ReadCount:
+	case r.ReadCount < 0 || m.caps.ExactReadCount && r.ReadCount != x.ReadCount:
 		return fmt.Errorf("the read count of %s is %d, want %d", x.ID, r.ReadCount, x.ReadCount)
 	case m.exact && !r.EnqueuedAt.Equal(x.EnqueuedAt):
 		return fmt.Errorf("EnqueuedAt of %s is %v too late", x.ID, r.EnqueuedAt.Sub(x.EnqueuedAt))
