@@ -79,17 +79,9 @@ func (l *link) begin() {
 	again := l.session != nil
 	dial := func() {
 		s, err := l.dial()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		defer close(done)
-		l.dialing, l.err = nil, err
-		if err != nil {
-			l.pause = min(max(2*l.pause, minDialPause), maxDialPause)
-			l.until = time.Now().Add(l.pause)
-			return
-		}
-		l.session, l.pause, l.until = s, 0, time.Time{}
-		if again {
+		l.dialed(s, err)
+		close(done)
+		if err == nil && again {
 			l.p.log.Info("rabbitmq: connected again", "purpose", l.purpose)
 		}
 	}
@@ -97,6 +89,19 @@ func (l *link) begin() {
 		l.dialing = nil
 		close(done)
 	}
+}
+
+// dialed takes note of how a dial has ended.
+func (l *link) dialed(s *session, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dialing, l.err = nil, err
+	if err != nil {
+		l.pause = min(max(2*l.pause, minDialPause), maxDialPause)
+		l.until = time.Now().Add(l.pause)
+		return
+	}
+	l.session, l.pause, l.until = s, 0, time.Time{}
 }
 
 // dial tries one host after the other.

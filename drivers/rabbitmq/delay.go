@@ -94,12 +94,12 @@ const refusedFor = time.Minute
 
 func (l *ladders) refuse(err error, log *slog.Logger) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refused, l.until = err, time.Now().Add(refusedFor)
-	if !l.said {
+	said := l.said
+	l.refused, l.until, l.said = err, time.Now().Add(refusedFor), true
+	l.mu.Unlock()
+	if !said {
 		log.Warn("rabbitmq: a message that is to be retried later waits in this process, since the user lacks the rights for the broker's delays", "error", err)
 	}
-	l.said = true
 }
 
 func (l *ladders) refusal() error {
