@@ -75,7 +75,7 @@ func (c *Client) run(ctx context.Context, call *Call, op func(context.Context) e
 		call.ownHeaders()
 	}
 	if in, ok := ctx.Value(unattendedKey{}).(limits); ok {
-		return c.unattended(ctx, in, call, op)
+		return c.runUnattended(ctx, in, call, op)
 	}
 	return c.intercept(call, op)(ctx)
 }

@@ -20,22 +20,22 @@ func (c *Client) limits() limits { return limits{c.cfg.CallTimeout, c.cfg.CallTi
 // errLeft is what next answers to an interceptor that mq has gone on without.
 var errLeft = errors.New("the call was given up, since its interceptors did not return")
 
-// unattended runs op and the interceptors around it, within limits. They have a
+// runUnattended runs op and the interceptors around it, within limits. They have a
 // goroutine of their own and a Call of their own, since they may go on with both
 // after they were left behind. op runs in ours: it has begun or it never will.
-func (c *Client) unattended(ctx context.Context, in limits, call *Call, op func(context.Context) error) error {
+func (c *Client) runUnattended(ctx context.Context, in limits, call *Call, op func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	left := make(chan struct{})
 	defer close(left)
 	serve := make(chan func())
-	theirs, begun, result := *call, false, error(nil)
+	shown, begun, result := *call, false, error(nil)
 	next := func(ctx context.Context) error {
 		done := make(chan error, 1)
 		serveOp := func() {
-			*call, begun = theirs, true
+			*call, begun = shown, true
 			result = op(ctx)
-			theirs = *call
+			shown = *call
 			done <- result
 		}
 		select {
@@ -51,11 +51,11 @@ func (c *Client) unattended(ctx context.Context, in limits, call *Call, op func(
 		}
 	}
 	err := error(nil)
-	around := c.intercept(&theirs, next)
+	around := c.intercept(&shown, next)
 	hung := c.guard.call("interceptor of "+call.Op+" "+strconv.Quote(call.Queue), in, serve, func() { err = around(ctx) })
 	switch {
 	case hung == nil:
-		*call = theirs
+		*call = shown
 		return err
 	case begun && errors.Is(hung, errOverdue):
 		return result
