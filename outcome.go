@@ -25,8 +25,8 @@ import (
 // Consumer is stopping: what is interrupted is given back.
 //
 // ctx ends with the cause ErrStaleReceipt when the lease is lost, with
-// ErrStopping when the Consumer stops and SoftStop is over, and with one that
-// wraps context.DeadlineExceeded after ConsumerConfig.Timeout.
+// ErrStopping when the Consumer stops and SoftStop is over, and with
+// context.DeadlineExceeded after ConsumerConfig.Timeout.
 type Handler interface {
 	Handle(ctx context.Context, d *Delivery) error
 }

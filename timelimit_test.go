@@ -96,27 +96,6 @@ func TestLogNamesTheLimit(t *testing.T) {
 	}
 }
 
-// A handler's Timeout is named where it ends a call, and is a deadline.
-func TestHandlersTimeoutIsNamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackend(capable, 1)
-		b.fault = hangs("send", 1, 1<<30)
-		got := make(chan error, 1)
-		r := run(t, b, Config{}, ConsumerConfig{Timeout: 5 * time.Second}, func(ctx context.Context, d *Delivery) error {
-			_, err := d.Queue().Send(ctx, new(Message))
-			if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) || ctx.Err() != context.DeadlineExceeded {
-				t.Errorf("the context ended with %v", context.Cause(ctx))
-			}
-			got <- err
-			return nil
-		})
-		if err := <-got; !strings.Contains(err.Error(), "no answer within ConsumerConfig.Timeout (5s)") {
-			t.Errorf("Send = %v", err)
-		}
-		r.stop(t)
-	})
-}
-
 // What the caller's own context ends is not blamed on a limit of mq's.
 func TestCallersDeadlineIsTheirs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -77,7 +77,7 @@ func (c *Consumer) handle(ctx context.Context, t task) {
 func (c *Consumer) callHandler(ctx context.Context, t task) (err error) {
 	if c.cfg.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = (&timeLimit{"ConsumerConfig.Timeout", c.cfg.Timeout}).within(ctx)
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
 		// A handler that ignores the end of its context does not keep its
 		// message from others for ever.
