@@ -82,7 +82,9 @@ func TestLogNamesTheLimit(t *testing.T) {
 				})
 				time.Sleep(5 * time.Minute)
 				r.cancel()
-				<-r.done
+				if err := <-r.done; err != nil {
+					t.Errorf("Run = %v", err)
+				}
 				_ = r.client.Close()
 				line, limit, _ := strings.Cut(want, ".*")
 				for l := range strings.Lines(log.String()) {
