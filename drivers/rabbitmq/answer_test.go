@@ -80,6 +80,7 @@ func TestSilence(t *testing.T) {
 			t.Error(err)
 		}
 
+		synctest.Wait() // the ack's own questions are answered
 		silent.Store(basicQos)
 		if err := ack(receive()); !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("an ack that is not answered: %v", err)

@@ -4,7 +4,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,15 +18,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "8"); err != nil { // most of the time a test waits
-		panic(err)
-	}
 	var err error
 	if folder, err = os.MkdirTemp("", "mq-cli-"); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	code := server.Run(m)
+	code := server.RunWaiting(m, 8)
 	if err := os.RemoveAll(folder); err != nil {
 		fmt.Println(err)
 		code = 1

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -15,10 +14,7 @@ import (
 // TestMain looks, when all tests are over and all clients closed, for what
 // they have left running.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "16"); err != nil { // most of the time a test waits
-		panic(err)
-	}
-	code := server.Run(m)
+	code := server.RunWaiting(m, 24)
 	if left := leaked(); left != "" {
 		fmt.Printf("goroutines are left after Close:\n%s\n", left)
 		code = 1

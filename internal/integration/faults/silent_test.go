@@ -65,6 +65,7 @@ func TestSilent(t *testing.T) {
 	b := newBase(t)
 	n := new(atomic.Int32)
 	eachLibrary(t, func(t *testing.T, library string) {
+		t.Parallel()
 		every(t, func(t *testing.T, op operation) {
 			t.Parallel()
 			b := b.of(t)
@@ -80,6 +81,7 @@ func TestSilentInUse(t *testing.T) {
 	b := newBase(t)
 	n := new(atomic.Int32)
 	eachLibrary(t, func(t *testing.T, library string) {
+		t.Parallel()
 		for _, name := range []string{"send", "receive", "receive groups", "ack", "peek", "stats"} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -1,7 +1,6 @@
 package plans
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,10 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "4"); err != nil { // the floods wait most of the time
-		panic(err)
-	}
-	os.Exit(server.Run(m))
+	os.Exit(server.RunWaiting(m, 4))
 }
 
 // most is what a statement may touch, however long the queue is: stats counts

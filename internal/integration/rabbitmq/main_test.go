@@ -1,7 +1,6 @@
 package rabbitmq_test
 
 import (
-	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -12,11 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Cases wait most of the time.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
-	os.Exit(server.Run(m))
+	os.Exit(server.RunWaiting(m, 8))
 }
 
 // quiet does not log: connections are meant to break here.

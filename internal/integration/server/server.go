@@ -26,9 +26,11 @@ package server
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +48,17 @@ func Run(m *testing.M) (code int) {
 		code = max(code, 1)
 	}
 	return code
+}
+
+// RunWaiting is Run with n tests at once, whatever -parallel says. It is for
+// packages whose tests wait most of the time.
+func RunWaiting(m *testing.M, n int) (code int) {
+	flag.Parse() // m.Run would, and the command line has the last word
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return Run(m)
 }
 
 // Stop stops every server that was started.
