@@ -2,6 +2,8 @@ package mqtest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +15,8 @@ var hangCases = []testCase{
 	{name: "hang/calls", rule: "a call returns soon after its ctx ended, although the backend is silent (Provider)", needs: hasHang, run: hangCalls},
 	{name: "hang/goes-on", rule: "after a silence of the backend the client goes on", needs: hasHang, run: hangGoesOn},
 	{name: "hang/close", rule: "Close returns, and ends a Receive that waits, although the backend is silent", needs: hasHang, run: hangClose},
+	{name: "hang/manage", rule: "what manages a queue answers an error while the backend is silent, and done again takes effect once", needs: hasHang, run: hangManage},
+	{name: "hang/tx", rule: "a call in a transaction returns soon after its ctx ended, although the backend is silent, and nothing of the transaction takes effect", needs: all(hasHang, transactions), run: hangTx},
 	{name: "hang/consumer", rule: "a Consumer goes on after a silence of the backend, and every message is handled", needs: hasHang, run: hangConsumer},
 }
 
@@ -61,6 +65,106 @@ func hangCalls(t *tester) {
 		if err == nil && slices.Contains([]string{"Send", "Receive", "Stats", "Ping", "EnsureQueue"}, what) {
 			t.Errorf("%s returned no error while the backend was silent", what)
 		}
+	}
+}
+
+// silently makes a call with a deadline while the backend is silent.
+func (t *tester) silently(what string, call func(context.Context) error) (err error) {
+	t.Helper()
+	resume := t.hang(t.c)
+	defer resume()
+	ctx, cancel := context.WithTimeout(t.ctx, t.unit)
+	defer cancel()
+	took := t.returns(what, func() { err = call(ctx) }, resume)
+	t.soon(what+" with a deadline", took, t.unit)
+	if err == nil {
+		t.Errorf("%s returned no error while the backend was silent", what)
+	}
+	return err
+}
+
+// hangManage has two messages, one of them in the archive. What is done again
+// may find that the first time has taken effect, or has yet to end.
+func hangManage(t *tester) {
+	holds := func(c counts) func(*mq.Queue) string {
+		return func(q *mq.Queue) string { return t.wrong(q, c) }
+	}
+	gone := func(q *mq.Queue) string {
+		if _, err := q.Stats(t.ctx); !errors.Is(err, mq.ErrQueueNotFound) {
+			return fmt.Sprintf("Stats says %v", err)
+		}
+		return ""
+	}
+	for what, m := range map[string]struct {
+		call  func(context.Context, *mq.Queue) error
+		wrong func(*mq.Queue) string
+	}{
+		"EnsureQueue": {func(ctx context.Context, q *mq.Queue) error {
+			_, err := t.c.EnsureQueue(ctx, q.Name(), mq.QueueOptions{})
+			return err
+		}, holds(counts{visible: 1, archived: 1})},
+		"Purge": {func(ctx context.Context, q *mq.Queue) error { _, err := q.Purge(ctx); return err }, holds(counts{archived: 1})},
+		"Redrive": {func(ctx context.Context, q *mq.Queue) error {
+			_, err := q.Redrive(ctx, mq.RedriveOptions{})
+			return err
+		}, holds(counts{visible: 2})},
+		"PurgeArchive": {func(ctx context.Context, q *mq.Queue) error { _, err := q.PurgeArchive(ctx, 0); return err }, holds(counts{visible: 1})},
+		"DropQueue":    {func(ctx context.Context, q *mq.Queue) error { return t.c.DropQueue(ctx, q.Name()) }, gone},
+	} {
+		q := t.queue()
+		t.send(q, "archived", "stays")
+		ds := t.receive(q, 2)
+		t.ok(ds[0].Archive(t.ctx, "an incident"), "Archive")
+		t.ok(ds[1].Nack(t.ctx, 0), "Nack")
+		err := t.silently(what, func(ctx context.Context) error { return m.call(ctx, q) })
+		if errors.Is(err, mq.ErrNotSupported) {
+			continue
+		}
+		if !outage(err) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s while the backend was silent: %v", what, err)
+		}
+		wrong := ""
+		t.grows(1, func() int {
+			t.patiently(what+" again", func() error { return m.call(t.ctx, q) })
+			t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
+			if wrong = m.wrong(q); wrong == "" {
+				return 1
+			}
+			return 0
+		})
+		if wrong != "" {
+			t.Errorf("after %s twice: %s", what, wrong)
+		}
+	}
+}
+
+func hangTx(t *tester) {
+	for what, call := range map[string]func(context.Context, *mq.TxQueue, Tx, *mq.Delivery) error{
+		"Send": func(ctx context.Context, in *mq.TxQueue, _ Tx, _ *mq.Delivery) error {
+			_, err := in.Send(ctx, &mq.Message{Body: []byte("never")})
+			return err
+		},
+		"AckTx": func(ctx context.Context, _ *mq.TxQueue, tx Tx, d *mq.Delivery) error { return d.AckTx(ctx, tx) },
+		"Nack":  func(ctx context.Context, in *mq.TxQueue, _ Tx, d *mq.Delivery) error { return in.Nack(ctx, d, 0) },
+		"Archive": func(ctx context.Context, in *mq.TxQueue, _ Tx, d *mq.Delivery) error {
+			return in.Archive(ctx, d, "never")
+		},
+	} {
+		q := t.queue()
+		t.send(q, "leased")
+		d := t.one(q)
+		in, tx := t.tx(q)
+		_, err := in.Send(t.ctx, &mq.Message{Body: []byte("never")})
+		t.ok(err, "Send")
+		what += " in a transaction"
+		_ = t.silently(what, func(ctx context.Context) error { return call(ctx, in, tx, d) })
+		t.returns("Commit after "+what, func() { _ = tx.Commit() }, func() {}) // of an aborted transaction
+		t.patiently("Ping", func() error { return t.c.Ping(t.ctx) })
+		t.anyway("ack after "+what, func() error { return d.Ack(t.ctx) })
+		if ds := t.take(q, 2); len(ds) > 0 {
+			t.Errorf("received %q after %s that was not answered", bodies(ds), what)
+		}
+		t.counted(q, counts{})
 	}
 }
 

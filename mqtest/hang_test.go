@@ -2,6 +2,8 @@ package mqtest
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,20 +11,22 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
 )
 
 // silence is a provider whose calls get no answer while it is on. One of its
-// operations may be deaf: it does not hear that its ctx has ended.
+// operations may be deaf: it does not hear that its ctx has ended. Or it is
+// hasty: it says that it has been done.
 type silence struct {
 	*slow
-	deaf string
+	deaf, hasty string
 
 	mu sync.Mutex
 	on chan time.Time // closed by resume, or nil
 }
 
-func newSilence(p driver.Provider, deaf string) *silence {
-	s := &silence{slow: newSlow(p, nil), deaf: deaf}
+func newSilence(p driver.Provider, deaf, hasty string) *silence {
+	s := &silence{slow: newSlow(p, nil), deaf: deaf, hasty: hasty}
 	s.pause = func(ctx context.Context, op string) error {
 		on := s.state()
 		if on == nil {
@@ -46,6 +50,94 @@ func newSilence(p driver.Provider, deaf string) *silence {
 	return s
 }
 
+// A hasty operation is not called at all: what it says is all there is to it.
+func (s *silence) says(op string) bool { return op == s.hasty && s.state() != nil }
+
+func (s *silence) EnsureQueue(ctx context.Context, queue string, o driver.QueueOptions) error {
+	if s.says("ensure") {
+		return nil
+	}
+	return s.slow.EnsureQueue(ctx, queue, o)
+}
+
+func (s *silence) DropQueue(ctx context.Context, queue string) error {
+	if s.says("drop") {
+		return nil
+	}
+	return s.slow.DropQueue(ctx, queue)
+}
+
+func (s *silence) PurgeQueue(ctx context.Context, queue string) (int64, error) {
+	if s.says("purge") {
+		return 0, nil
+	}
+	return s.slow.PurgeQueue(ctx, queue)
+}
+
+func (s *silence) Redrive(ctx context.Context, queue string, ids []string, limit int) (int64, error) {
+	if s.says("redrive") {
+		return 0, nil
+	}
+	return s.slow.Redrive(ctx, queue, ids, limit)
+}
+
+func (s *silence) PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error) {
+	if s.says("purge archive") {
+		return 0, nil
+	}
+	return s.slow.PurgeArchive(ctx, queue, olderThan)
+}
+
+// silenceTx is a transaction on a silence. An error aborts it, unless it is
+// hasty.
+type silenceTx struct {
+	*mem.Tx
+	s       *silence
+	aborted bool
+}
+
+func (tx *silenceTx) Commit() error {
+	if tx.aborted {
+		return errors.Join(tx.Rollback(), sql.ErrTxDone)
+	}
+	return tx.Tx.Commit()
+}
+
+// Tx is a view whose calls are the operations "tx send" and "tx settle".
+func (s *silence) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
+	t, ok := tx.(*silenceTx)
+	if !ok {
+		return s.slow.Tx(tx)
+	}
+	inner, err := s.slow.Tx(t.Tx)
+	return silentTx{t, inner}, err
+}
+
+type silentTx struct {
+	tx    *silenceTx
+	inner driver.TxProvider
+}
+
+func (t silentTx) pause(ctx context.Context, op string) error {
+	err := t.tx.s.pause(ctx, op)
+	t.tx.aborted = t.tx.aborted || err != nil && t.tx.s.hasty != "tx"
+	return err
+}
+
+func (t silentTx) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
+	if err := t.pause(ctx, "tx send"); err != nil {
+		return nil, err
+	}
+	return t.inner.Send(ctx, queue, msgs)
+}
+
+func (t silentTx) Settle(ctx context.Context, queue string, s []driver.Settlement) error {
+	if err := t.pause(ctx, "tx settle"); err != nil {
+		return err
+	}
+	return t.inner.Settle(ctx, queue, s)
+}
+
 func (s *silence) state() chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,32 +158,45 @@ func (s *silence) begin() (resume func()) {
 }
 
 // silenced is the harness of mem that can be silent.
-func silenced(deaf string) Harness {
+func silenced(deaf, hasty string) Harness {
 	h := named()
 	open := h.Open
-	h.Open = func(t testing.TB) *mq.Client { return mq.New(newSilence(open(t).Provider(), deaf), silent) }
+	h.Open = func(t testing.TB) *mq.Client { return mq.New(newSilence(open(t).Provider(), deaf, hasty), silent) }
 	h.Hang = func(_ testing.TB, c *mq.Client) func() { return c.Provider().(*silence).begin() }
+	h.Begin = func(_ testing.TB, c *mq.Client) Tx {
+		s := c.Provider().(*silence)
+		return &silenceTx{Tx: s.inner.(interface{ Begin() *mem.Tx }).Begin(), s: s}
+	}
 	return h
 }
 
 // TestHang runs the cases of a silent backend, and shows that each operation
-// that goes on after its ctx has ended is noticed.
+// is noticed that goes on after its ctx has ended, or says what is not so.
 func TestHang(t *testing.T) {
-	for _, deaf := range append([]string{"", "close"}, "ensure", "send", "receive", "settle", "extend", "stats", "ping", "drop", "list", "purge", "pop", "browse", "redrive", "purge archive", "receive groups", "receive group") {
-		t.Run("deaf "+deaf, func(t *testing.T) {
-			t.Parallel()
-			failed := false
-			for _, c := range hangCases {
-				synctest.Test(t, func(t *testing.T) {
-					for _, failure := range runCaseOn(t.Context(), silenced(deaf), c) {
-						failed = true
-						t.Logf("%s: %s", c.name, failure)
-					}
-				})
-			}
-			if failed != (deaf != "") {
-				t.Errorf("failed: %v", failed)
+	t.Run("none", func(t *testing.T) { hangs(t, silenced("", ""), false) })
+	for _, deaf := range []string{
+		"close", "ensure", "send", "receive", "settle", "extend", "stats", "ping", "drop", "list", "purge", "pop", "browse",
+		"redrive", "purge archive", "receive groups", "receive group", "tx send", "tx settle",
+	} {
+		t.Run("deaf "+deaf, func(t *testing.T) { hangs(t, silenced(deaf, ""), true) })
+	}
+	for _, hasty := range []string{"ensure", "drop", "purge", "redrive", "purge archive", "tx"} {
+		t.Run("hasty "+hasty, func(t *testing.T) { hangs(t, silenced("", hasty), true) })
+	}
+}
+
+func hangs(t *testing.T, h Harness, want bool) {
+	t.Parallel()
+	failed := false
+	for _, c := range hangCases {
+		synctest.Test(t, func(t *testing.T) {
+			for _, failure := range runCaseOn(t.Context(), h, c) {
+				failed = true
+				t.Logf("%s: %s", c.name, failure)
 			}
 		})
+	}
+	if failed != want {
+		t.Errorf("failed: %v", failed)
 	}
 }

@@ -45,8 +45,9 @@ type Harness struct {
 	// alone. Optional.
 	Restart func(t testing.TB)
 
-	// Begin begins a transaction on the backend of c. Required if the
-	// provider is a driver.Transactor that works.
+	// Begin begins a transaction on the backend of c, by a connection that
+	// Hang makes silent as well. Required if the provider is a
+	// driver.Transactor that works.
 	Begin func(t testing.TB, c *mq.Client) Tx
 
 	// BadDSN are DSNs that the driver must refuse, one with an unknown

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -73,7 +74,7 @@ func (o options) pqConnector() (sqldriver.Connector, error) {
 	if err != nil {
 		return nil, refused("pq", err)
 	}
-	c.Dialer(o.dialer)
+	c.Dialer(pqDialer{o.dialer})
 	return pqConnector{c, o.dialer.links}, nil
 }
 
@@ -99,6 +100,30 @@ func (c pqConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	}
 	return &pqConn{pqConner: cn.(pqConner), used: time.Now(), link: s.link, links: c.links}, nil
 }
+
+// pqDialer gives a request to cancel a statement no more time than the
+// statement itself has left. lib/pq would wait for it as long as for a
+// connection, and the caller with it.
+type pqDialer struct{ dialer }
+
+func (d pqDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if ctx.Value(slotKey{}) != nil {
+		return d.dialer.DialContext(ctx, network, address)
+	}
+	end := time.Now().Add(cancelGrace)
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	c, err := d.dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return brief{c}, c.SetDeadline(end)
+}
+
+// brief is a connection whose deadline stays as it is.
+type brief struct{ net.Conn }
+
+func (brief) SetDeadline(time.Time) error { return nil }
 
 // pqConner is what a connection of lib/pq can do.
 type pqConner interface {

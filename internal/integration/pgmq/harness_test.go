@@ -61,7 +61,7 @@ type databases struct {
 }
 
 type session struct {
-	dsn, name string
+	dsn, through, name string
 	*server.Proxy
 }
 
@@ -132,7 +132,7 @@ var badDSN = []string{
 func (d *databases) client(t testing.TB, dsn string) *mq.Client {
 	t.Helper()
 	p, through := server.NewProxy(t, dsn)
-	s := session{dsn, fmt.Sprintf("%s-%d", process, names.Add(1)), p}
+	s := session{dsn, through, fmt.Sprintf("%s-%d", process, names.Add(1)), p}
 	c := d.open(t, and(through, "application_name="+s.name))
 	d.clients.Store(c, s)
 	return c
@@ -163,5 +163,5 @@ var restarts atomic.Int64
 
 func (d *databases) begin(t testing.TB, c *mq.Client) mqtest.Tx {
 	t.Helper()
-	return must(pool(t, d.of(c).dsn).BeginTx(context.Background(), nil))(t)
+	return must(pool(t, d.of(c).through).BeginTx(context.Background(), nil))(t)
 }
