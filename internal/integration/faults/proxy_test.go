@@ -1,11 +1,13 @@
 package faults
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // proxy is a way to the server.
@@ -13,6 +15,8 @@ type proxy struct {
 	net.Listener
 	to      string
 	answers func(client io.Writer, server io.Reader) // passes on what the server says
+
+	asked atomic.Int32 // connections on which the client has asked for something in vain
 
 	mu     sync.Mutex
 	conns  []net.Conn
@@ -50,20 +54,28 @@ func (p *proxy) serve() {
 		p.conns = append(p.conns, client, server)
 		frozen := p.frozen
 		p.mu.Unlock()
-		go func() { _, _ = io.Copy(gate{server, frozen}, client); _ = server.Close() }()
-		go func() { p.answers(gate{client, frozen}, server); _ = client.Close() }()
+		go func() { _, _ = io.Copy(&gate{to: server, frozen: frozen, swallows: func() { p.asked.Add(1) }}, client); _ = server.Close() }()
+		go func() { p.answers(&gate{to: client, frozen: frozen, swallows: func() {}}, server); _ = client.Close() }()
 	}
 }
 
-// gate swallows what is written once it is frozen.
+// farewell is a Terminate, for which nobody waits.
+var farewell = []byte{'X', 0, 0, 0, 4}
+
+// gate swallows what is written once it is frozen, and tells of the first time.
 type gate struct {
-	to     io.Writer
-	frozen <-chan struct{}
+	to       io.Writer
+	frozen   <-chan struct{}
+	swallows func()
+	told     sync.Once
 }
 
-func (g gate) Write(b []byte) (int, error) {
+func (g *gate) Write(b []byte) (int, error) {
 	select {
 	case <-g.frozen:
+		if !bytes.Equal(b, farewell) {
+			g.told.Do(g.swallows)
+		}
 		return len(b), nil
 	default:
 		return g.to.Write(b)

@@ -94,6 +94,33 @@ func TestSilentInUse(t *testing.T) {
 	})
 }
 
+// TestSilentOnce: the first call finds out that connections have fallen silent,
+// and no other call waits for them: not even one that comes at the same time for
+// each. One may have been taken before the first knew.
+func TestSilentOnce(t *testing.T) {
+	b := newBase(t)
+	eachLibrary(t, func(t *testing.T, library string) {
+		t.Parallel()
+		const conns = 8
+		b := b.of(t)
+		s := b.silence(library, b.queue(b.client(), "once"+library).Name(), conns, false)
+		look := func() {
+			if _, err := s.q.Stats(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		look()
+		var all sync.WaitGroup
+		for range conns {
+			all.Go(look)
+		}
+		all.Wait()
+		if n := s.proxy.asked.Load(); n < 1 || n > 2 {
+			t.Errorf("%d of %d silent connections were asked, want 1", n, conns)
+		}
+	})
+}
+
 // comesBack runs an operation on silent connections without a deadline.
 func (b *base) comesBack(s *silent, op operation, works bool) {
 	b.Helper()
