@@ -92,15 +92,25 @@ func (s *silence) PurgeArchive(ctx context.Context, queue string, olderThan time
 // hasty.
 type silenceTx struct {
 	*mem.Tx
-	s       *silence
+	s *silence
+
+	mu      sync.Mutex // a case that fails rolls back beside a call that is deaf
 	aborted bool
 }
 
 func (tx *silenceTx) Commit() error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
 	if tx.aborted {
-		return errors.Join(tx.Rollback(), sql.ErrTxDone)
+		return errors.Join(tx.Tx.Rollback(), sql.ErrTxDone)
 	}
 	return tx.Tx.Commit()
+}
+
+func (tx *silenceTx) Rollback() error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.Tx.Rollback()
 }
 
 // Tx is a view whose calls are the operations "tx send" and "tx settle".
@@ -118,24 +128,28 @@ type silentTx struct {
 	inner driver.TxProvider
 }
 
-func (t silentTx) pause(ctx context.Context, op string) error {
+// do makes a call once the silence is over, unless that aborts the transaction.
+func (t silentTx) do(ctx context.Context, op string, call func() error) error {
 	err := t.tx.s.pause(ctx, op)
-	t.tx.aborted = t.tx.aborted || err != nil && t.tx.s.hasty != "tx"
-	return err
+	t.tx.mu.Lock()
+	defer t.tx.mu.Unlock()
+	if err != nil {
+		t.tx.aborted = t.tx.s.hasty != "tx"
+		return err
+	}
+	return call()
 }
 
-func (t silentTx) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
-	if err := t.pause(ctx, "tx send"); err != nil {
-		return nil, err
-	}
-	return t.inner.Send(ctx, queue, msgs)
+func (t silentTx) Send(ctx context.Context, queue string, msgs []driver.Message) (ids []string, err error) {
+	err = t.do(ctx, "tx send", func() error {
+		ids, err = t.inner.Send(ctx, queue, msgs)
+		return err
+	})
+	return ids, err
 }
 
 func (t silentTx) Settle(ctx context.Context, queue string, s []driver.Settlement) error {
-	if err := t.pause(ctx, "tx settle"); err != nil {
-		return err
-	}
-	return t.inner.Settle(ctx, queue, s)
+	return t.do(ctx, "tx settle", func() error { return t.inner.Settle(ctx, queue, s) })
 }
 
 func (s *silence) state() chan time.Time {
