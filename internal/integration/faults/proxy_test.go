@@ -54,7 +54,10 @@ func (p *proxy) serve() {
 		p.conns = append(p.conns, client, server)
 		frozen := p.frozen
 		p.mu.Unlock()
-		go func() { _, _ = io.Copy(&gate{to: server, frozen: frozen, swallows: func() { p.asked.Add(1) }}, client); _ = server.Close() }()
+		go func() {
+			_, _ = io.Copy(&gate{to: server, frozen: frozen, swallows: func() { p.asked.Add(1) }}, client)
+			_ = server.Close()
+		}()
 		go func() { p.answers(&gate{to: client, frozen: frozen, swallows: func() {}}, server); _ = client.Close() }()
 	}
 }
