@@ -183,7 +183,7 @@ func (c *creation) finish(fresh, notify bool) error {
 		c.notify()
 	}
 	for _, by := range c.groups {
-		indexes, _ := indexesOf(c.queue, s, by, "") // if it cannot have them, indexGroups tells
+		indexes, _ := indexesOf(c.queue, s, by, false) // if it cannot have them, indexGroups tells
 		for _, x := range indexes {
 			if fresh && c.err == nil {
 				c.err = exec(c.ctx, c.tx, x.statement)

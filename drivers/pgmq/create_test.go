@@ -1,10 +1,12 @@
 package pgmq
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -105,6 +107,73 @@ func TestEnsureQueueGroupIndexes(t *testing.T) {
 		}
 		if _, known := r.queues.Load("jobs"); known || !slices.Equal(made, tt.made) {
 			t.Errorf("with %q it makes %q, want %q; known: %v", tt.there, made, tt.made, known)
+		}
+	}
+}
+
+// TestEnsureQueueLongBuild: the turn to make an index lasts as long as that
+// takes.
+func TestEnsureQueueLongBuild(t *testing.T) {
+	const hours = 5 * time.Hour
+	n := layout113.names("jobs")
+	missing, err := indexesOf("jobs", n.shape, driver.GroupBy{}, true)
+	if err != nil || len(missing) != 2 {
+		t.Fatal(missing, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, call{conns: 4})
+		for _, x := range missing {
+			r.add(x.statement, queued{took: hours})
+		}
+		ended := make(chan error)
+		go func() {
+			ended <- r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+		}()
+		time.Sleep(2*hours - time.Minute)
+		if r.mu.Lock(); !r.inTx {
+			t.Error("the turn is over")
+		}
+		r.mu.Unlock()
+		r.must(<-ended)
+		r.released()
+	})
+}
+
+// TestEnsureQueueOthersTurn: while another session is at it nothing is made. The
+// log names the session, and so does the error of a caller that gives up.
+func TestEnsureQueueOthersTurn(t *testing.T) {
+	turn, indexer := statement("try lock indexes", nil), statement("indexer", nil)
+	rival := values{int64(4711), "other", "active", float64(60)}
+	for name, prepare := range map[string]func(*rig){
+		"a build whose turn is over": func(r *rig) { r.call.answers[indexer] = []values{rival} },
+		"a turn":                     func(r *rig) { r.call.answers[turn], r.call.answers[indexer] = []values{{false}}, []values{rival} },
+		"a turn of nobody known":     func(r *rig) { r.call.answers[turn] = []values{{false}} },
+	} {
+		for _, conns := range []int{1, 4} {
+			t.Run(fmt.Sprint(name, conns), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, call{conns: conns, answers: answers{}})
+					prepare(r)
+					if conns == 1 && r.call.answers[indexer] == nil {
+						return // it cannot be known
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					err := r.EnsureQueue(ctx, "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+					checkIs(t, name, err, context.DeadlineExceeded)
+					who := "another session"
+					if r.call.answers[indexer] != nil {
+						who = `session 4711 of "other", active`
+					}
+					if log := r.log.take(); !strings.Contains(fmt.Sprint(err), who) || strings.Count(log, "waiting for a lock") != 1 {
+						t.Errorf("error is %v; it logs %s", err, log)
+					}
+					if i := slices.IndexFunc(r.texts(), func(text string) bool { return strings.Contains(text, "CONCURRENTLY") }); i >= 0 {
+						t.Errorf("it runs %s", r.texts()[i])
+					}
+					r.released()
+				})
+			})
 		}
 	}
 }

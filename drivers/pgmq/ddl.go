@@ -44,7 +44,7 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 			return &dbError{text: "the tables are locked by " + who.String() + " (end it, or try again later)", code: "55P03", cause: err}
 		}
 		d.tell(who)
-		if !wait(ctx, lockPause) {
+		if !pause(ctx, lockPause) {
 			return &waitError{who, ctx.Err()}
 		}
 	}
@@ -53,18 +53,6 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 func (d ddl) tell(who session) {
 	if d.log != nil {
 		d.log.Warn("pgmq: waiting for a lock", "queue", d.queue, "held by", who.String())
-	}
-}
-
-// wait reports whether ctx is still alive after a while.
-func wait(ctx context.Context, pause time.Duration) bool {
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -98,6 +86,12 @@ type waitError struct {
 func (e *waitError) Error() string { return fmt.Sprintf("%v, waiting for %v", e.ended, e.session) }
 func (e *waitError) Unwrap() error { return e.ended }
 
+// waited reports whether err says what a caller waited for.
+func waited(err error) bool {
+	var e *waitError
+	return errors.As(err, &e)
+}
+
 // holder looks for the session that is in the way. Nothing depends on it.
 func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
 	limit := tellAfter
@@ -106,13 +100,18 @@ func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	var age float64
-	_ = query(ctx, d.db, statement(which, nil), []any{arg}, func(rows row) error {
-		err := rows.Scan(&s.pid, &s.app, &s.state, &age)
-		s.age = time.Duration(age * float64(time.Second))
+	_ = query(ctx, d.db, statement(which, nil), []any{arg}, func(rows row) (err error) {
+		s, err = scanSession(rows)
 		return err
 	})
 	return s
+}
+
+func scanSession(rows row) (s session, err error) {
+	var age float64
+	err = rows.Scan(&s.pid, &s.app, &s.state, &age)
+	s.age = time.Duration(age * float64(time.Second))
+	return s, err
 }
 
 // build makes or drops an index while the queue is in use.
@@ -140,7 +139,7 @@ func (p *Provider) build(ctx context.Context, queue, text string) error {
 // the last one on blocked when ctx ends.
 func (d ddl) watch(ctx context.Context, text string, blocked chan<- session) {
 	var last session
-	for told := false; wait(ctx, tellAfter); {
+	for told := false; pause(ctx, tellAfter); {
 		who := d.holder(ctx, "blockers", text)
 		if who.pid == 0 {
 			continue

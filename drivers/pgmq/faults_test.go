@@ -32,6 +32,7 @@ const (
 // indexes, which only make what is missing.
 var changeNothing = map[string]bool{
 	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
+	statement("indexer", nil): true,
 }
 
 // fault answers an exchange that would have returned rows. See reply.

@@ -28,8 +28,8 @@ func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
 	return "mq_group_" + name(queue+"\x00"+key), "mq_lease_" + name(queue+"\x00"+key+"\x00UTC")
 }
 
-// indexPause is how often a program looks whether another has made an index.
-const indexPause = 100 * time.Millisecond
+// The pauses between two looks whether another session has made an index.
+const minIndexPause, maxIndexPause = 100 * time.Millisecond, time.Second
 
 // indexGroups makes the two indexes of a grouping without locking out those
 // who use the queue. Programs that start together take turns: PostgreSQL ends
@@ -42,19 +42,25 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 		return err
 	}
 	defer p.queues.Delete(name)
+	var rival *session
+	begun, told, again := time.Now(), false, minIndexPause
 	for {
-		missing, err := p.missingIndexes(ctx, name, by)
-		if err != nil || len(missing) == 0 {
+		next, err := p.makeIndexes(ctx, name, by)
+		if err != nil && rival != nil && ctx.Err() != nil && !waited(err) {
+			return &waitError{*rival, ctx.Err()}
+		}
+		if err != nil || next == nil {
 			return err
 		}
-		if done, err := p.makeIndexes(ctx, name, by); done || err != nil {
-			return err
+		rival = next
+		if !told && time.Since(begun) >= tellAfter {
+			ddl{p.db, p.log, name}.tell(*rival)
+			told = true
 		}
-		select {
-		case <-time.After(indexPause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if !pause(ctx, again) {
+			return &waitError{*rival, ctx.Err()}
 		}
+		again = min(2*again, maxIndexPause)
 	}
 }
 
@@ -62,11 +68,13 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 type index struct{ name, statement string }
 
 func (p *Provider) missingIndexes(ctx context.Context, name string, by driver.GroupBy) (missing []index, err error) {
-	s, _, err := readShape(ctx, p.pool, name)
+	short, cancel := bounded(ctx, probeLimit)
+	defer cancel()
+	s, _, err := readShape(short, p.pool, name)
 	if err != nil {
-		return nil, err
+		return nil, readErrorOf(ctx, err)
 	}
-	missing, err = indexesOf(name, s, by, "CONCURRENTLY ")
+	missing, err = indexesOf(name, s, by, true)
 	if len(missing) > 0 && s.partitioned {
 		return nil, fmt.Errorf("%w: queue %q is partitioned, and lacks indexes for its groups, %s: EnsureQueue would lock senders out (docs/pgmq.md, Groups, says how to make them)",
 			driver.ErrNotSupported, name, namesOfIndexes(missing))
@@ -83,7 +91,7 @@ func namesOfIndexes(missing []index) string {
 }
 
 // indexesOf returns the indexes of a grouping that a queue lacks.
-func indexesOf(name string, s shape, by driver.GroupBy, how string) (missing []index, err error) {
+func indexesOf(name string, s shape, by driver.GroupBy, concurrently bool) (missing []index, err error) {
 	n := namesOf(name, s, "")
 	if by.Path == nil && !n.Headers {
 		return nil, noHeaders(&queue{name: name})
@@ -92,8 +100,9 @@ func indexesOf(name string, s shape, by driver.GroupBy, how string) (missing []i
 	group, lease := groupIndexes(name, by)
 	data := struct {
 		tableNames
-		GroupIndex, LeaseIndex, Concurrently string
-	}{n, ident(group), ident(lease), how}
+		GroupIndex, LeaseIndex string
+		Concurrently           bool
+	}{n, ident(group), ident(lease), concurrently}
 	for _, x := range []index{{group, statement("make group index", data)}, {lease, statement("make lease index", data)}} {
 		if !slices.Contains(s.indexes, x.name) {
 			missing = append(missing, x)
@@ -102,31 +111,82 @@ func indexesOf(name string, s shape, by driver.GroupBy, how string) (missing []i
 	return missing, nil
 }
 
-// makeIndexes makes what is missing, unless another program is about to. The
-// turn is a lock of a transaction that does nothing else meanwhile: PostgreSQL
-// makes such indexes outside of transactions, and a lock of the session would
-// outlast a pooler's.
-func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy) (done bool, err error) {
+// makeIndexes makes what is missing, unless another session is at it, which it
+// returns.
+//
+// Whose turn it is shows in two ways. One is a lock of a transaction that does
+// nothing else meanwhile, and lasts as long as the build: PostgreSQL makes such
+// indexes outside of transactions, and a lock of the session would outlast a
+// pooler's. The other is the build itself, for that transaction may end earlier,
+// with its connection or by a timeout of the server, and a build may go on
+// without its client.
+func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy) (rival *session, err error) {
+	if err := p.check(ctx); err != nil {
+		return nil, err
+	}
+	missing, err := p.missingIndexes(ctx, name, by)
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
 	select {
 	case p.indexing <- struct{}{}: // or those who hold a lock could use up the pool
 		defer func() { <-p.indexing }()
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return nil, ctx.Err()
 	}
+	rival, end, err := p.takeTurn(ctx, name)
+	if err != nil || rival != nil {
+		return rival, p.rightNode(readErrorOf(ctx, err))
+	}
+	defer end()
+	return nil, p.rightNode(p.buildMissing(ctx, name, by))
+}
+
+// takeTurn returns the session whose turn it is, or how to end one's own.
+func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, end func(), err error) {
+	held, cancel := context.WithCancel(ctx)
+	limit := time.AfterFunc(callLimit, cancel)
+	defer limit.Stop()
 	if p.db.Stats().MaxOpenConnections == 1 { // no second connection for the lock
-		return true, p.buildMissing(ctx, name, by)
+		rival, err = indexer(held, p.db, name)
+		return rival, cancel, err
 	}
-	err = p.inTx(ctx, func(tx *sql.Tx) error {
-		err := query(ctx, tx, statement("try lock indexes", nil), []any{name}, func(rows row) error { return rows.Scan(&done) })
-		if err == nil && done {
-			err = exec(ctx, tx, statement("drop snapshot", nil))
-		}
-		if err != nil || !done {
-			return err
-		}
-		return p.buildMissing(ctx, name, by)
+	tx, err := p.db.BeginTx(held, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	end = func() { // what became of the transaction does not matter
+		defer cancel()
+		defer time.AfterFunc(probeLimit, cancel).Stop()
+		_ = tx.Rollback()
+	}
+	locked := false
+	err = query(held, tx, statement("try lock indexes", nil), []any{name}, func(rows row) error { return rows.Scan(&locked) })
+	if err == nil {
+		rival, err = indexer(held, tx, name)
+	}
+	if err == nil && !locked && rival == nil {
+		rival = new(session)
+	}
+	if err == nil && rival == nil {
+		err = exec(held, tx, statement("drop snapshot", nil))
+	}
+	if err != nil || rival != nil {
+		end()
+	}
+	return rival, end, err
+}
+
+// indexer returns the session that makes an index of the queue, or is about to,
+// or nil.
+func indexer(ctx context.Context, at querier, name string) (who *session, err error) {
+	err = query(ctx, at, statement("indexer", nil), []any{name}, func(rows row) error {
+		s, err := scanSession(rows)
+		who = &s
+		return err
 	})
-	return done, err
+	return who, err
 }
 
 // buildMissing makes an index that an earlier attempt left invalid again.

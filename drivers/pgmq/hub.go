@@ -263,7 +263,7 @@ func (h *hub) follow(p *Provider) {
 	defer p.tasks.Done()
 	wait, notify := h.due(p.closed())
 	for wait > 0 {
-		wait, notify = h.due(!p.pause(wait))
+		wait, notify = h.due(!pause(p.ctx, wait)) // Close waits for a last notification
 	}
 	if !notify {
 		return
@@ -296,16 +296,4 @@ func (h *hub) due(closing bool) (wait time.Duration, notify bool) {
 	}
 	h.armed, h.following = false, false
 	return 0, notify
-}
-
-// pause reports whether the provider is still open after d.
-func (p *Provider) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-p.done: // Close waits for a last notification
-		return false
-	}
 }

@@ -87,7 +87,7 @@ var errDeaf = errors.New("no notification comes through")
 // run connects, and connects again, until the provider is closed.
 func (l *listener) run() {
 	defer l.p.tasks.Done()
-	pause, deaf := minRedial, false
+	redial, deaf := minRedial, false
 	for l.p.ctx.Err() == nil {
 		start := time.Now()
 		err := l.connected()
@@ -97,26 +97,20 @@ func (l *listener) run() {
 		}
 		switch {
 		case err != errDeaf:
-			l.p.log.Warn("pgmq: the connection that listens for inserts is lost: receivers poll", "error", mapError(err), "again in", pause)
+			l.p.log.Warn("pgmq: the connection that listens for inserts is lost: receivers poll", "error", mapError(err), "again in", redial)
 		case !deaf:
 			deaf = true
 			l.p.log.Warn("pgmq: LISTEN does not work on this connection, as behind a pooler of transactions or in another database: receivers poll (set poll_only=true, or give a ListenDSN that leads to the server directly)")
 		}
 		if time.Since(start) > maxRedial {
-			pause = minRedial
+			redial = minRedial
 		}
-		l.rest(pause, err == errDeaf)
-		pause = min(2*pause, maxRedial)
-	}
-}
-
-func (l *listener) rest(pause time.Duration, deaf bool) {
-	if deaf {
-		pause = deafRedial
-	}
-	select {
-	case <-time.After(pause):
-	case <-l.p.done:
+		if err == errDeaf {
+			pause(l.p.ctx, deafRedial)
+		} else {
+			pause(l.p.ctx, redial)
+		}
+		redial = min(2*redial, maxRedial)
 	}
 }
 

@@ -112,15 +112,6 @@ func exec(ctx context.Context, at querier, text string, args ...any) error {
 }
 
 // inTx runs f in a transaction, and maps its errors.
-func (p *Provider) inTx(ctx context.Context, f func(*sql.Tx) error) error {
-	if err := p.check(ctx); err != nil {
-		return err
-	}
-	ctx, cancel := bounded(ctx, labourLimit)
-	defer cancel()
-	return p.rightNode(inTx(ctx, p.db, f))
-}
-
 func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
@@ -137,7 +128,7 @@ func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 // programs that make the same thing at the same time may collide; one of them
 // then finds it made.
 func ddlError(err error) error {
-	if waited := (*waitError)(nil); errors.As(err, &waited) {
+	if waited(err) {
 		return err
 	}
 	switch sqlState(err) {

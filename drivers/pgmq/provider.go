@@ -109,9 +109,8 @@ type Provider struct {
 	looked time.Time // when the settings were
 
 	// Lock order: mu, then a hub's, then door.
-	door   sync.Mutex    // no task begins while Close does
-	done   chan struct{} // closed by Close
-	ctx    context.Context
+	door   sync.Mutex      // no task begins while Close does
+	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	calls  context.Context // ends closeGrace after ctx
 	tasks  sync.WaitGroup
@@ -148,7 +147,7 @@ func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
 func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
 		db: db, pool: poolOf(db), cfg: cfg, log: cfg.Logger,
-		hubs: make(map[string]*hub), swept: time.Now(), done: make(chan struct{}), indexing: make(chan struct{}, 1),
+		hubs: make(map[string]*hub), swept: time.Now(), indexing: make(chan struct{}, 1),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
@@ -249,8 +248,7 @@ func (p *Provider) Close() error {
 		p.door.Unlock()
 		return nil
 	}
-	p.cancel() // first: the listener does not dial again
-	close(p.done)
+	p.cancel()
 	p.door.Unlock()
 	p.tasks.Wait()
 	for _, pool := range []querier{p.pool, p.reserve.pool} {

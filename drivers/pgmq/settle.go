@@ -59,7 +59,7 @@ func (p *Provider) free(ctx context.Context, b *batch, of *part, run func(*part)
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)/2)
 	}
-	pause := time.Millisecond
+	again := time.Millisecond
 	for tries, end := 1, time.Now().Add(limit); ; tries++ {
 		b.locked = nil
 		switch err := run(of); {
@@ -72,25 +72,12 @@ func (p *Provider) free(ctx context.Context, b *batch, of *part, run func(*part)
 			return nil
 		}
 		of = &part{op: of.op, to: of.to, items: b.locked}
-		if time.Now().After(end) || !p.pauseFor(ctx, pause/2+rand.N(pause)) {
+		if time.Now().After(end) || p.closed() || !pause(ctx, again/2+rand.N(again)) {
 			b.failAll(of, errLocked)
 			return nil
 		}
-		pause = min(2*pause, 50*time.Millisecond)
+		again = min(2*again, 50*time.Millisecond)
 	}
-}
-
-// pauseFor reports whether the call may go on after d.
-func (p *Provider) pauseFor(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-	case <-p.done:
-	}
-	return false
 }
 
 // errLocked is the error of a message that stayed locked.

@@ -408,6 +408,17 @@ ORDER BY b.xact_start LIMIT 1
 SELECT {{template "session"}} FROM pg_catalog.pg_stat_activity w CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS u(pid)
 JOIN pg_catalog.pg_stat_activity b ON b.pid = u.pid WHERE {{template "w runs $1"}} ORDER BY b.xact_start LIMIT 1
 {{end}}
+{{- /* The session that makes or drops an index of a queue while that is in use, or
+waits to: both take this lock of the table for as long as it takes, and VACUUM as
+well. Autovacuum, which has no user, gives way. Or the one whose turn it is. */ -}}
+{{define "indexer"}}
+SELECT {{template "session"}} FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity b ON b.pid = l.pid
+WHERE l.pid <> pg_catalog.pg_backend_pid() AND b.datname = pg_catalog.current_database() AND b.usesysid IS NOT NULL
+AND (l.locktype = 'relation'::text AND l.mode = 'ShareUpdateExclusiveLock'::text AND l.relation IN (SELECT c.oid FROM pg_catalog.pg_class c
+ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'pgmq'::name AND c.relname::text = 'q_'::text || $1::text)
+ OR l.locktype = 'advisory'::text AND l.objid::bigint = pg_catalog.hashtext('pgmq.mq_indexes_'::text || $1::text)::bigint & 4294967295)
+ORDER BY l.locktype DESC, l.granted DESC, b.xact_start LIMIT 1
+{{end}}
 {{define "session"}}b.pid, coalesce(b.application_name, ''::text), coalesce(b.state, ''::text), coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - b.xact_start)::float8, 0::float8){{end}}
 {{define "w runs $1"}}w.datname = pg_catalog.current_database() AND w.pid <> pg_catalog.pg_backend_pid() AND w.state = 'active'::text AND pg_catalog."left"(w.query, 200) = pg_catalog."left"($1::text, 200){{end}}
 {{define "cancel"}}SELECT pg_catalog.pg_cancel_backend(w.pid) FROM pg_catalog.pg_stat_activity w WHERE {{template "w runs $1"}} AND w.usename = current_user{{end}}
@@ -562,8 +573,11 @@ SELECT queue_name, $2::int FROM pgmq.meta WHERE queue_name::text = $1::text ON C
 {{define "add headers"}}ALTER TABLE {{.}} ADD COLUMN IF NOT EXISTS headers jsonb{{end}}
 {{define "add last_read_at"}}ALTER TABLE {{.}} ADD COLUMN IF NOT EXISTS last_read_at timestamptz{{end}}
 
-{{define "make group index"}}CREATE INDEX {{.Concurrently}}IF NOT EXISTS {{.GroupIndex}} ON {{.Q}} (({{.Key}}), msg_id) WHERE ({{.Key}}) IS NOT NULL{{end}}
-{{define "make lease index"}}CREATE INDEX {{.Concurrently}}IF NOT EXISTS {{.LeaseIndex}} ON {{.Q}} (({{.Key}}), (vt AT TIME ZONE 'UTC')) WHERE read_ct > 0 OR ({{.Key}}) IS NULL{{end}}
+{{- /* One that another session is making is there already, and not valid: its
+name is an error then. */ -}}
+{{define "make group index"}}CREATE INDEX {{template "index how" .}} {{.GroupIndex}} ON {{.Q}} (({{.Key}}), msg_id) WHERE ({{.Key}}) IS NOT NULL{{end}}
+{{define "make lease index"}}CREATE INDEX {{template "index how" .}} {{.LeaseIndex}} ON {{.Q}} (({{.Key}}), (vt AT TIME ZONE 'UTC')) WHERE read_ct > 0 OR ({{.Key}}) IS NULL{{end}}
+{{define "index how"}}{{if .Concurrently}}CONCURRENTLY{{else}}IF NOT EXISTS{{end}}{{end}}
 {{define "drop index"}}DROP INDEX CONCURRENTLY IF EXISTS pgmq.{{.}}{{end}}
 
 {{define "drop queue"}}DROP TABLE IF EXISTS {{.Q}}{{end}}

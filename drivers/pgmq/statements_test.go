@@ -113,9 +113,10 @@ func addAll(add func(name, text string)) {
 	n.Key = groupKey(driver.GroupBy{})
 	indexes := struct {
 		tableNames
-		VTIndex, ArchivedAtIndex, GroupIndex, LeaseIndex, Concurrently, Literal string
-		Every                                                                   int64
-	}{n, ident("q_jobs_vt_idx"), ident("archived_at_idx_jobs"), ident("mq_group_1"), ident("mq_lease_1"), "CONCURRENTLY ", literal("jobs"), 250}
+		VTIndex, ArchivedAtIndex, GroupIndex, LeaseIndex, Literal string
+		Concurrently                                              bool
+		Every                                                     int64
+	}{n, ident("q_jobs_vt_idx"), ident("archived_at_idx_jobs"), ident("mq_group_1"), ident("mq_lease_1"), literal("jobs"), true, 250}
 	for _, name := range constants {
 		add(name, statement(name, nil))
 	}
@@ -136,7 +137,7 @@ func addAll(add func(name, text string)) {
 var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
-	"make throttle row", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "cancel", "lock timeout",
+	"make throttle row", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "indexer", "cancel", "lock timeout",
 }
 
 // TestStatementsComplete keeps statements.sql free of what nobody uses, and

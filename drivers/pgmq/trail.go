@@ -34,7 +34,7 @@ func (h *hub) carryTx(p *Provider) bool {
 
 func (h *hub) trail(p *Provider) {
 	defer p.tasks.Done()
-	for i := 0; i < len(trailPauses) && p.pause(trailPauses[i]); i = h.trailed(i) {
+	for i := 0; i < len(trailPauses) && pause(p.ctx, trailPauses[i]); i = h.trailed(i) {
 		h.notify(p)
 	}
 }

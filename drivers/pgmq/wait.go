@@ -54,8 +54,8 @@ func (p *Provider) sleep(ctx context.Context, pace *pacing, w *waiter, left time
 	if err != nil {
 		return false, err
 	}
-	pause, timed := pace.next(visible, w.group, due)
-	t := time.NewTimer(min(pause, left))
+	rest, timed := pace.next(visible, w.group, due)
+	t := time.NewTimer(min(rest, left))
 	defer t.Stop()
 	select {
 	case <-w.ch:
@@ -65,8 +65,20 @@ func (p *Provider) sleep(ctx context.Context, pace *pacing, w *waiter, left time
 		return timed, nil
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case <-p.done:
+	case <-p.ctx.Done():
 		return false, driver.ErrClosed
+	}
+}
+
+// pause reports whether ctx is still alive after d.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -5,9 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
@@ -121,12 +125,7 @@ func TestIndexBlocked(t *testing.T) {
 	_, err := c.EnsureQueue(t.Context(), "new", indexed)
 	b.ok(err)
 	ctx, cancel := context.WithCancel(t.Context())
-	made := make(chan error, 1)
-	go func() {
-		_, err := c.EnsureQueue(ctx, "old", indexed)
-		made <- err
-	}()
-	const builds = "query LIKE 'CREATE INDEX%' AND state = 'active'"
+	made := b.indexes(ctx, c, "old")
 	b.eventually("the build waits", func() bool { return b.sessions(builds+" AND wait_event_type = 'Lock'") > 0 })
 	time.Sleep(5 * time.Second) // it tells after two
 	cancel()
@@ -135,6 +134,119 @@ func TestIndexBlocked(t *testing.T) {
 	end()
 	_, err = c.EnsureQueue(t.Context(), "old", indexed)
 	b.ok(err)
+}
+
+const builds = "query LIKE '%INDEX CONCURRENTLY%' AND state = 'active' AND pid <> pg_backend_pid()"
+
+// indexes makes those of a queue's groups, in the background.
+func (b *base) indexes(ctx context.Context, c *mq.Client, queue string) <-chan error {
+	made := make(chan error, 1)
+	go func() {
+		_, err := c.EnsureQueue(ctx, queue, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+		made <- err
+	}()
+	return made
+}
+
+// indexed checks that a queue has its indexes, and nothing else that an attempt
+// has left.
+func (b *base) indexed(queue string) {
+	b.Helper()
+	const of = "SELECT count(*) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = ('pgmq.q_' || $1)::regclass AND i.relname LIKE 'mq\\_%' AND indisvalid = $2"
+	if valid, invalid := value[int](b, of, queue, true), value[int](b, of, queue, false); valid != 2 || invalid != 0 {
+		b.Errorf("queue %s has %d indexes for its groups, and %d that are not valid", queue, valid, invalid)
+	}
+}
+
+// TestIndexTurnLost: a build outlives the session that held its turn. Another
+// client waits for it, and begins none of its own; one that gives up names it.
+func TestIndexTurnLost(t *testing.T) {
+	b := newBase(t)
+	eachLibrary(t, func(t *testing.T, library string) {
+		b := b.of(t)
+		name := "jobs_" + library
+		a, c := b.client("driver="+library), b.client("driver="+library)
+		b.post(b.queue(a, name), 1)
+		_, end := b.sits(sql.LevelRepeatableRead, "SELECT 1")
+		first := b.indexes(t.Context(), a, name)
+		b.eventually("a build waits", func() bool { return b.sessions(builds+" AND wait_event_type = 'Lock'") == 1 })
+		pid := value[int](b, "SELECT pid FROM "+others+builds)
+		b.exec("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = hashtext('pgmq.mq_indexes_' || $1)::bigint & 4294967295", name)
+		ctx, cancel := context.WithCancel(t.Context())
+		second, third := b.indexes(ctx, c, name), b.indexes(t.Context(), c, name)
+		for range 20 {
+			if n := b.sessions(builds); n != 1 {
+				t.Fatalf("%d builds", n)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		cancel()
+		b.names(<-second, pid)
+		end()
+		b.ok(<-first)
+		b.ok(<-third)
+		b.indexed(name)
+	})
+}
+
+// TestIndexForsaken: a build whose client is gone goes on. It is waited for, and
+// made use of; what it leaves when it is ended is made again.
+func TestIndexForsaken(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		t.Run(fmt.Sprint(ended), func(t *testing.T) {
+			b := newBase(t)
+			c := b.client()
+			b.post(b.queue(c, "jobs"), 1)
+			b.ok(<-b.indexes(t.Context(), c, "jobs"))
+			text := strings.Replace(value[string](b, "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'mq\\_group\\_%'"), "INDEX", "INDEX CONCURRENTLY", 1)
+			b.exec("DROP INDEX pgmq." + strings.Fields(text)[3])
+			_, end := b.sits(sql.LevelRepeatableRead, "SELECT 1")
+			forsaken, forsake := b.forsaken(text)
+			b.eventually("the build waits", func() bool { return b.sessions(builds+" AND wait_event_type = 'Lock'") == 1 })
+			pid := value[int](b, "SELECT pid FROM "+others+builds)
+			forsake()
+			<-forsaken
+			ctx, cancel := context.WithCancel(t.Context())
+			first, second := b.indexes(ctx, c, "jobs"), b.indexes(t.Context(), c, "jobs")
+			time.Sleep(time.Second)
+			if n := b.sessions(builds); n != 1 {
+				t.Fatalf("%d builds", n)
+			}
+			cancel()
+			b.names(<-first, pid)
+			if ended {
+				b.exec("SELECT pg_cancel_backend($1)", pid)
+			}
+			end()
+			b.ok(<-second)
+			b.indexed("jobs")
+		})
+	}
+}
+
+// forsaken runs a statement by a client that is gone before its answer.
+func (b *base) forsaken(text string) (gone <-chan struct{}, forsake func()) {
+	b.Helper()
+	cfg, err := pgx.ParseConfig(b.dsn)
+	b.ok(err)
+	dial, dead := cfg.DialFunc, new(atomic.Bool)
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dead.Load() {
+			return nil, errors.New("no request to cancel gets through")
+		}
+		return dial(ctx, network, address)
+	}
+	conn, err := pgx.ConnectConfig(b.Context(), cfg)
+	b.ok(err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = conn.PgConn().Exec(context.WithoutCancel(b.Context()), text).ReadAll()
+	}()
+	return ended, func() {
+		dead.Store(true)
+		_ = conn.PgConn().Conn().Close()
+	}
 }
 
 // TestSenders: beside PGMQ's functions and without, no sender waits for the
