@@ -140,10 +140,17 @@ type pqConner interface {
 
 type pqConn struct {
 	pqConner
-	used  time.Time
-	link  *link
-	links *links
+	used   time.Time
+	link   *link
+	links  *links
+	unused int // prepared statements
 }
+
+// maxUnused is how many statements that nobody uses any more a session keeps.
+const maxUnused = 256
+
+// IsValid reports whether the pool may keep the connection.
+func (c *pqConn) IsValid() bool { return c.unused < maxUnused && c.pqConner.IsValid() }
 
 // ResetSession pings a connection that has been idle for a second, as that of
 // pgx does: one that is dead is found before a statement is lost with it.
@@ -220,12 +227,11 @@ type pqStmt struct {
 	c *pqConn
 }
 
-// Close waits for an answer of the server.
+// Close leaves the statement to the end of its session. lib/pq would wait for the
+// server, and meanwhile database/sql holds the lock of the whole pool.
 func (s pqStmt) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), pingLimit)
-	defer cancel()
-	defer s.c.link.guard(ctx, 0)()
-	return s.pqStmter.Close()
+	s.c.unused++
+	return nil
 }
 
 func (s pqStmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
@@ -291,7 +297,7 @@ func pqQuery(ctx context.Context, c *pqConn, query func() (sqldriver.Rows, error
 
 // pqRun runs a statement.
 func pqRun[T any](ctx context.Context, c *pqConn, statement func() (T, error)) (T, error) {
-	valid := c.IsValid()
+	valid := c.pqConner.IsValid()
 	v, err := statement()
 	if err != nil {
 		err = interrupted(ctx, valid, err)

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -182,6 +184,8 @@ type stmtPool struct {
 	most  int
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
+
+	discarded chan struct{} // closed when all that were discarded are closed; or nil
 }
 
 // maxStmts bounds what a program with many queues makes the server keep.
@@ -221,9 +225,26 @@ func (s *stmtPool) forget(text string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stmt := s.stmts[text]; stmt != nil {
-		_ = stmt.Close()
+		s.discard(stmt)
 		delete(s.stmts, text)
 	}
+}
+
+// discard closes statements in the background, after those before. lib/pq asks the
+// server to, and waits for the answer, without a limit on a pool of the caller's.
+// s.mu is held.
+func (s *stmtPool) discard(stmts ...*sql.Stmt) {
+	before, done := s.discarded, make(chan struct{})
+	s.discarded = done
+	go func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		for _, stmt := range stmts {
+			_ = stmt.Close()
+		}
+	}()
 }
 
 // prepared returns the statement for a text.
@@ -247,27 +268,32 @@ func (s *stmtPool) keep(text string, stmt *sql.Stmt) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first := s.stmts[text]; first != nil {
-		_ = stmt.Close()
+		s.discard(stmt)
 		return first
 	}
 	for other, old := range s.stmts {
 		if len(s.stmts) < s.most {
 			break
 		}
-		_ = old.Close()
+		s.discard(old)
 		delete(s.stmts, other)
 	}
 	s.stmts[text] = stmt
 	return stmt
 }
 
+// close closes all statements. A connection that is silent does not keep it for
+// longer than closeGrace.
 func (s *stmtPool) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, stmt := range s.stmts {
-		_ = stmt.Close()
-	}
+	s.discard(slices.Collect(maps.Values(s.stmts))...)
 	clear(s.stmts)
+	discarded := s.discarded
+	s.mu.Unlock()
+	select {
+	case <-discarded:
+	case <-time.After(closeGrace):
+	}
 }
 
 // prepare prepares what will run in a transaction, which may hold the only

@@ -1,12 +1,17 @@
 package pgmq
 
 import (
+	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/DATA-DOG/go-sqlmock"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/portmq/mq/driver"
 )
@@ -53,7 +58,11 @@ func (p prepared) run(tx *sql.Tx, text string) error {
 	if tx != nil {
 		at = (&Provider{pool: p.stmtPool}).inside(tx)
 	}
-	return mapError(query(p.t.Context(), at, text, nil, ignore))
+	err := mapError(query(p.t.Context(), at, text, nil, ignore))
+	if p.discarded != nil {
+		<-p.discarded // sqlmock is for one goroutine at a time
+	}
+	return err
 }
 
 func (p prepared) ok(err error) {
@@ -209,5 +218,106 @@ func TestStmtPoolAtOnce(t *testing.T) {
 	}
 	if s.close(); db.Stats().InUse != 0 {
 		t.Errorf("%d connections are in use", db.Stats().InUse)
+	}
+}
+
+// silent is a database that does not answer when a statement is to be closed.
+type silent struct{ closing, end chan struct{} }
+
+func (s silent) Connect(context.Context) (sqldriver.Conn, error) { return s, nil }
+func (silent) Driver() sqldriver.Driver                          { return nil }
+func (s silent) Prepare(string) (sqldriver.Stmt, error)          { return silentStmt{s}, nil }
+func (silent) Close() error                                      { return nil }
+func (silent) Begin() (sqldriver.Tx, error)                      { return nil, errors.New("begun") }
+
+type silentStmt struct{ silent }
+
+func (silentStmt) NumInput() int { return -1 }
+func (silentStmt) Exec([]sqldriver.Value) (sqldriver.Result, error) {
+	return nil, errors.New("executed")
+}
+func (silentStmt) Query([]sqldriver.Value) (sqldriver.Rows, error) { return nil, errors.New("queried") }
+
+func (s silentStmt) Close() error {
+	s.closing <- struct{}{}
+	<-s.end
+	return nil
+}
+
+// TestStmtPoolSilent: a statement that cannot be closed keeps neither the caller
+// that forgets it, nor those that run others, nor Close.
+func TestStmtPoolSilent(t *testing.T) {
+	db := silent{make(chan struct{}, 10), make(chan struct{})}
+	pool := sql.OpenDB(db)
+	s := newStmtPool(pool)
+	t.Cleanup(func() { _ = pool.Close() })
+	t.Cleanup(func() { close(db.end) })
+	for _, text := range []string{"a", "b"} {
+		if _, err := s.prepared(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.forget("a", pgxError("26000", "ERROR", ""))
+		<-db.closing
+		if _, err := s.prepared(t.Context(), "b"); err != nil {
+			t.Error(err)
+		}
+		s.close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits")
+	}
+}
+
+// TestPQStmtClose: a pool of ours does not ask the server to close a statement,
+// since database/sql would hold up the pool until it answers. A session that has
+// too many of those ends.
+func TestPQStmtClose(t *testing.T) {
+	noEnvironment(t)
+	sessions, asked := make(chan struct{}, 10), make(chan struct{}, 1000)
+	addr := serve(t, func(_ map[string]string, b *pgproto3.Backend) {
+		sessions <- struct{}{}
+		welcome(b)
+		for m := follow(b); m != nil; m, _ = b.Receive() {
+			switch m.(type) {
+			case *pgproto3.Parse:
+				send(b, &pgproto3.ParseComplete{})
+			case *pgproto3.Describe:
+				send(b, &pgproto3.ParameterDescription{}, &pgproto3.NoData{})
+			case *pgproto3.Bind:
+				send(b, &pgproto3.BindComplete{})
+			case *pgproto3.Execute:
+				send(b, &pgproto3.CommandComplete{CommandTag: []byte("SELECT 0")})
+			case *pgproto3.Sync:
+				send(b, ready)
+			case *pgproto3.Close:
+				asked <- struct{}{}
+				return
+			}
+		}
+	})
+	opened, err := pgmqDriver{}.Open("pgmq://app@"+addr+"?sslmode=disable&driver=pq&pool_max_conns=1", driver.Env{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := opened.(*Provider)
+	s := p.pool.(*stmtPool)
+	for range maxUnused + 1 {
+		if err := query(t.Context(), s, "a", nil, ignore); err != nil {
+			t.Fatal(err)
+		}
+		s.forget("a", pgxError("26000", "ERROR", ""))
+		<-s.discarded
+	}
+	if n := len(sessions); n != 2 {
+		t.Errorf("%d sessions, want 2", n)
+	}
+	if err := p.Close(); err != nil || len(asked) > 0 {
+		t.Errorf("%d statements were to be closed: %v", len(asked), err)
 	}
 }
