@@ -104,15 +104,16 @@ func (n tableNames) choose() string {
 	return statement("choose groups without an index", n)
 }
 
-// The bounds of a search for free groups: how many are locked, and so enter
-// the lock table of the server, which all sessions share; the rows that are due
-// longest and shortest, a few times what is wanted; and then the steps over all
-// groups, of the first statement of a call and of the later ones.
+// The bounds of a search for free groups: how many are locked, and so enter the
+// lock table of the server, which all sessions share and which has room for 64
+// locks of each by default; the rows that are due longest and shortest, a few
+// times as many; and then the steps over all groups, of the first statement of a
+// call and of the later ones.
 const (
-	maxGroups              = 128
-	minWindow, windowTimes = 200, 4
-	walkSteps, moreSteps   = 300, 5000
-	minWalk                = 100 * time.Millisecond // of a call that does not wait
+	maxGroups            = 48
+	groupWindow          = 200
+	walkSteps, moreSteps = 300, 5000
+	minWalk              = 100 * time.Millisecond // of a call that does not wait
 )
 
 // ReceiveGroups claims in one short transaction: it chooses groups that look
@@ -154,7 +155,7 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.Receiv
 func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, from string, steps int) (s *leases, next string, err error) {
 	args := []any{min(r.Max, maxGroups)}
 	if g.indexed {
-		args = append(args, max(minWindow, windowTimes*args[0].(int)), steps, from)
+		args = append(args, groupWindow, steps, from)
 	}
 	choose, text := g.choose, g.claim
 	if blind {

@@ -1,6 +1,8 @@
 package groups
 
 import (
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,7 +76,7 @@ func TestLocksBounded(t *testing.T) {
 	}
 	exec(t, db, `INSERT INTO pgmq.q_many (vt, message, headers) SELECT now(), '1', jsonb_build_object('x-pgmq-group', i::text) FROM generate_series(1, 3000) i`, "ANALYZE pgmq.q_many")
 	exec(t, db, `CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
-		IF (SELECT count(*) FROM pg_locks WHERE locktype = ''advisory'' AND pid = pg_backend_pid()) > 128 THEN RAISE EXCEPTION ''locks''; END IF; RETURN NULL; END'`,
+		IF (SELECT count(*) FROM pg_locks WHERE locktype = ''advisory'' AND pid = pg_backend_pid()) > 48 THEN RAISE EXCEPTION ''locks''; END IF; RETURN NULL; END'`,
 		"CREATE TRIGGER counted AFTER UPDATE ON pgmq.q_many FOR EACH STATEMENT EXECUTE FUNCTION counted()")
 	for left := 3000; left > 0; {
 		ds, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour, Wait: time.Minute})
@@ -82,5 +84,62 @@ func TestLocksBounded(t *testing.T) {
 			t.Fatalf("with %d left it receives %d: %v", left, len(ds), err)
 		}
 		left -= len(ds)
+	}
+}
+
+// TestManyClients: as many claims at once as a server has connections for, in its
+// default configuration, fit into the lock table that it has then: 64 locks for
+// each of 100 connections. What memory there is beyond that is not counted on.
+func TestManyClients(t *testing.T) {
+	const clients, calls, gate = 12, 8, 4711 // 3 connections are reserved
+	const table = 64 * 100
+	dsn := server.Postgres(t).Database(t)
+	db := pool(t, dsn)
+	exec(t, db, fmt.Sprintf("CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(%d); RETURN NULL; END'", gate))
+	held, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Rollback() }()
+	if _, err := held.Exec("SELECT pg_advisory_xact_lock($1)", gate); err != nil {
+		t.Fatal(err)
+	}
+	var queues []*mq.Queue
+	for i := range clients {
+		name := fmt.Sprintf("many%d", i)
+		q, err := open(t, dsn, fmt.Sprintf("pool_max_conns=%d", calls)).EnsureQueue(t.Context(), name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}, NotifyInterval: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db, "INSERT INTO pgmq.q_"+name+` (vt, message, headers) SELECT now(), '1', jsonb_build_object('x-pgmq-group', i::text) FROM generate_series(1, 2000) i`,
+			"ANALYZE pgmq.q_"+name, "CREATE TRIGGER gate AFTER UPDATE ON pgmq.q_"+name+" FOR EACH STATEMENT EXECUTE FUNCTION gate()")
+		queues = append(queues, q)
+	}
+	failed := make(chan error, clients*calls)
+	var all sync.WaitGroup
+	for _, q := range queues {
+		for range calls {
+			all.Go(func() {
+				if _, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}); err != nil {
+					failed <- err
+				}
+			})
+		}
+	}
+	waiting, locks := 0, 0
+	for end := time.Now().Add(time.Minute); waiting < clients*calls && len(failed) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if err := db.QueryRow("SELECT count(*) FILTER (WHERE NOT granted), count(*) FILTER (WHERE granted) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&waiting, &locks); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = held.Rollback()
+	all.Wait()
+	switch {
+	case len(failed) > 0:
+		t.Errorf("%d claims failed, with %d locks: %v", len(failed), locks, <-failed)
+	case waiting < clients*calls || locks < table/2:
+		t.Errorf("%d of %d claims at once, with %d locks: too few to prove anything", waiting, clients*calls, locks)
+	case locks > table:
+		t.Errorf("%d claims at once have %d locks", waiting, locks)
 	}
 }
