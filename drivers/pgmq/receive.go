@@ -71,6 +71,9 @@ func (p *Provider) take(ctx context.Context, q *queue, r driver.ReceiveRequest, 
 		q.hub.intake.claimed(r.Max, len(s.found), time.Since(start), err)
 		switch {
 		case err == nil:
+			if s.bytes >= claimBytes && len(s.found) < r.Max {
+				q.hub.intake.full(len(s.found))
+			}
 			return s.sorted(), nil
 		case !unprintable(err):
 			return nil, receiveError(err)
@@ -87,6 +90,7 @@ type leases struct {
 	body, headers []byte
 	key           sql.NullString
 	found         []found
+	bytes         int    // of bodies and headers
 	groupKey      string // the expression for a message's group, or ""
 }
 
@@ -117,6 +121,7 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 	}
 	s.found = append(s.found, found{s.id, d})
 	s.found[len(s.found)-1].fill(s.body, s.headers)
+	s.bytes += len(s.body) + len(s.headers)
 	return nil
 }
 

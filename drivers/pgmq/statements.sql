@@ -49,18 +49,30 @@ statement reads nothing that they may have written and that cannot be printed. *
 {{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN pg_catalog.isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN pg_catalog.isfinite(q.vt) THEN q.vt END, {{template "contents" .}}{{end}}
 {{define "contents"}}{{if .Blind}}NULL::jsonb, NULL::jsonb{{else}}q.message, {{template "headers" .}}{{end}}{{end}}
 {{define "key"}}{{if and .Key (not .Blind)}}{{.Key}}{{else}}NULL::text{{end}}{{end}}
-{{define "bodies"}}SELECT q.msg_id, q.message, {{template "headers" .}}, {{template "key" .}} FROM {{.Q}} q WHERE q.msg_id = ANY($1::bigint[]){{end}}
 {{define "headers"}}{{if .Headers}}q.headers{{else}}NULL::jsonb{{end}}{{end}}
 
-{{- /* What a message takes in the table; it is not read for that. */ -}}
-{{define "size"}}coalesce(pg_catalog.pg_column_size(message), 0){{if .Headers}} + coalesce(pg_catalog.pg_column_size(headers), 0){{end}} AS size{{end}}
+{{- /* What a message takes in the table, for which it is not read, and when it is
+printed: a number of 10 bytes may have 100,000 digits, and the table compresses. */ -}}
+{{define "size"}}coalesce(pg_catalog.pg_column_size(message), 0){{if .Headers}} + coalesce(pg_catalog.pg_column_size(headers), 0){{end}}{{end}}
+{{define "printed size"}}coalesce(pg_catalog.octet_length(message::text), 0){{if .Headers}} + coalesce(pg_catalog.octet_length(headers::text), 0){{end}}{{end}}
+{{define "sized"}}msg_id, {{template "size" .}} AS size{{if not .Blind}}, message{{if .Headers}}, headers{{end}}{{end}}{{end}}
 
-{{define "due"}}SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE vt <= pg_catalog.statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
+{{define "due"}}SELECT {{template "sized" .}} FROM {{.Q}} WHERE vt <= pg_catalog.statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
 
 {{- /* A claim takes 8 MiB of c, and at least one message: more may not get
-through before the statement is cut off. */ -}}
+through before the statement is cut off, and the client keeps it all in memory.
+No more than that is printed to find out, as stored, and of one message nothing. */ -}}
 {{define "fit"}}
-fit AS MATERIALIZED (SELECT msg_id FROM (SELECT msg_id, pg_catalog.sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before FROM c) s WHERE before < 8388608)
+fit AS MATERIALIZED (SELECT msg_id FROM {{if not .Blind}}(SELECT msg_id, pg_catalog.sum({{template "printed size" .}}) OVER {{template "before"}} AS printed FROM {{end -}}
+ (SELECT c.*, pg_catalog.sum(size) OVER {{template "before"}} AS stored FROM c) s WHERE coalesce(stored, 0) < 8388608{{if not .Blind}}) t WHERE coalesce(printed, 0) < 8388608{{end}})
+{{end}}
+{{define "before"}}(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING){{end}}
+
+{{- /* What messages hold, as far as it fits. */ -}}
+{{define "bodies"}}
+WITH c AS MATERIALIZED (SELECT {{template "sized" .}} FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id),
+{{template "fit" .}}
+SELECT q.msg_id, q.message, {{template "headers" .}}, {{template "key" .}} FROM {{.Q}} q WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM fit))
 {{end}}
 
 {{define "lease"}}
@@ -316,7 +328,7 @@ f AS MATERIALIZED (SELECT msg_id, v FROM heads JOIN w USING (k) WHERE vt <= pg_c
 {{- end}} UNION ALL (SELECT msg_id, vt FROM {{.Q}} q WHERE {{.Key}} IS NULL
  AND vt AT TIME ZONE 'UTC' <= pg_catalog.statement_timestamp() AT TIME ZONE 'UTC' ORDER BY {{.Key}}, vt AT TIME ZONE 'UTC' LIMIT $1::int)),
 p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY v, msg_id LIMIT $1::int),
-c AS MATERIALIZED (SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= pg_catalog.statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED),
+c AS MATERIALIZED (SELECT {{template "sized" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= pg_catalog.statement_timestamp()) IS TRUE ORDER BY msg_id FOR UPDATE SKIP LOCKED),
 {{template "fit" .}}
 {{template "lease" .}} RETURNING {{template "delivery" .}}, {{template "key" .}}
 {{end}}
@@ -335,8 +347,8 @@ r AS MATERIALIZED (SELECT x.msg_id, x.vt > pg_catalog.statement_timestamp() AND 
 p AS MATERIALIZED (SELECT msg_id FROM r WHERE NOT delayed AND msg_id < coalesce((SELECT pg_catalog.min(msg_id) FROM r WHERE delayed), 9223372036854775807)
  AND NOT EXISTS (SELECT FROM {{.Q}} x WHERE {{.Key}} = $3::text AND x.vt AT TIME ZONE 'UTC' > pg_catalog.statement_timestamp() AT TIME ZONE 'UTC'
  AND {{template "leased x" .}} AND x.msg_id <> ALL(ARRAY(SELECT msg_id FROM held)) ORDER BY {{.Key}}, x.vt AT TIME ZONE 'UTC' OFFSET 0)),
-o AS MATERIALIZED (SELECT msg_id, {{template "size" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= pg_catalog.statement_timestamp() OR $7::boolean) ORDER BY msg_id FOR UPDATE SKIP LOCKED),
-c AS MATERIALIZED (SELECT msg_id, size FROM o WHERE msg_id < coalesce((SELECT pg_catalog.min(msg_id) FROM p WHERE msg_id NOT IN (SELECT msg_id FROM o)), 9223372036854775807)),
+o AS MATERIALIZED (SELECT {{template "sized" .}} FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM p)) AND (vt <= pg_catalog.statement_timestamp() OR $7::boolean) ORDER BY msg_id FOR UPDATE SKIP LOCKED),
+c AS MATERIALIZED (SELECT * FROM o WHERE msg_id < coalesce((SELECT pg_catalog.min(msg_id) FROM p WHERE msg_id NOT IN (SELECT msg_id FROM o)), 9223372036854775807)),
 {{template "fit" .}}
 {{template "lease" .}} RETURNING {{template "delivery" .}}, {{template "key" .}}
 {{end}}

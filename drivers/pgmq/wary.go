@@ -3,6 +3,8 @@ package pgmq
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -80,11 +82,24 @@ func (in *intake) claimed(n, got int, took time.Duration, err error) {
 	}
 }
 
+// full takes note of a claim whose messages took all the room there is. The next
+// one is for about as many: the server prints all that it is asked for to see what
+// has room.
+func (in *intake) full(got int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.limit = max(1, 2*got)
+}
+
 func (in *intake) calm() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.doubts = false
 }
+
+// claimBytes is what one claim takes, or one message that is larger. See
+// {{template "fit"}}.
+const claimBytes = 8 << 20
 
 const (
 	waryMax   = 100              // messages of a blind claim
@@ -110,8 +125,12 @@ func (p *Provider) takeWarily(ctx context.Context, q *queue, r driver.ReceiveReq
 		}
 		n := q.names
 		n.Key = s.groupKey
-		bad, err := p.fill(ctx, q, n, s)
+		bad, left, err := p.fill(ctx, q, n, s)
 		p.setAside(ctx, q, bad)
+		if len(left) > 0 {
+			q.hub.intake.full(len(s.found))
+			p.giveBack(ctx, q, left)
+		}
 		if err != nil {
 			return nil, receiveError(err)
 		}
@@ -144,15 +163,16 @@ type unread struct {
 	err error
 }
 
-// fill reads what messages hold, and returns those that cannot be read. They
-// and what is gone meanwhile are taken out of s.
-func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) (bad []unread, err error) {
+// fill reads what messages hold, and returns those that cannot be read, and those
+// for which there is no room. They and what is gone meanwhile are taken out of s.
+func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) (bad []unread, left []found, err error) {
 	at := make(map[int64]*found, len(s.found))
 	all := make([]int64, len(s.found))
 	for i := range s.found {
 		at[s.found[i].id], all[i] = &s.found[i], s.found[i].id
 	}
-	bad, err = p.contents(ctx, n, all, func(id int64, body, headers []byte, key string) {
+	slices.Sort(all) // what is left of a group is its end
+	bad, more, err := p.contents(ctx, n, all, claimBytes, func(id int64, body, headers []byte, key string) {
 		if f := at[id]; f != nil {
 			f.fill(body, headers)
 			f.GroupKey = key
@@ -168,13 +188,17 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 	for i := range bad {
 		bad[i].found = *at[bad[i].id]
 	}
+	for _, id := range more {
+		left = append(left, *at[id])
+	}
 	s.found = kept
-	return bad, err
+	return bad, left, err
 }
 
-// contents reads what messages hold, and returns those that cannot be read.
-func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, got func(id int64, body, headers []byte, key string)) (bad []unread, err error) {
-	text, seen := statement("bodies", n), make(map[int64]bool)
+// contents reads what messages hold, and returns those that cannot be read, and
+// those that are left when it has read most bytes.
+func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most int, got func(id int64, body, headers []byte, key string)) (bad []unread, left []int64, err error) {
+	text, seen, bytes := statement("bodies", n), make(map[int64]bool), 0
 	read := func(limit time.Duration, ids ...int64) error {
 		ctx, cancel := bounded(ctx, limit)
 		defer cancel()
@@ -188,30 +212,48 @@ func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, got 
 			err := rows.Scan(&id, &body, &headers, &key)
 			if err == nil {
 				seen[id] = true
+				bytes += len(body) + len(headers)
 				got(id, body, headers, string(key))
 			}
 			return err
 		})
 	}
-	if read(togetherR, ids...) == nil {
-		return nil, nil
+	if read(togetherR, ids...) == nil && bytes < claimBytes {
+		return nil, nil, nil
 	}
 	for _, id := range ids {
-		if seen[id] {
+		switch {
+		case seen[id]:
+			continue
+		case bytes >= most:
+			left = append(left, id)
 			continue
 		}
 		err := read(aloneR, id)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil: // what is left comes again
-			return bad, mapError(err)
+			return bad, left, mapError(err)
 		case unprintable(err) || ended(err) != nil:
 			bad = append(bad, unread{found: found{id: id}, err: err})
 		default:
-			return bad, readError(err)
+			return bad, left, readError(err)
 		}
 	}
-	return bad, nil
+	return bad, left, nil
+}
+
+// giveBack makes messages visible again.
+func (p *Provider) giveBack(ctx context.Context, q *queue, left []found) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	nacks := make([]driver.Settlement, len(left))
+	for i := range left {
+		nacks[i] = driver.Settlement{Receipt: left[i].Receipt, Op: driver.OpNack}
+	}
+	if err := p.Settle(ctx, q.name, nacks); err != nil {
+		p.log.Debug("pgmq: messages that there was no room for come back when their leases end", "queue", q.name, "error", err)
+	}
 }
 
 // setAside takes messages out of the way that cannot be read: into the archive
@@ -248,7 +290,7 @@ func (p *Provider) pageWarily(ctx context.Context, q *queue, after int64, r driv
 		ids[i], _ = strconv.ParseInt(records[i].ID, 10, 64)
 		at[ids[i]] = &records[i]
 	}
-	bad, err := p.contents(ctx, n, ids, func(id int64, body, headers []byte, _ string) {
+	bad, _, err := p.contents(ctx, n, ids, math.MaxInt, func(id int64, body, headers []byte, _ string) {
 		at[id].Body = decodeBody(body)
 		at[id].Headers, at[id].Group = decodeHeaders(headers)
 	})

@@ -1,6 +1,7 @@
 package pgmq
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -67,6 +68,69 @@ func TestWary(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestWaryRoom: what there is no room for is given back, whether the statement
+// that reads all ends in front of it or fails, and the next claim asks for less.
+func TestWaryRoom(t *testing.T) {
+	blindClaim := statement("claim", layout113.names("jobs").blind())
+	large := func(id int64) values {
+		return values{id, append([]byte(`"`), append(bytes.Repeat([]byte("1"), claimBytes), '"')...), nil, nil}
+	}
+	for name, first := range map[string]queued{
+		"together": {rows: []values{large(7)}},
+		"alone":    {err: pgxError("54000", "ERROR", "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onRig(t, func(t *testing.T, r *rig) {
+				q := r.known("jobs")
+				r.add(jobs.claim, queued{err: pgxError("22P05", "ERROR", "")})
+				r.answers(blindClaim, blindly(9), blindly(7), blindly(8))
+				r.add(bodies, first)
+				if first.err != nil {
+					r.answers(bodies, large(7))
+				}
+				ds, err := r.Receive(t.Context(), "jobs", oneMinute)
+				r.must(err)
+				if len(ds) != 1 || ds[0].ID != "7" {
+					t.Errorf("it receives %d messages", len(ds))
+				}
+				args := r.ran[slices.IndexFunc(r.ran, func(e exchange) bool { return e.text == jobs.nack })].args
+				if args[0] != "{8,9}" || args[3] != "{2,2}" || args[4] != "{0,0}" {
+					t.Errorf("it gives back %v", args)
+				}
+				if n := q.hub.intake.most(100); n != 2 {
+					t.Errorf("the next claim is for %d messages, want 2", n)
+				}
+			})
+		})
+	}
+}
+
+// TestClaimFull: after a claim that took all the room there is the next one asks
+// for about as many messages, and then more again.
+func TestClaimFull(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		large := leased(7)
+		large[4] = append([]byte(`"`), append(bytes.Repeat([]byte("1"), claimBytes), '"')...)
+		r.answers(jobs.claim, large, leased(8))
+		want := []int64{int64(oneMinute.Max), 4, 8, 16}
+		for i := range want {
+			if i > 0 {
+				rows := make([]values, want[i])
+				for j := range rows {
+					rows[j] = leased(int64(100*i + j))
+				}
+				r.answers(jobs.claim, rows...)
+			}
+			_, err := r.Receive(t.Context(), "jobs", oneMinute)
+			r.must(err)
+			if got := r.ran[len(r.ran)-1].args[0]; got != min(want[i], int64(oneMinute.Max)) {
+				t.Errorf("claim %d is for %v messages, want %d", i, got, want[i])
+			}
+		}
+	})
 }
 
 // TestWaryBrowse: so it is with a page, which shows the message without a body.

@@ -115,3 +115,70 @@ var unprintableReceivers = map[string]func(*base, *mq.Queue) int{
 		return int(n.Load())
 	},
 }
+
+// long is a body of a few bytes that prints as about a megabyte.
+const long = "to_jsonb(array_fill(1e100000::numeric, ARRAY[10]))"
+
+// printedReceivers receive up to a thousand messages.
+var printedReceivers = map[string]func(*base, *mq.Queue) ([]*mq.Delivery, error){
+	"receive": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) {
+		return q.Receive(b.Context(), mq.ReceiveOptions{Max: 1000, Visibility: time.Hour})
+	},
+	"pop": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) { return q.Pop(b.Context(), 1000) },
+	"groups": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) {
+		return q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour})
+	},
+	"group": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) {
+		return q.ReceiveGroup(b.Context(), mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}})
+	},
+}
+
+// TestPrintedSize: one claim takes no more than there is room for, as it is
+// printed, or one message; so it does where one of them cannot be printed at all.
+// All others come.
+func TestPrintedSize(t *testing.T) {
+	const room = 8 << 20
+	b := newBase(t).legacy()
+	eachLibrary(t, func(t *testing.T, library string) {
+		for kind, receive := range printedReceivers {
+			for _, worst := range []bool{false, true} {
+				t.Run(fmt.Sprint(kind, " ", worst), func(t *testing.T) {
+					t.Parallel()
+					b := b.of(t)
+					name := fmt.Sprintf("%s_%s_%t", library, kind, worst)
+					q, err := b.client("driver="+library).EnsureQueue(t.Context(), name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+					b.ok(err)
+					group := "'g'"
+					if kind == "groups" {
+						group = "'g' || i"
+					}
+					want := 33
+					b.execf("INSERT INTO pgmq.q_%s (vt, message, headers) SELECT now() - interval '1 minute', CASE WHEN i %% 3 = 0 THEN '1' ELSE %s END, jsonb_build_object('x-pgmq-group', %s) FROM generate_series(1, %d) i", name, long, group, want)
+					if worst {
+						b.execf("UPDATE pgmq.q_%s SET message = to_jsonb(chr(129)) WHERE msg_id = 5", name)
+						want--
+					}
+					came := make(map[string]bool)
+					for end := time.Now().Add(2 * patience); len(came) < want && time.Now().Before(end); {
+						ds, err := receive(b, q)
+						b.ok(err)
+						size, largest := 0, 0
+						for _, d := range ds {
+							size, largest = size+len(d.Body), max(largest, len(d.Body))
+							came[d.ID] = true
+							if kind != "pop" {
+								b.ok(d.Ack(t.Context()))
+							}
+						}
+						if size-largest > room {
+							t.Fatalf("%d messages of %d bytes", len(ds), size)
+						}
+					}
+					if len(came) != want {
+						t.Errorf("%d messages came, want %d", len(came), want)
+					}
+				})
+			}
+		}
+	})
+}
