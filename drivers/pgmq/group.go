@@ -127,23 +127,23 @@ func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.Grou
 	}
 	end := time.Now().Add(max(r.Wait, minWalk))
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
-			return p.claimGroups(ctx, g, r, blind, end)
+		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, r driver.ReceiveRequest, how look) (*leases, error) {
+			return p.claimGroups(ctx, g, r, how, end)
 		})
 	})
 }
 
 // claimGroups walks on until it has claimed something, has visited all groups or
 // has to end, so that a free group is found however many are not.
-func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, end time.Time) (*leases, error) {
+func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, how look, end time.Time) (*leases, error) {
 	l := lap{from: g.cursor.get()}
-	s, next, err := p.claimNear(ctx, g, r, blind, l.from, walkSteps)
-	if l.reached(next); err != nil || len(s.found) > 0 || !g.indexed || blind || l.over || !g.cursor.startLap() {
+	s, next, err := p.claimNear(ctx, g, r, how, l.from, walkSteps)
+	if l.reached(next); err != nil || len(s.found) > 0 || !g.indexed || how == blind || l.over || !g.cursor.startLap() {
 		return s, err
 	}
 	defer g.cursor.endLap(time.Now())
 	for len(s.found) == 0 && !l.over && time.Now().Before(end) {
-		if s, next, err = p.claimNear(ctx, g, r, blind, next, moreSteps); err != nil {
+		if s, next, err = p.claimNear(ctx, g, r, how, next, moreSteps); err != nil {
 			return s, err
 		}
 		l.reached(next)
@@ -152,14 +152,17 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.Receiv
 }
 
 // claimNear claims once, and walks on from a group.
-func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveRequest, blind bool, from string, steps int) (s *leases, next string, err error) {
+func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveRequest, how look, from string, steps int) (s *leases, next string, err error) {
 	args := []any{min(r.Max, maxGroups)}
 	if g.indexed {
 		args = append(args, groupWindow, steps, from)
 	}
 	choose, text := g.choose, g.claim
-	if blind {
-		choose, text = g.names().blind().choose(), statement("claim groups", g.names().blind())
+	if how != unmeasured {
+		text = statement("claim groups", g.names().read(how))
+	}
+	if how == blind {
+		choose = g.names().blind().choose()
 	}
 	s, err = p.groupTx(ctx, g, step{choose, args, func(rows row) error {
 		var size int // of what stays on the server
@@ -245,10 +248,10 @@ func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.Group
 		return nil, err
 	}
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, c driver.ReceiveRequest, blind bool) (*leases, error) {
+		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, c driver.ReceiveRequest, how look) (*leases, error) {
 			text := g.drain
-			if blind {
-				text = statement("claim group", g.names().blind())
+			if how != unmeasured {
+				text = statement("claim group", g.names().read(how))
 			}
 			args := []any{c.Max, micros(c.Visibility), r.Value, ids.String(), reads.String(), sent.String(), r.IncludeDelayed}
 			return p.groupTx(ctx, g, step{g.lock, []any{r.Value}, ignore}, text, args, 1)

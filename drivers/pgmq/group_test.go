@@ -125,7 +125,7 @@ func TestReceiveGroupsLap(t *testing.T) {
 				r.answers(g.claim)
 			}
 		}
-		_, err = r.claimGroups(t.Context(), known, driver.ReceiveRequest{Max: 1000}, false, time.Now().Add(time.Hour))
+		_, err = r.claimGroups(t.Context(), known, driver.ReceiveRequest{Max: 1000}, unmeasured, time.Now().Add(time.Hour))
 		r.must(err)
 		var got []any
 		for _, e := range r.ran {

@@ -20,17 +20,17 @@ func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveReq
 		return nil, err
 	}
 	return p.receive(ctx, q, r.Wait, false, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.take(ctx, q, r, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
-			return p.lease(ctx, q, r, blind)
+		return p.take(ctx, q, r, func(ctx context.Context, r driver.ReceiveRequest, how look) (*leases, error) {
+			return p.lease(ctx, q, r, how)
 		})
 	})
 }
 
 // lease runs the statement of Receive.
-func (p *Provider) lease(ctx context.Context, q *queue, r driver.ReceiveRequest, blind bool) (*leases, error) {
+func (p *Provider) lease(ctx context.Context, q *queue, r driver.ReceiveRequest, how look) (*leases, error) {
 	text := q.texts.claim
-	if blind {
-		text = statement("claim", q.names.blind())
+	if how != unmeasured {
+		text = statement("claim", q.names.read(how))
 	}
 	s := new(leases)
 	err := p.run(ctx, q, text, []any{r.Max, micros(r.Visibility)}, func(rows row) error { return s.scan(rows, q.name) })
@@ -52,9 +52,17 @@ func lingering(ctx context.Context) (context.Context, func()) {
 	return c, func() { stop(); cancel() }
 }
 
-// claiming leases messages, as many and for as long as a request says. If it is
-// to be blind it does not look at what they hold.
-type claiming func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error)
+// look is how a claim looks at what the messages hold.
+type look int
+
+const (
+	unmeasured look = iota // all of it, bounded by its size in the table
+	measured               // bounded by its printed size, too
+	blind                  // not at all
+)
+
+// claiming leases messages, as many and for as long as a request says.
+type claiming func(ctx context.Context, r driver.ReceiveRequest, how look) (*leases, error)
 
 // take claims once, and returns what was leased, oldest first. A message that
 // cannot be read does not keep the others back.
@@ -66,15 +74,22 @@ func (p *Provider) take(ctx context.Context, q *queue, r driver.ReceiveRequest, 
 	defer cancel()
 	r.Max = q.hub.intake.most(r.Max)
 	if !q.hub.intake.wary() {
-		start := time.Now()
-		s, err := claim(ctx, r, false)
+		start, how := time.Now(), q.hub.intake.look()
+		s, err := claim(ctx, r, how)
 		q.hub.intake.claimed(r.Max, len(s.found), time.Since(start), err)
 		switch {
 		case err == nil:
-			if s.bytes >= claimBytes && len(s.found) < r.Max {
+			left := s.split()
+			if len(left) > 0 || how == measured && s.bytes >= claimBytes && len(s.found) < r.Max {
 				q.hub.intake.full(len(s.found))
 			}
-			return s.sorted(), nil
+			if len(left) > 0 {
+				p.giveBack(ctx, q, left)
+			}
+			if len(left) > 0 && len(s.found) == 0 {
+				return p.take(ctx, q, r, claim)
+			}
+			return s.deliveries(), nil
 		case !unprintable(err):
 			return nil, receiveError(err)
 		}
@@ -90,12 +105,13 @@ type leases struct {
 	body, headers []byte
 	key           sql.NullString
 	found         []found
-	bytes         int    // of bodies and headers
+	bytes         int    // of bodies and headers, without those that are left
 	groupKey      string // the expression for a message's group, or ""
 }
 
 type found struct {
-	id int64
+	id   int64
+	left bool // there was no room for what it holds
 	driver.Delivery
 }
 
@@ -119,10 +135,24 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 		EnqueuedAt: timeOf(s.sent),
 		VisibleAt:  timeOf(s.due),
 	}
-	s.found = append(s.found, found{s.id, d})
-	s.found[len(s.found)-1].fill(s.body, s.headers)
-	s.bytes += len(s.body) + len(s.headers)
+	f := found{s.id, s.bytes >= keptBytes, d}
+	if !f.left {
+		f.fill(s.body, s.headers)
+		s.bytes += len(s.body) + len(s.headers)
+	}
+	s.found = append(s.found, f)
 	return nil
+}
+
+// split takes out what there was no room for, and what comes after that: of a
+// group nothing younger is handed out.
+func (s *leases) split() (left []found) {
+	slices.SortFunc(s.found, func(a, b found) int { return cmp.Compare(a.id, b.id) })
+	first := slices.IndexFunc(s.found, func(f found) bool { return f.left })
+	if first >= 0 {
+		left, s.found = s.found[first:], s.found[:first]
+	}
+	return left
 }
 
 func timeOf(t *time.Time) time.Time {
@@ -142,8 +172,7 @@ func receiptOf(id int64, reads int32, sent *time.Time) receipt {
 	return receipt{id: id, reads: reads, sentAt: us}
 }
 
-func (s *leases) sorted() []driver.Delivery {
-	slices.SortFunc(s.found, func(a, b found) int { return cmp.Compare(a.id, b.id) })
+func (s *leases) deliveries() []driver.Delivery {
 	ds := make([]driver.Delivery, len(s.found))
 	for i := range s.found {
 		ds[i] = s.found[i].Delivery
@@ -157,9 +186,9 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 	if err != nil {
 		return nil, err
 	}
-	ds, err := p.take(ctx, q, driver.ReceiveRequest{Max: limit}, func(ctx context.Context, r driver.ReceiveRequest, blind bool) (*leases, error) {
-		if blind { // what cannot be read must not be deleted
-			return p.lease(ctx, q, r, true)
+	ds, err := p.take(ctx, q, driver.ReceiveRequest{Max: limit}, func(ctx context.Context, r driver.ReceiveRequest, how look) (*leases, error) {
+		if how == blind { // what cannot be read must not be deleted
+			return p.lease(ctx, q, r, blind)
 		}
 		s := new(leases)
 		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error {

@@ -48,12 +48,26 @@ type tableNames struct {
 	Indexed      bool   // there are indexes for Key
 	Plan         int    // see Provider.replan
 	Blind        bool   // bodies, headers and groups are not read
+	Measured     bool   // and else no more than there is room for, see {{template "fit"}}
 	Waits        bool   // for rows that others have locked
 }
 
 // blind returns the names for statements that read no contents.
 func (n tableNames) blind() tableNames {
 	n.Blind = true
+	return n
+}
+
+// measured returns the names for statements that read no more than there is room
+// for.
+func (n tableNames) measured() tableNames {
+	n.Measured = true
+	return n
+}
+
+// read returns the names for statements that read contents in a manner.
+func (n tableNames) read(how look) tableNames {
+	n.Blind, n.Measured = how == blind, how == measured
 	return n
 }
 
@@ -84,7 +98,7 @@ func textsOf(n tableNames) texts {
 	t := texts{
 		insert: statement("insert", n), insertOne: statement("insert one", n),
 		insertNotifying: statement("insert notifying", n), insertOneNotifying: statement("insert one notifying", n),
-		claim: statement("claim", n), pop: statement("pop", n), probe: statement("probe", n),
+		claim: statement("claim", n), pop: statement("pop", n.measured()), probe: statement("probe", n),
 		ack: statement("ack", n), ackOne: statement("ack one", n),
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
 		purge:        statement("purge", n),

@@ -55,16 +55,17 @@ statement reads nothing that they may have written and that cannot be printed. *
 printed: a number of 10 bytes may have 100,000 digits, and the table compresses. */ -}}
 {{define "size"}}coalesce(pg_catalog.pg_column_size(message), 0){{if .Headers}} + coalesce(pg_catalog.pg_column_size(headers), 0){{end}}{{end}}
 {{define "printed size"}}coalesce(pg_catalog.octet_length(message::text), 0){{if .Headers}} + coalesce(pg_catalog.octet_length(headers::text), 0){{end}}{{end}}
-{{define "sized"}}msg_id, {{template "size" .}} AS size{{if not .Blind}}, message{{if .Headers}}, headers{{end}}{{end}}{{end}}
+{{define "sized"}}msg_id, {{template "size" .}} AS size{{if .Measured}}, message{{if .Headers}}, headers{{end}}{{end}}{{end}}
 
 {{define "due"}}SELECT {{template "sized" .}} FROM {{.Q}} WHERE vt <= pg_catalog.statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
 
 {{- /* A claim takes 8 MiB of c, and at least one message: more may not get
-through before the statement is cut off, and the client keeps it all in memory.
-No more than that is printed to find out, as stored, and of one message nothing. */ -}}
+through before the statement is cut off. One that is measured takes no more as it
+is printed either, and prints no more than that, as stored, to find out: it costs
+a fifth more. */ -}}
 {{define "fit"}}
-fit AS MATERIALIZED (SELECT msg_id FROM {{if not .Blind}}(SELECT msg_id, pg_catalog.sum({{template "printed size" .}}) OVER {{template "before"}} AS printed FROM {{end -}}
- (SELECT c.*, pg_catalog.sum(size) OVER {{template "before"}} AS stored FROM c) s WHERE coalesce(stored, 0) < 8388608{{if not .Blind}}) t WHERE coalesce(printed, 0) < 8388608{{end}})
+fit AS MATERIALIZED (SELECT msg_id FROM {{if .Measured}}(SELECT msg_id, pg_catalog.sum({{template "printed size" .}}) OVER {{template "before"}} AS printed FROM {{end -}}
+ (SELECT c.*, pg_catalog.sum(size) OVER {{template "before"}} AS stored FROM c) s WHERE coalesce(stored, 0) < 8388608{{if .Measured}}) t WHERE coalesce(printed, 0) < 8388608{{end}})
 {{end}}
 {{define "before"}}(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING){{end}}
 

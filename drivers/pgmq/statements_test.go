@@ -74,6 +74,7 @@ func rendered() string {
 	add("by id: pop", byID.pop)
 	add("bodies", statement("bodies", layout113.names("jobs")))
 	add("blind: claim", statement("claim", layout113.names("jobs").blind()))
+	add("measured: claim", statement("claim", layout113.names("jobs").measured()))
 	add("blind: browse", statement("browse", layout113.names("jobs").archived().blind()))
 	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
 	addGroups(add, "plain groups: ", layout113, driver.GroupBy{})

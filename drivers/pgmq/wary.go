@@ -41,8 +41,9 @@ func receiveError(err error) error {
 // intake is what became of a queue's claims.
 type intake struct {
 	mu     sync.Mutex
-	limit  int // messages of one claim after one that was cut off; 0 is no limit
+	limit  int // messages of one claim after one that was cut off or full; 0 is no limit
 	doubts bool
+	filled time.Time // when a claim was last full
 }
 
 // cutShort is how long a claim that was cut off has been at it, if that was for
@@ -82,13 +83,25 @@ func (in *intake) claimed(n, got int, took time.Duration, err error) {
 	}
 }
 
-// full takes note of a claim whose messages took all the room there is. The next
-// one is for about as many: the server prints all that it is asked for to see what
-// has room.
+// full takes note of a claim whose messages took all the room there is. Those that
+// follow are measured, and for about as many: the server prints all that it is
+// asked for.
 func (in *intake) full(got int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.limit = max(1, 2*got)
+	in.limit, in.filled = max(1, 2*got), time.Now()
+}
+
+// measureFor is how long claims are measured after one that was full.
+const measureFor = time.Minute
+
+func (in *intake) look() look {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.filled.IsZero() && time.Since(in.filled) < measureFor {
+		return measured
+	}
+	return unmeasured
 }
 
 func (in *intake) calm() {
@@ -97,9 +110,14 @@ func (in *intake) calm() {
 	in.doubts = false
 }
 
-// claimBytes is what one claim takes, or one message that is larger. See
-// {{template "fit"}}.
-const claimBytes = 8 << 20
+const (
+	// claimBytes is what one claim takes, or one message that is larger. See
+	// {{template "fit"}}.
+	claimBytes = 8 << 20
+	// keptBytes is what is kept of a claim that was not measured. Few print as
+	// several times of what they take in the table.
+	keptBytes = 4 * claimBytes
+)
 
 const (
 	waryMax   = 100              // messages of a blind claim
@@ -112,10 +130,11 @@ const (
 // takeWarily is take with blind claims.
 func (p *Provider) takeWarily(ctx context.Context, q *queue, r driver.ReceiveRequest, claim claiming) ([]driver.Delivery, error) {
 	lasting := r
-	lasting.Max, lasting.Visibility = min(r.Max, waryMax), max(r.Visibility, waryLease)
+	lasting.Visibility = max(r.Visibility, waryLease)
 	for {
 		start := time.Now()
-		s, err := claim(ctx, lasting, true)
+		lasting.Max = q.hub.intake.most(min(r.Max, waryMax))
+		s, err := claim(ctx, lasting, blind)
 		if err != nil {
 			return nil, receiveError(err)
 		}
@@ -136,7 +155,7 @@ func (p *Provider) takeWarily(ctx context.Context, q *queue, r driver.ReceiveReq
 		}
 		if len(s.found) > 0 {
 			q.hub.intake.calm()
-			return p.shortened(ctx, q, s.sorted(), lasting.Visibility-time.Since(start), r.Visibility), nil
+			return p.shortened(ctx, q, s.deliveries(), lasting.Visibility-time.Since(start), r.Visibility), nil
 		}
 	}
 }
@@ -179,26 +198,20 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 			delete(at, id)
 		}
 	})
-	kept := s.found[:0:0]
-	for _, f := range s.found {
-		if at[f.id] == nil {
-			kept = append(kept, f)
-		}
-	}
 	for i := range bad {
 		bad[i].found = *at[bad[i].id]
 	}
 	for _, id := range more {
-		left = append(left, *at[id])
+		at[id].left = true
 	}
-	s.found = kept
-	return bad, left, err
+	s.found = slices.DeleteFunc(slices.Clone(s.found), func(f found) bool { return at[f.id] != nil && !f.left })
+	return bad, s.split(), err
 }
 
 // contents reads what messages hold, and returns those that cannot be read, and
 // those that are left when it has read most bytes.
 func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most int, got func(id int64, body, headers []byte, key string)) (bad []unread, left []int64, err error) {
-	text, seen, bytes := statement("bodies", n), make(map[int64]bool), 0
+	text, seen, bytes := statement("bodies", n.measured()), make(map[int64]bool), 0
 	read := func(limit time.Duration, ids ...int64) error {
 		ctx, cancel := bounded(ctx, limit)
 		defer cancel()
@@ -243,7 +256,7 @@ func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most
 	return bad, left, nil
 }
 
-// giveBack makes messages visible again.
+// giveBack makes messages visible again for which there was no room.
 func (p *Provider) giveBack(ctx context.Context, q *queue, left []found) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()

@@ -25,7 +25,7 @@ func blindly(id int64, more ...any) values {
 // content is a row of {{template "bodies"}}.
 func content(id int64) values { return append(values{id}, leased(id)[4], leased(id)[5], nil) }
 
-var bodies = statement("bodies", layout113.names("jobs"))
+var bodies = statement("bodies", layout113.names("jobs").measured())
 
 // TestWary: a message that cannot be printed does not keep its neighbours from
 // being handed out. It is named, and put into the archive, or off for a while
@@ -107,28 +107,70 @@ func TestWaryRoom(t *testing.T) {
 	}
 }
 
-// TestClaimFull: after a claim that took all the room there is the next one asks
-// for about as many messages, and then more again.
+// TestClaimFull: of a claim that prints much more than was expected no more is
+// kept than there is room for. Those that follow are measured for a while, and ask
+// for about as many messages, and then for more again.
 func TestClaimFull(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		r.known("jobs")
-		large := leased(7)
-		large[4] = append([]byte(`"`), append(bytes.Repeat([]byte("1"), claimBytes), '"')...)
-		r.answers(jobs.claim, large, leased(8))
-		want := []int64{int64(oneMinute.Max), 4, 8, 16}
-		for i := range want {
-			if i > 0 {
-				rows := make([]values, want[i])
-				for j := range rows {
-					rows[j] = leased(int64(100*i + j))
-				}
-				r.answers(jobs.claim, rows...)
+		measured := statement("claim", layout113.names("jobs").measured())
+		large := func(id int64, size int) values {
+			row := leased(id)
+			row[4] = bytes.Repeat([]byte("1"), size)
+			return row
+		}
+		r.answers(jobs.claim, large(7, keptBytes), leased(8), leased(9))
+		r.answers(measured, leased(1), leased(2))
+		r.answers(measured, large(3, claimBytes))
+		r.answers(measured, leased(1), leased(2))
+		r.answers(measured, leased(1), leased(2), leased(3), leased(4))
+		r.answers(jobs.claim, leased(1))
+		for i, want := range []struct {
+			text  string
+			limit int64
+			got   int
+		}{{jobs.claim, 10, 1}, {measured, 2, 2}, {measured, 4, 1}, {measured, 2, 2}, {measured, 4, 4}, {jobs.claim, 8, 1}} {
+			if i == 5 {
+				time.Sleep(measureFor)
 			}
-			_, err := r.Receive(t.Context(), "jobs", oneMinute)
+			r.ran = nil
+			ds, err := r.Receive(t.Context(), "jobs", oneMinute)
 			r.must(err)
-			if got := r.ran[len(r.ran)-1].args[0]; got != min(want[i], int64(oneMinute.Max)) {
-				t.Errorf("claim %d is for %v messages, want %d", i, got, want[i])
+			if e := r.ran[0]; e.text != want.text || e.args[0] != want.limit || len(ds) != want.got {
+				t.Errorf("claim %d of %v messages receives %d, want %v and %d: %s", i, e.args[0], len(ds), want.limit, want.got, e.text)
 			}
+			if i > 0 {
+				continue
+			}
+			if e := r.ran[1]; e.text != jobs.nack || e.args[0] != "{8,9}" || e.args[4] != "{0,0}" {
+				t.Errorf("it gives back %v", e.args)
+			}
+		}
+	})
+}
+
+// TestClaimFullOrder: of a group nothing is handed out that is younger than what
+// there was no room for, in whatever order the rows come.
+func TestClaimFullOrder(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		q := r.known("jobs")
+		g := groupingOf(layout113, driver.GroupBy{})
+		n := layout113.names("jobs").measured()
+		n.Key = groupKey(driver.GroupBy{})
+		large := leased(9, "g")
+		large[4] = bytes.Repeat([]byte("1"), keptBytes)
+		r.answers(g.drain, large, leased(7, "g"), leased(8, "g"))
+		r.answers(statement("claim group", n), leased(7, "g"))
+		ds, err := r.ReceiveGroup(t.Context(), "jobs", driver.GroupDrainRequest{ReceiveRequest: oneMinute, Value: "g"})
+		r.must(err)
+		if len(ds) != 1 || ds[0].ID != "7" {
+			t.Errorf("it receives %d messages, the first of which is not 7", len(ds))
+		}
+		if i := slices.IndexFunc(r.ran, func(e exchange) bool { return e.text == jobs.nack }); i < 0 || r.ran[i].args[0] != "{7,8,9}" {
+			t.Error("it does not give all back")
+		}
+		if n := q.hub.intake.most(100); n != 2 {
+			t.Errorf("the next claim is for %d messages, want 2", n)
 		}
 	})
 }
