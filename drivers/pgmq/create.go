@@ -25,16 +25,18 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, o driver.QueueO
 	if err := p.check(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := p.untilClosed(ctx)
+	defer cancel()
 	missing, err := p.lookAt(ctx, name)
 	if missing {
 		err = p.create(ctx, name, o)
 	}
 	if err != nil {
-		return err
+		return p.orClosed(err)
 	}
 	for _, by := range o.GroupIndexes {
 		if err := p.indexGroups(ctx, name, by); err != nil {
-			return err
+			return p.orClosed(err)
 		}
 	}
 	return nil

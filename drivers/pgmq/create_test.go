@@ -177,3 +177,30 @@ func TestEnsureQueueOthersTurn(t *testing.T) {
 		}
 	}
 }
+
+// TestEnsureQueueClosed: Close ends a build, and those that wait for their turn.
+func TestEnsureQueueClosed(t *testing.T) {
+	n := layout113.names("jobs")
+	missing, err := indexesOf("jobs", n.shape, driver.GroupBy{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, call{conns: 4})
+		r.add(missing[0].statement, queued{took: 24 * time.Hour})
+		begun, ended := time.Now(), make(chan error)
+		for range 2 {
+			go func() {
+				ended <- r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+			}()
+		}
+		time.Sleep(time.Minute)
+		r.must(r.Close())
+		for range 2 {
+			checkIs(t, "EnsureQueue", <-ended, driver.ErrClosed)
+		}
+		if took := time.Since(begun) - time.Minute; took > 10*time.Second {
+			t.Errorf("they end %v after Close", took)
+		}
+	})
+}

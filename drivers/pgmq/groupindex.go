@@ -133,6 +133,8 @@ func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.Group
 		defer func() { <-p.indexing }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-p.ctx.Done():
+		return nil, driver.ErrClosed
 	}
 	rival, end, err := p.takeTurn(ctx, name)
 	if err != nil || rival != nil {

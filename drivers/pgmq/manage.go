@@ -33,13 +33,15 @@ func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
 // DropQueue drops through pgmq.drop_queue where it is there, for each spelling
 // in meta, and then whatever is left. Those who wait for messages are woken.
 func (p *Provider) DropQueue(ctx context.Context, name string) error {
+	ctx, cancel := p.untilClosed(ctx)
+	defer cancel()
 	err := p.drop(ctx, name)
 	p.queues.Delete(name)
 	p.hub(name).wakeAll()
 	if err == nil {
 		p.forget(name)
 	}
-	return err
+	return p.orClosed(err)
 }
 
 func (p *Provider) drop(ctx context.Context, name string) error {

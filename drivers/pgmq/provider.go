@@ -276,6 +276,21 @@ func (p *Provider) enter() bool {
 	return true
 }
 
+// untilClosed returns ctx for a call without a limit, which ends soon after Close.
+func (p *Provider) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(p.calls, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// orClosed returns the error of a call that Close may have ended.
+func (p *Provider) orClosed(err error) error {
+	if err != nil && p.closed() {
+		return driver.ErrClosed
+	}
+	return err
+}
+
 func (p *Provider) closed() bool { return p.ctx.Err() != nil }
 
 // check returns why a call must not begin.

@@ -14,10 +14,7 @@ type claim func(context.Context) ([]driver.Delivery, error)
 // receive is await, which Close may end at any point.
 func (p *Provider) receive(ctx context.Context, q *queue, wait time.Duration, group bool, claim claim) ([]driver.Delivery, error) {
 	ds, err := p.await(ctx, q, wait, group, claim)
-	if err != nil && p.closed() {
-		err = driver.ErrClosed
-	}
-	return ds, err
+	return ds, p.orClosed(err)
 }
 
 // await claims, and waits for something to claim. In between it asks when
