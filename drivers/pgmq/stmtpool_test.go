@@ -236,6 +236,7 @@ func (silentStmt) NumInput() int { return -1 }
 func (silentStmt) Exec([]sqldriver.Value) (sqldriver.Result, error) {
 	return nil, errors.New("executed")
 }
+
 func (silentStmt) Query([]sqldriver.Value) (sqldriver.Rows, error) { return nil, errors.New("queried") }
 
 func (s silentStmt) Close() error {
