@@ -41,8 +41,10 @@ of the copies, ` + headerCopiedFrom + `, has provider/queue/id of the source, wh
 for both, unless the source is RabbitMQ and its sender gave no message-id.
 
 Body, headers and group are kept, in the order in which the source hands them
-out; id, age and read count begin anew. Headers are texts: what another program
-wrote into one as a number or an object arrives as a text with its JSON.
+out; id, age and read count begin anew. From PGMQ to PGMQ that is what is stored,
+as PostgreSQL prints it, whichever program wrote it. Elsewhere headers are texts:
+what another program wrote as a number or an object arrives as a text with its
+JSON.
 
 Messages that are delayed or leased by others are moved when they become
 visible: the command waits for leases that end within -visibility, with -delayed
@@ -151,7 +153,7 @@ func (a *app) moveQueues(ctx context.Context, o copying, from, to *mq.Client) er
 		return err // before a queue is made for a name that was mistyped
 	}
 	var movers []*mover
-	seen := make(map[string]bool)
+	seen, rows := make(map[string]bool), newRowCopier(from, to)
 	for _, name := range o.queues {
 		source := from.Queue(name)
 		if seen[source.Name()] {
@@ -162,7 +164,7 @@ func (a *app) moveQueues(ctx context.Context, o copying, from, to *mq.Client) er
 		if err != nil {
 			return err
 		}
-		movers = append(movers, &mover{copying: o, app: a, from: source, to: target, pager: pager{cmp.Or(o.first, o.batch)}})
+		movers = append(movers, &mover{copying: o, app: a, from: source, to: target, rows: rows, pager: pager{cmp.Or(o.first, o.batch)}})
 	}
 	err := moveAll(ctx, o, movers)
 	out := newPrinter(a, "QUEUE", "MOVED", "SKIPPED", "DOUBTFUL")

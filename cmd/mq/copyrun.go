@@ -19,7 +19,8 @@ type mover struct {
 	copying
 	app      *app
 	from, to *mq.Queue
-	bar      *progress // set if several share it
+	rows     *rowCopier // set if both are PGMQ's
+	bar      *progress  // set if several share it
 
 	moved    int64
 	doubtful int64               // of these it is not known whether they are in one queue or in both
@@ -193,6 +194,7 @@ func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
 		switch d := ds[i]; {
 		case err == nil:
 			stored = append(stored, d)
+		case errors.Is(err, mq.ErrMessageNotFound): // somebody else has had it
 		case isRefusal(err):
 			refusals.add(d.ID, oneLine(err))
 			if m.skip {
@@ -258,12 +260,8 @@ func isRefusal(err error) bool {
 // refused as a whole it finds out for which ones.
 func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	errs := make([]error, len(ds))
-	msgs := make([]*mq.Message, len(ds))
-	for i, d := range ds {
-		msgs[i] = m.message(d)
-	}
-	ids, err := m.to.Send(ctx, msgs...)
-	m.keep(ids, msgs)
+	ids, err := m.store(ctx, ds)
+	m.keep(ids, ds)
 	batch := (*mq.BatchError)(nil)
 	switch {
 	case err == nil:
@@ -282,27 +280,21 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	return errs
 }
 
-// keep keeps the first batch that was sent, if its copies can be told.
-func (m *mover) keep(ids []string, msgs []*mq.Message) {
-	if m.copies != nil || m.withoutOrigin || len(ids) != len(msgs) {
-		return
+// store stores a batch at the target, and returns the new ids.
+func (m *mover) store(ctx context.Context, ds []*mq.Delivery) ([]string, error) {
+	if m.rows != nil {
+		return m.sendRows(ctx, ds)
 	}
-	m.copies = make(map[string][32]byte, len(ids))
-	for i, id := range ids {
-		m.copies[id] = digest(msgs[i].Headers, msgs[i].Body)
+	msgs := make([]*mq.Message, len(ds))
+	for i, d := range ds {
+		msgs[i] = m.message(d)
 	}
+	return m.to.Send(ctx, msgs...)
 }
 
-// isCopy reports whether what came from the source is what was sent to the
-// target. Ids alone do not tell, nor does a header from an earlier copy.
-func (m *mover) isCopy(d *mq.Delivery) bool {
-	sent, ok := m.copies[d.ID]
-	return ok && d.Headers[headerCopiedFrom] != "" && sent == digest(d.Headers, d.Body)
-}
-
-// digest identifies a copy by where it is from and its body.
-func digest(headers mq.Headers, body []byte) [32]byte {
-	return sha256.Sum256(slices.Concat([]byte(headers[headerCopiedFrom]), []byte{0}, body))
+// origin names a message of the source.
+func (m *mover) origin(d *mq.Delivery) string {
+	return m.from.Client().Provider().Name() + "/" + m.from.Name() + "/" + d.ID
 }
 
 // fill sets all errors from one on.
@@ -324,7 +316,7 @@ func (m *mover) message(d *mq.Delivery) *mq.Message {
 		if copied.Headers == nil {
 			copied.Headers = make(mq.Headers, 1)
 		}
-		copied.Headers[headerCopiedFrom] = m.from.Client().Provider().Name() + "/" + m.from.Name() + "/" + d.ID
+		copied.Headers[headerCopiedFrom] = m.origin(d)
 	}
 	return copied
 }

@@ -44,6 +44,8 @@ func calls() []call {
 		{name: "Extend", run: func(r *rig) error { return r.Extend(r.ctx, "jobs", []driver.Receipt{lease(7)}, time.Minute) }},
 		{name: "Stats", run: func(r *rig) error { return second(r.Stats(r.ctx, "jobs")) }},
 		{name: "Browse", run: func(r *rig) error { return second(r.Browse(r.ctx, "jobs", browse)) }},
+		{name: "Rows", run: func(r *rig) error { return second(r.Rows(r.ctx, "jobs", "7")) }},
+		{name: "SendRows", run: func(r *rig) error { return second(r.SendRows(r.ctx, "jobs", Row{Message: []byte(secret)}, Row{})) }},
 		{name: "PurgeQueue", run: purges},
 		{name: "PurgeArchive", run: func(r *rig) error { return second(r.PurgeArchive(r.ctx, "jobs", 0)) }},
 		{name: "Redrive", run: redrives},

@@ -33,6 +33,7 @@ const (
 var changeNothing = map[string]bool{
 	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
 	statement("indexer", nil): true,
+	jobsRows: true,
 }
 
 // fault answers an exchange that would have returned rows. See reply.
@@ -179,7 +180,7 @@ func TestCallsFail(t *testing.T) {
 // reads reports whether a call shows what messages hold.
 func (c call) reads() bool {
 	name, _, _ := strings.Cut(c.name, " ")
-	return slices.Contains([]string{"Receive", "ReceiveGroups", "ReceiveGroup", "Pop", "Browse"}, name)
+	return slices.Contains([]string{"Receive", "ReceiveGroups", "ReceiveGroup", "Pop", "Browse", "Rows"}, name)
 }
 
 // check checks the error of a call that met the failure.
