@@ -5,6 +5,7 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -78,6 +79,64 @@ func TestKilledWatchdog(t *testing.T) {
 	w.runs(n, cmd.Process)
 	w.close()
 	_ = cmd.Wait()
+}
+
+// TestClosedWatchdog: once mq work has ended no watchdog runs, and a handler
+// that was left behind starts none.
+func TestClosedWatchdog(t *testing.T) {
+	t.Parallel()
+	w, err := startWatchdog(limits{visibility: time.Minute, grace: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sleep", "600")
+	ownGroup(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n, _ := w.begin()
+	w.runs(n, cmd.Process)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	first := w.dog
+	w.close()
+	if err := <-ended; err == nil {
+		t.Error("the command ended by itself")
+	}
+	w.end(n)
+	if n, _ := w.begin(); n != 2 {
+		t.Errorf("the next command is number %d", n)
+	}
+	w.runs(2, cmd.Process)
+	if w.dog != first || first.Signal(syscall.Signal(0)) == nil {
+		t.Errorf("watchdog %d runs, the first was %d", w.dog.Pid, first.Pid)
+	}
+}
+
+// TestStoppedWatchdog: one that does not read is replaced, and must not take
+// the end of its pipe for that of mq later.
+func TestStoppedWatchdog(t *testing.T) {
+	t.Parallel()
+	w, err := startWatchdog(limits{visibility: time.Minute, grace: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	first, gone := w.dog, w.gone
+	if err := first.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < 1_000_000; n++ { // until the pipe is full
+		w.mu.Lock()
+		w.tell("alive\n")
+		replaced := w.dog != first
+		w.mu.Unlock()
+		if replaced {
+			<-gone
+			return
+		}
+	}
+	t.Error("it was not replaced")
 }
 
 // TestWatch: silence is judged by whether mq is stopped, and only while a

@@ -78,12 +78,15 @@ func groupsOf(token string, pids map[int]int) (groups []int, all bool) {
 // watchdog is mq's end of the pipe to its watchdog.
 type watchdog struct {
 	limits
-	token string
-	mu    sync.Mutex
-	pipe  *os.File // nil if none runs
-	pids  map[int]int
-	last  int // N of the last command
-	done  chan struct{}
+	token  string
+	mu     sync.Mutex
+	pipe   *os.File // nil if none runs
+	dog    *os.Process
+	gone   chan struct{} // closed when dog has ended
+	pids   map[int]int
+	last   int  // N of the last command
+	closed bool // none is to run any more
+	done   chan struct{}
 }
 
 // startWatchdog starts the process and keeps it informed until close.
@@ -119,8 +122,9 @@ func (w *watchdog) launch() error {
 		_ = pipe.Close()
 		return err
 	}
-	go func() { _ = cmd.Wait() }()
-	w.pipe = pipe
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }()
+	w.pipe, w.dog, w.gone = pipe, cmd.Process, gone
 	for n, pid := range w.pids { // the one before was killed
 		_, _ = fmt.Fprintf(pipe, "run %d %d\n", n, pid)
 	}
@@ -146,13 +150,18 @@ func (w *watchdog) live() {
 }
 
 // tell writes a line. A watchdog that was killed, or no longer reads, is
-// replaced by another one. If that fails, the next line tries again.
+// replaced by another one. If that fails, the next line tries again. After the
+// end nobody is told: a handler may be left that still has to say something.
 func (w *watchdog) tell(line string) {
+	if w.closed {
+		return
+	}
 	if w.pipe != nil {
 		_ = w.pipe.SetWriteDeadline(time.Now().Add(time.Second))
 		if _, err := w.pipe.WriteString(line); err == nil {
 			return
 		}
+		_ = w.dog.Kill() // before the end of the pipe: the commands go on
 		_ = w.pipe.Close()
 		w.pipe = nil
 	}
@@ -184,11 +193,25 @@ func (w *watchdog) end(n int) {
 	w.tell(fmt.Sprintf("end %d\n", n))
 }
 
+// endTime is how long a watchdog may take to end, besides what it gives to the
+// commands.
+const endTime = 10 * time.Second
+
+// close ends the watchdog, and with it the commands that still run. None is
+// started after that.
 func (w *watchdog) close() {
-	close(w.done)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pipe != nil {
-		_ = w.pipe.Close()
+	w.closed = true
+	close(w.done)
+	if w.pipe == nil {
+		return
+	}
+	_ = w.pipe.Close()
+	select {
+	case <-w.gone:
+	case <-time.After(w.grace + endTime): // it is stopped, perhaps
+		_ = w.dog.Kill()
+		<-w.gone
 	}
 }
