@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -20,6 +21,9 @@ func doctorCommand(a *app) *cobra.Command {
 		Long: `Look for what makes a backend slow or keeps it from working, in all queues if
 none is named. It changes nothing. The exit code is 1 if there is a problem, and
 0 if there is none or only advice.
+
+It waits 2s for a lock and 10s for an answer. What it could not look at for that
+is a problem as well, with the session in the way, and it goes on.
 
 On PGMQ it looks at the versions and the tables' layout, the role's rights, dead
 rows and autovacuum, the oldest transaction, triggers and throttles that wake
@@ -45,6 +49,7 @@ that are there: one that somebody drops in that moment is made again.`,
 type doctor struct {
 	app      *app
 	client   *mq.Client
+	db       *sql.DB // of PGMQ
 	out      *printer
 	said     int
 	problems int

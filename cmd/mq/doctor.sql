@@ -111,3 +111,17 @@ JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
 WHERE w.datname = pg_catalog.current_database() AND w.usename = current_user AND w.pid <> pg_catalog.pg_backend_pid()
  AND w.application_name = pg_catalog.current_setting('application_name'::text) AND w.wait_event_type = 'Lock'::text
 ORDER BY b.xact_start LIMIT 1
+
+-- limits
+SELECT pg_catalog.set_config('lock_timeout'::text, '2s'::text, true), pg_catalog.set_config('statement_timeout'::text, '10s'::text, true)
+
+-- in the way
+SELECT b.pid, coalesce(CASE WHEN b.application_name <> ''::text THEN b.application_name END, b.usename::text, '?'::text), coalesce(b.state, '?'::text),
+ coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - b.xact_start)::float8, '0'::float8)
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_stat_activity b ON b.pid = l.pid
+LEFT JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid::regclass)::oid
+WHERE l.mode = 'AccessExclusiveLock'::text AND l.pid <> pg_catalog.pg_backend_pid() AND b.datname = pg_catalog.current_database()
+ AND n.nspname IN ('pgmq'::name, 'pg_catalog'::name)
+ AND ($1::text = ''::text OR coalesce(r.relname, c.relname)::text = ANY (pg_catalog.string_to_array($1::text, E'\n'::text)))
+ORDER BY l.granted DESC, b.xact_start LIMIT 1

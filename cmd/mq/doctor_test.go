@@ -223,7 +223,9 @@ func TestDoctorAlarms(t *testing.T) {
 				c := mq.New(mqtest.Faulty(mem.New(), tt.fault), mq.Config{})
 				text, problems := findings(t, func(d *doctor) {
 					d.client = c
-					d.alarms(t.Context())
+					if err := d.alarms(t.Context()); err != nil {
+						t.Error(err)
+					}
 				})
 				if !strings.Contains(text, tt.want) || (problems > 0) != (tt.want == alarm) {
 					t.Errorf("%d problems:\n%s", problems, text)
@@ -237,7 +239,7 @@ func TestDoctorAlarms(t *testing.T) {
 }
 
 func TestDoctorStatements(t *testing.T) {
-	for _, name := range []string{"server", "oldest", "slots", "queues", "groupings", "meta", "throttle"} {
+	for _, name := range []string{"server", "oldest", "slots", "queues", "groupings", "meta", "throttle", "session", "waits", "limits", "in the way"} {
 		text := strings.TrimSpace(doctorStatement(name))
 		if !strings.HasPrefix(text, "SELECT ") || strings.Contains(text, "--") {
 			t.Errorf("statement %s is\n%s", name, text)

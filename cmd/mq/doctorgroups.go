@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"database/sql"
-
-	"github.com/portmq/mq"
 )
 
 // grouping is what the statement "groupings" returns: one way in which the
@@ -19,32 +17,31 @@ type grouping struct {
 const groupIndexes = 2
 
 // readGroupings adds the groupings to the queues.
-func readGroupings(ctx context.Context, db *sql.DB, queues []pgQueue) error {
-	groupings, err := rowsOf(ctx, db, "groupings", func(g *grouping) []any { return []any{&g.queue, &g.by, &g.indexes} })
+func (d *doctor) readGroupings(ctx context.Context, queues []pgQueue) error {
+	groupings, err := rowsOf(ctx, d.db, "groupings", func(g *grouping) []any { return []any{&g.queue, &g.by, &g.indexes} })
 	for i := range queues {
+		queues[i].ungrouped = err != nil
 		for _, g := range groupings {
 			if g.queue == queues[i].name {
 				queues[i].groupings = append(queues[i].groupings, g)
 			}
 		}
 	}
-	return err
+	return d.unseen(ctx, look{"queues", "indexes for groups", nil}, err)
 }
 
-// hasGroups reports whether the oldest messages of a queue that needs indexes
-// for groups have some. By which paths of the body somebody receives does not
-// show anywhere.
-func (d *doctor) hasGroups(ctx context.Context, q pgQueue) bool {
-	if q.live <= manyRows || !q.headers {
-		return false
+// readGroups looks for groups in the oldest messages of a queue that needs
+// indexes for groups. By which paths of the body somebody receives does not show
+// anywhere.
+func (q *pgQueue) readGroups(ctx context.Context, db *sql.DB) error {
+	if q.live <= manyRows || !q.headers || q.mayNot("SELECT") {
+		return nil
 	}
-	records, _ := d.client.Queue(q.name).Peek(ctx, mq.BrowseOptions{Limit: 100}) // what it may not read it cannot tell
-	for _, r := range records {
-		if r.Group != "" {
-			return true
-		}
-	}
-	return false
+	query := "SELECT pg_catalog.count(*) > 0 FROM (SELECT headers FROM " + q.table + " ORDER BY msg_id LIMIT 100) AS r " +
+		"WHERE pg_catalog.jsonb_typeof(r.headers -> 'x-pgmq-group'::text) <> 'null'::text"
+	return readOnly(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, query).Scan(&q.hasGroups)
+	})
 }
 
 func (d *doctor) groups(q pgQueue) {
@@ -58,7 +55,7 @@ func (d *doctor) groups(q pgQueue) {
 		}
 	}
 	switch {
-	case q.live <= manyRows:
+	case q.live <= manyRows, q.ungrouped:
 	case q.hasGroups && !byHeader:
 		d.advice(q.name, "messages have groups, and there is no index for them: each receive by group reads the whole queue (mq create %s -group-by header)", q.name)
 	case len(q.groupings) == 0:

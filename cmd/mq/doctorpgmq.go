@@ -27,9 +27,9 @@ func doctorStatement(name string) string {
 }
 
 // rowsOf runs a statement and scans each row into what dest returns.
-func rowsOf[T any](ctx context.Context, db *sql.DB, name string, dest func(*T) []any) (all []T, err error) {
-	err = readOnly(ctx, db, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, doctorStatement(name))
+func rowsOf[T any](ctx context.Context, db *sql.DB, name string, dest func(*T) []any, args ...any) (all []T, err error) {
+	err = readOnly(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, doctorStatement(name), args...)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func rowsOf[T any](ctx context.Context, db *sql.DB, name string, dest func(*T) [
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking at the %s: %w", name, err)
+		return nil, err
 	}
 	return all, nil
 }
@@ -85,7 +85,24 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	servers, err := rowsOf(ctx, db, "server", func(s *pgServer) []any {
+	d.db = db
+	s, err := d.readServer(ctx)
+	if err != nil {
+		return err
+	}
+	d.pooler(ctx, dsn)
+	if err := d.horizon(ctx); err != nil {
+		return err
+	}
+	if s == nil || !s.usable {
+		return context.Cause(ctx)
+	}
+	return d.pgQueues(ctx, *s, queues)
+}
+
+// readServer returns nil if it could not look at the server.
+func (d *doctor) readServer(ctx context.Context) (*pgServer, error) {
+	servers, err := rowsOf(ctx, d.db, "server", func(s *pgServer) []any {
 		return []any{
 			&s.version, &s.number, &s.standby, &s.role, &s.seesAll, &s.vacuums, &s.connections, &s.maxConns, &s.extension,
 			&s.schema, &s.usable, &s.functions, &s.notifies, &s.ownTrigger, &s.oldRecord, &s.meta, &s.metaVisible,
@@ -93,19 +110,11 @@ func (d *doctor) pgmq(ctx context.Context, dsn string, queues []string) error {
 		}
 	})
 	if err != nil {
-		return err
+		return nil, d.unseen(ctx, look{"server", "its settings and the schema of PGMQ", nil}, err)
 	}
-	s := servers[0]
-	d.server(s)
-	d.sharing(s)
-	d.pooler(ctx, db, dsn)
-	if err := d.horizon(ctx, db); err != nil {
-		return err
-	}
-	if !s.usable {
-		return nil
-	}
-	return d.pgQueues(ctx, db, s, queues)
+	d.server(servers[0])
+	d.sharing(servers[0])
+	return &servers[0], nil
 }
 
 // server judges PostgreSQL.
@@ -170,9 +179,9 @@ type holder struct {
 }
 
 // horizon looks for what keeps dead rows from being removed.
-func (d *doctor) horizon(ctx context.Context, db *sql.DB) error {
-	holders, err := rowsOf(ctx, db, "oldest", func(h *holder) []any { return []any{&h.what, &h.seconds} })
-	if err != nil {
+func (d *doctor) horizon(ctx context.Context) error {
+	holders, err := rowsOf(ctx, d.db, "oldest", func(h *holder) []any { return []any{&h.what, &h.seconds} })
+	if err := d.unseen(ctx, look{"oldest transaction", "transactions", nil}, err); err != nil {
 		return err
 	}
 	for _, h := range holders {
@@ -182,11 +191,11 @@ func (d *doctor) horizon(ctx context.Context, db *sql.DB) error {
 		name string
 		age  int64
 	}
-	slots, err := rowsOf(ctx, db, "slots", func(s *slot) []any { return []any{&s.name, &s.age} })
+	slots, err := rowsOf(ctx, d.db, "slots", func(s *slot) []any { return []any{&s.name, &s.age} })
 	for _, s := range slots {
 		d.problem("replication slot", "nobody uses slot %s, and it keeps dead rows of the last %d transactions (drop it if it is not needed)", s.name, s.age)
 	}
-	return err
+	return d.unseen(ctx, look{"replication slot", "slots", nil}, err)
 }
 
 func (d *doctor) holder(h holder) {
@@ -200,17 +209,17 @@ func (d *doctor) holder(h holder) {
 	}
 }
 
-func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []string) error {
-	queues, err := d.readQueues(ctx, db)
-	if err != nil {
+func (d *doctor) pgQueues(ctx context.Context, s pgServer, names []string) error {
+	queues, seen, err := d.readQueues(ctx)
+	if err != nil || !seen {
 		return err
 	}
-	throttles, err := throttlesOf(ctx, db, s)
+	throttles, err := d.readThrottles(ctx, s)
 	if err != nil {
 		return err
 	}
 	if len(names) == 0 && s.metaVisible {
-		if err := d.meta(ctx, db, s, queues); err != nil {
+		if err := d.meta(ctx, s, queues); err != nil {
 			return err
 		}
 	}
@@ -221,17 +230,20 @@ func (d *doctor) pgQueues(ctx context.Context, db *sql.DB, s pgServer, names []s
 		}
 	}
 	for _, q := range queues {
-		if len(names) == 0 || slices.Contains(names, q.name) {
-			q.hasGroups = d.hasGroups(ctx, q)
-			q.readTables(ctx, db)
-			d.pgQueue(q, s, throttles)
+		if len(names) > 0 && !slices.Contains(names, q.name) {
+			continue
+		}
+		err := q.readTables(ctx, d.db)
+		d.pgQueue(q, s, throttles)
+		if err := d.unseen(ctx, look{q.name, "its tables", []string{"q_" + q.name, "a_" + q.name}}, err); err != nil {
+			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
-// throttlesOf returns the throttles by queue, or nil if they cannot be seen.
-func throttlesOf(ctx context.Context, db *sql.DB, s pgServer) (map[string]int, error) {
+// readThrottles returns the throttles by queue, or nil if they cannot be seen.
+func (d *doctor) readThrottles(ctx context.Context, s pgServer) (map[string]int, error) {
 	if !s.throttled || !s.throttleVisible {
 		return nil, nil
 	}
@@ -239,22 +251,28 @@ func throttlesOf(ctx context.Context, db *sql.DB, s pgServer) (map[string]int, e
 		queue string
 		ms    int
 	}
-	rows, err := rowsOf(ctx, db, "throttle", func(t *throttle) []any { return []any{&t.queue, &t.ms} })
+	rows, err := rowsOf(ctx, d.db, "throttle", func(t *throttle) []any { return []any{&t.queue, &t.ms} })
+	if err != nil {
+		return nil, d.unseen(ctx, look{"wake-ups", "pgmq.notify_insert_throttle", []string{"notify_insert_throttle"}}, err)
+	}
 	throttles := make(map[string]int)
 	for _, t := range rows {
 		throttles[t.queue] = t.ms
 	}
-	return throttles, err
+	return throttles, nil
 }
 
 // meta compares pgmq.meta with the tables.
-func (d *doctor) meta(ctx context.Context, db *sql.DB, s pgServer, queues []pgQueue) error {
+func (d *doctor) meta(ctx context.Context, s pgServer, queues []pgQueue) error {
 	type entry struct {
 		name, literal string
 		there         bool
 		partitionOf   string
 	}
-	entries, err := rowsOf(ctx, db, "meta", func(e *entry) []any { return []any{&e.name, &e.literal, &e.there, &e.partitionOf} })
+	entries, err := rowsOf(ctx, d.db, "meta", func(e *entry) []any { return []any{&e.name, &e.literal, &e.there, &e.partitionOf} })
+	if err != nil {
+		return d.unseen(ctx, look{"meta", "pgmq.meta", []string{"meta"}}, err)
+	}
 	listed := make(map[string]bool)
 	for _, e := range entries {
 		listed[strings.ToLower(e.name)] = true
@@ -267,11 +285,11 @@ func (d *doctor) meta(ctx context.Context, db *sql.DB, s pgServer, queues []pgQu
 		}
 	}
 	for _, q := range queues {
-		if err != nil || listed[q.name] {
+		if listed[q.name] {
 			continue
 		}
 		remedy := s.remedy("mq install adds it", "SELECT pgmq.create("+literal(q.name)+")")
 		d.advice(q.name, "it is not in pgmq.meta: PGMQ's own functions do not list it (%s)", remedy)
 	}
-	return err
+	return nil
 }

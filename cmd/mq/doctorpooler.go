@@ -16,15 +16,21 @@ const (
 )
 
 // pooler looks whether sessions are shared between connections: what a
-// connection listens for is then lost. Nothing is told if it cannot be found
-// out, as with a pool that is too small.
-func (d *doctor) pooler(ctx context.Context, db *sql.DB, dsn string) {
+// connection listens for is then lost. That it cannot find out, as with a
+// pooler that has but one session, need not be wrong.
+func (d *doctor) pooler(ctx context.Context, dsn string) {
 	if pollsOnly(dsn) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, poolerWait)
+	wait, cancel := context.WithTimeout(ctx, poolerWait)
 	defer cancel()
-	if shared, err := sharesSessions(ctx, db); err == nil && shared {
+	switch shared, err := sharesSessions(wait, d.db); {
+	case ctx.Err() != nil:
+	case wait.Err() != nil:
+		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be found out in %v", poolerWait)
+	case err != nil:
+		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be found out: %s", oneLine(err))
+	case shared:
 		d.advice("wake-ups", "a pooler shares sessions between connections, as PgBouncer does in transaction mode: notifications are lost, and receivers poll (give a DSN around the pooler, or poll_only=true)")
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"strings"
 	"time"
@@ -31,13 +30,16 @@ type pgQueue struct {
 	defaults              string // default partitions, as SQL
 
 	groupings []grouping
+	ungrouped bool  // its groupings could not be looked at
+	unread    bool  // nor could its tables
 	hasGroups bool  // messages have a Message.Group
 	next, max int64 // the id of the next message, and the highest there is; 0 if not known
 	strays    []stray
 }
 
-func (d *doctor) readQueues(ctx context.Context, db *sql.DB) ([]pgQueue, error) {
-	queues, err := rowsOf(ctx, db, "queues", func(q *pgQueue) []any {
+// readQueues reports whether it could look at them.
+func (d *doctor) readQueues(ctx context.Context) (queues []pgQueue, seen bool, err error) {
+	queues, err = rowsOf(ctx, d.db, "queues", func(q *pgQueue) []any {
 		return []any{
 			&q.name, &q.table, &q.archive, &q.partitioned, &q.unlogged, &q.headers, &q.lastReadAt, &q.vtIndex, &q.invalid,
 			&q.live, &q.dead, &q.vacuumed, &q.vacuumOff, &q.tuned, &q.trigger, &q.heals, &q.lacks, &q.archiveLacks,
@@ -45,9 +47,9 @@ func (d *doctor) readQueues(ctx context.Context, db *sql.DB) ([]pgQueue, error) 
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, d.unseen(ctx, look{"queues", "the catalog", nil}, err)
 	}
-	return queues, readGroupings(ctx, db, queues)
+	return queues, true, d.readGroupings(ctx, queues)
 }
 
 // pgQueue judges one queue of PGMQ.
@@ -59,7 +61,7 @@ func (d *doctor) pgQueue(q pgQueue, s pgServer, throttles map[string]int) {
 	d.rows(q)
 	d.wakeups(q, s, throttles)
 	d.contents(q)
-	if d.said == before {
+	if d.said == before && !q.unread {
 		d.ok(q.name, "about %d live and %d dead rows", q.live, q.dead)
 	}
 }

@@ -13,6 +13,32 @@ import (
 
 // rabbitmq looks at a broker, as far as AMQP shows it.
 func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []string) error {
+	err := d.look(ctx, "version", "the broker's version", func(ctx context.Context) error { return d.broker(ctx, p) })
+	if err == nil {
+		err = d.alarms(ctx)
+	}
+	if err == nil {
+		err = d.look(ctx, "delays", "what delays need", d.delays)
+	}
+	if err == nil && len(queues) == 0 {
+		d.advice("queues", "none was looked at: AMQP cannot list queues (name those that are to be looked at: mq doctor QUEUE...)")
+	}
+	for _, queue := range queues {
+		if err == nil {
+			err = d.look(ctx, queue, "the queue", func(ctx context.Context) error { return d.topology(ctx, queue) })
+		}
+	}
+	return err
+}
+
+// look looks for no longer than lookTime. See unseen.
+func (d *doctor) look(ctx context.Context, where, what string, f func(context.Context) error) error {
+	short, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return d.unseen(ctx, look{where, what, nil}, f(short))
+}
+
+func (d *doctor) broker(ctx context.Context, p *rabbitmq.Provider) error {
 	version, err := p.ServerVersion(ctx)
 	if err != nil {
 		return err
@@ -22,18 +48,6 @@ func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []st
 		d.advice("version", "RabbitMQ %s works, but 4.0 and later are what is maintained", version)
 	} else {
 		d.ok("version", "RabbitMQ %s", version)
-	}
-	d.alarms(ctx)
-	if err := d.delays(ctx); err != nil {
-		return err
-	}
-	if len(queues) == 0 {
-		d.advice("queues", "none was looked at: AMQP cannot list queues (name those that are to be looked at: mq doctor QUEUE...)")
-	}
-	for _, queue := range queues {
-		if err := d.topology(ctx, queue); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -47,12 +61,15 @@ const alarmWait = 5 * time.Second
 
 // alarms publishes what cannot be routed: a broker tells of an alarm only to
 // those who publish, and may still take their first message.
-func (d *doctor) alarms(ctx context.Context) {
+func (d *doctor) alarms(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, alarmWait)
 	defer cancel()
 	for range 2 {
 		_, err := d.client.Queue(noQueue).Send(wait, &mq.Message{})
 		blocked := d.client.Ping(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if errors.Is(err, mq.ErrQueueNotFound) && blocked == nil {
 			continue
 		}
@@ -60,9 +77,10 @@ func (d *doctor) alarms(ctx context.Context) {
 			err = blocked
 		}
 		d.problem("alarms", "the broker takes no messages: %s (rabbitmq-diagnostics alarms tells more)", oneLine(err))
-		return
+		return nil
 	}
 	d.ok("alarms", "the broker takes messages")
+	return nil
 }
 
 // lostDelays is the queue of delayed messages whose queue is gone. It is made
@@ -101,7 +119,7 @@ func (d *doctor) topology(ctx context.Context, queue string) error {
 	}
 	switch _, err := d.client.EnsureQueue(ctx, queue, mq.QueueOptions{AnyName: true}); {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return ctx.Err()
 	case err != nil:
 		d.problem(queue, "%s", oneLine(err))
 	default:

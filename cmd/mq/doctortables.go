@@ -17,13 +17,24 @@ type stray struct {
 }
 
 // readTables looks into the tables of a queue, as far as the role may.
-func (q *pgQueue) readTables(ctx context.Context, db *sql.DB) {
-	if q.sequence != "" && !q.partitioned && !q.mayNot("SELECT") && !strings.Contains(q.archiveLacks, "SELECT") {
-		q.readIDs(ctx, db)
+func (q *pgQueue) readTables(ctx context.Context, db *sql.DB) error {
+	for _, read := range []func(context.Context, *sql.DB) error{q.readIDs, q.readStrays, q.readGroups} {
+		if err := read(ctx, db); err != nil && sqlState(err) != denied {
+			q.unread = true
+			return err
+		}
 	}
+	return nil
+}
+
+// maxCounted is how many rows are counted.
+const maxCounted = 10_000
+
+// readStrays counts the rows of default partitions.
+func (q *pgQueue) readStrays(ctx context.Context, db *sql.DB) error {
 	for table := range strings.FieldsFuncSeq(q.defaults, func(r rune) bool { return r == '\n' }) {
 		query := fmt.Sprintf("SELECT pg_catalog.count(*) FROM (SELECT FROM %s LIMIT %d) AS r", table, maxCounted)
-		_ = readOnly(ctx, db, func(tx *sql.Tx) error {
+		err := readOnly(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
 			var n int64
 			err := tx.QueryRowContext(ctx, query).Scan(&n)
 			if err == nil && n > 0 {
@@ -31,20 +42,24 @@ func (q *pgQueue) readTables(ctx context.Context, db *sql.DB) {
 			}
 			return err
 		})
+		if err != nil {
+			return err
+		}
 	}
+	return nil
 }
-
-// maxCounted is how many rows are counted.
-const maxCounted = 10_000
 
 // readIDs reads the sequence last: it is never behind ids that are drawn
 // meanwhile. A role without the right to it does not learn them.
-func (q *pgQueue) readIDs(ctx context.Context, db *sql.DB) {
+func (q *pgQueue) readIDs(ctx context.Context, db *sql.DB) error {
+	if q.sequence == "" || q.partitioned || q.mayNot("SELECT") || strings.Contains(q.archiveLacks, "SELECT") {
+		return nil
+	}
 	highest := "(SELECT pg_catalog.max(msg_id) FROM " + q.table + ")"
 	if q.archive != "" {
 		highest = "greatest(" + highest + ", (SELECT pg_catalog.max(msg_id) FROM " + q.archive + "))"
 	}
-	_ = readOnly(ctx, db, func(tx *sql.Tx) error {
+	return readOnly(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
 		var used, next sql.NullInt64
 		err := tx.QueryRowContext(ctx, "SELECT "+highest).Scan(&used)
 		if err == nil {
@@ -71,14 +86,4 @@ func (d *doctor) contents(q pgQueue) {
 		}
 		d.problem(q.name, "%s in the default partition %s: partitions are missing, and cannot be made for ids of these rows (partman.partition_data_proc of pg_partman moves them)", rows, s.table)
 	}
-}
-
-// readOnly runs f in a transaction that can change nothing.
-func readOnly(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	return f(tx)
 }

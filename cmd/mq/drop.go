@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ func dropCommand(a *app) *cobra.Command {
   mq drop -yes orders invoices`,
 		Args: takes(1, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.level = slog.LevelWarn // it says what it waits for
 			return a.with(func(c *mq.Client) error {
 				if err := mustExist(cmd.Context(), c, args...); err != nil {
 					return err

@@ -19,6 +19,8 @@ func (b blocker) String() string {
 	return fmt.Sprintf("session %d of %s (%s, in a transaction of %v)", b.pid, b.what, b.state, age)
 }
 
+func blockerColumns(b *blocker) []any { return []any{&b.pid, &b.what, &b.state, &b.seconds} }
+
 // tellWaits says what the statements on a database wait for, each session once,
 // until stop is called.
 func (a *app) tellWaits(ctx context.Context, db *sql.DB, what string) (stop func()) {
@@ -28,7 +30,7 @@ func (a *app) tellWaits(ctx context.Context, db *sql.DB, what string) (stop func
 		defer close(done)
 		told := make(map[int]bool)
 		for waitFor(ctx, 500*time.Millisecond) {
-			bs, _ := rowsOf(ctx, db, "waits", func(b *blocker) []any { return []any{&b.pid, &b.what, &b.state, &b.seconds} })
+			bs, _ := rowsOf(ctx, db, "waits", blockerColumns)
 			for _, b := range bs { // what cannot be seen is not told
 				if !told[b.pid] {
 					told[b.pid] = true

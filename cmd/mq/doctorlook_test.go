@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
+	"github.com/portmq/mq/mqtest"
+)
+
+// TestDoctorUnseen: a look that fails is a finding, and the others go on unless
+// nothing answers any more.
+func TestDoctorUnseen(t *testing.T) {
+	hangs := func(op string) mqtest.Fault { return mqtest.Fault{Op: op, Delay: mq.Forever} }
+	refused := mqtest.Fault{Op: "stats", Err: driver.ErrInvalid}
+	for _, tt := range []struct {
+		name   string
+		faults []mqtest.Fault
+		want   string
+		ends   bool
+	}{
+		{"one hangs", []mqtest.Fault{hangs("stats")}, "problem  delays  what delays need could not be looked at: no answer in 15s\n", false},
+		{"all hang", []mqtest.Fault{hangs("stats"), hangs("ping")}, "no answer in 15s\n", true},
+		{"one is lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrUnavailable}}, "could not be looked at: stats", false},
+		{"all are lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrBadConn}, {Op: "ping", Err: driver.ErrBadConn}}, "could not be looked at: stats", true},
+		{"refused", []mqtest.Fault{refused, hangs("ping")}, "could not be looked at: stats", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := mq.New(mqtest.Faulty(mem.New(), tt.faults...), mq.Config{})
+				start := time.Now()
+				text, problems := findings(t, func(d *doctor) {
+					d.client = c
+					if err := d.look(t.Context(), "delays", "what delays need", d.delays); (err != nil) != tt.ends {
+						t.Errorf("the error is %v", err)
+					}
+				})
+				if !strings.Contains(text, tt.want) || problems != 1 || time.Since(start) > time.Minute {
+					t.Errorf("%d problems after %v:\n%swant %q", problems, time.Since(start), text, tt.want)
+				}
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestDoctorInterrupted: what a signal ends is no finding.
+func TestDoctorInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	text, _ := findings(t, func(d *doctor) {
+		if err := d.unseen(ctx, look{where: "meta"}, context.Canceled); !errors.Is(err, errInterrupted) {
+			t.Errorf("the error is %v", err)
+		}
+		if err := d.unseen(ctx, look{where: "meta"}, nil); err != nil {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	if text != "" {
+		t.Errorf("it says %s", text)
+	}
+}
+
+func TestWhyUnseen(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("w: %w", &pgconn.PgError{Code: "55P03"}), "a lock could not be had in 2s"},
+		{&pgconn.PgError{Code: "57014"}, "it took longer than 10s"},
+		{fmt.Errorf("w: %w", context.DeadlineExceeded), "no answer in 15s"},
+		{&pgconn.PgError{Severity: "ERROR", Message: "permission denied", Code: "42501"}, "ERROR: permission denied (SQLSTATE 42501)"},
+	} {
+		if got := whyUnseen(tt.err); got != tt.want {
+			t.Errorf("it says %q, want %q", got, tt.want)
+		}
+	}
+}
