@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -225,7 +226,7 @@ func TestDocsGuide(t *testing.T) {
 
 	d := newDesk(t, "mem")
 	d.send(text("1"))
-	ds, err := d.client.Queue("w").Receive(t.Context(), mq.ReceiveOptions{})
+	ds, err := d.client.Queue("w").Receive(t.Context(), mq.ReceiveOptions{Visibility: time.Hour})
 	if err != nil || len(ds) != 1 {
 		t.Fatal(len(ds), err)
 	}

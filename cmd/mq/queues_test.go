@@ -26,7 +26,7 @@ func TestQueues(t *testing.T) {
 func TestStats(t *testing.T) {
 	d := newDesk(t, "mem")
 	d.send(text("1"), text("2"), mq.Message{Body: []byte("3"), Delay: time.Hour})
-	d.must("receive", "w")
+	d.must("receive", "w", "-visibility", "1h")
 	d.prints(`
 QUEUE  VISIBLE  LEASED  DELAYED  TOTAL  ARCHIVED  SENT  OLDEST
 w  1  1  1  3  0  3  AGE

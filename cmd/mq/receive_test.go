@@ -19,9 +19,9 @@ func TestReceive(t *testing.T) {
 ID  READ  SENT  RECEIPT  BODY
 1  1  TIME  RECEIPT  {"id":1.0}
 2  1  TIME  RECEIPT  \u001b[31m
-`, "receive", "w", "-n", "2")
+`, "receive", "w", "-n", "2", "-visibility", "1h")
 	d.prints(`{"queue":"w","id":"3","receipt":"RECEIPT","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","group":"g","headers":{"h":"<v>"},"body":3}
-`, "receive", "w", "-n", "2", "-o", "json")
+`, "receive", "w", "-n", "2", "-visibility", "1h", "-o", "json")
 	d.prints("ID  READ  SENT  RECEIPT  BODY\n", "receive", "w")
 	d.prints("", "receive", "w", "-o", "json")
 }

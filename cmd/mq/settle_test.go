@@ -19,7 +19,7 @@ import (
 func (d *desk) receipts(n string) []string {
 	d.Helper()
 	var receipts []string
-	for line := range strings.Lines(d.must("receive", "w", "-n", n, "-o", "json")) {
+	for line := range strings.Lines(d.must("receive", "w", "-n", n, "-visibility", "1h", "-o", "json")) {
 		_, rest, _ := strings.Cut(line, `"receipt":"`)
 		receipt, _, _ := strings.Cut(rest, `"`)
 		receipts = append(receipts, receipt)

@@ -45,7 +45,7 @@ func TestReceipts(t *testing.T) {
 	s.prints("nacked 1 message", "nack", "-delay", "30m", got[1].Receipt)
 	leased(1, "vt BETWEEN now() + interval '29 minutes' AND now() + interval '31 minutes'")
 	s.prints("nacked 1 message", "nack", got[2].Receipt)
-	again := s.receive("-n", "9")
+	again := s.receive("-n", "9", "-visibility", "1h")
 	if len(again) != 1 || again[2].ReadCount != 2 {
 		t.Fatalf("received again %+v", again)
 	}

@@ -22,6 +22,10 @@ func TestKilledWorker(t *testing.T) {
 		t.Fatal(err) // it comes with Linux
 	}
 	for name, s := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP, "aborted": syscall.SIGABRT} {
+		visibility := "12s"
+		if s == syscall.SIGSTOP { // of which less is left when the watchdog notices
+			visibility = "1m"
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			shop := newShop(t)
@@ -32,7 +36,7 @@ func TestKilledWorker(t *testing.T) {
 				text, _ := os.ReadFile(filepath.Join(dir, "runs"))
 				return strings.Count(string(text), "run")
 			}
-			line := []string{"work", "w", "-visibility", "12s", "--", "sh", "-c", onceAtATime, dir}
+			line := []string{"work", "w", "-visibility", visibility, "--", "sh", "-c", onceAtATime, dir}
 			first := shop.start("", line...)
 			shop.eventually("a command runs", func() bool { return runs() == 1 })
 			if err := first.Process.Signal(s); err != nil {
