@@ -126,7 +126,7 @@ func TestStoppedWatchdog(t *testing.T) {
 	if err := first.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for n := 0; n < 1_000_000; n++ { // until the pipe is full
+	for range 1_000_000 { // until the pipe is full
 		w.mu.Lock()
 		w.tell("alive\n")
 		replaced := w.dog != first
