@@ -33,7 +33,7 @@ func runAsWatchdog() {
 		stopped: func() bool { return isStopped(mq) },
 	}
 	w.run(os.Stdin)
-	os.Exit(exitOK)
+	syscall.Exit(exitOK) // at once: mq waits for that, and os.Exit sleeps in a program with the race detector
 }
 
 // endCommands ends the process groups of commands by SIGTERM, and by SIGKILL

@@ -46,8 +46,8 @@ func TestWorkOutcomes(t *testing.T) {
 		stderr string
 	}{
 		{"0", mq.Stats{}, "mq: worked on w: 1 done, 0 retries, 0 dead letters\n"},
-		{"75", mq.Stats{Delayed: 1}, "mq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
-		{"3", mq.Stats{Delayed: 1}, "mq: w/1: sh: exit status 3 (delivery 1)\nmq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
+		{"75", mq.Stats{Total: 1}, "mq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
+		{"3", mq.Stats{Total: 1}, "mq: w/1: sh: exit status 3 (delivery 1)\nmq: worked on w: 0 done, 1 retries, 0 dead letters\n"},
 		{"65", mq.Stats{Archived: 1}, "mq: w/1 is a dead letter: sh: exit status 65\nmq: worked on w: 0 done, 0 retries, 1 dead letters\n"},
 	} {
 		d := newDesk(t, "mem")
@@ -56,8 +56,17 @@ func TestWorkOutcomes(t *testing.T) {
 		if code != exitOK || stdout != "" || stderr != tt.stderr {
 			t.Errorf("exit %s: exit code %d, %q and %q", tt.exit, code, stdout, stderr)
 		}
-		if s := d.stats(); s.Delayed != tt.stats.Delayed || s.Archived != tt.stats.Archived || s.Total != tt.stats.Delayed {
+		if s := d.stats(); s.Archived != tt.stats.Archived || s.Total != tt.stats.Total {
 			t.Errorf("exit %s: %+v", tt.exit, s)
+		}
+		rs, err := d.client.Queue("w").Peek(t.Context(), mq.BrowseOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rs { // its pause of about a second may be over by now
+			if pause := r.VisibleAt.Sub(r.EnqueuedAt); pause < 700*time.Millisecond {
+				t.Errorf("exit %s: it comes again after %v", tt.exit, pause)
+			}
 		}
 		if err := d.client.Close(); err != nil {
 			t.Fatal(err)
