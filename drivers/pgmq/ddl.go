@@ -41,13 +41,22 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 		}
 		who := d.holder(ctx, "holders", d.queue)
 		if try == lockTries {
-			return &dbError{text: "the tables are locked by " + who.String() + " (end it, or try again later)", code: "55P03", cause: err}
+			return &dbError{text: "the tables are locked by " + who.String() + " (end it, or try again later)", code: "55P03", cause: unmapped(err)}
 		}
 		d.tell(who)
 		if !pause(ctx, lockPause) {
 			return &waitError{who, ctx.Err()}
 		}
 	}
+}
+
+// unmapped returns what a client library said. The mapped error would have the
+// call made again, after as many tries.
+func unmapped(err error) error {
+	if e := (*dbError)(nil); errors.As(err, &e) {
+		return e.cause
+	}
+	return err
 }
 
 func (d ddl) tell(who session) {

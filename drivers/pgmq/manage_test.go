@@ -2,6 +2,7 @@ package pgmq
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/portmq/mq/driver"
@@ -74,4 +75,19 @@ func TestDDLErrors(t *testing.T) {
 	if ddlError(nil) != nil {
 		t.Error("nil is mapped to an error")
 	}
+}
+
+// TestDropQueueLocked: what was tried often enough is not tried again by others.
+func TestDropQueueLocked(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		for range lockTries {
+			r.add(statement("drop queue", layout113.names("jobs")), queued{err: pgxError("55P03", "ERROR", "")})
+		}
+		err := r.DropQueue(r.ctx, "jobs")
+		checkIs(t, "locked", err, nil)
+		if !strings.Contains(err.Error(), "the tables are locked by another session") || !strings.Contains(r.log.take(), "waiting for a lock") {
+			t.Errorf("error is %v", err)
+		}
+	})
 }
