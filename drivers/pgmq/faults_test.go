@@ -33,7 +33,7 @@ const (
 var changeNothing = map[string]bool{
 	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
 	statement("indexer", nil): true,
-	jobsRows: true,
+	jobsRows:                  true,
 }
 
 // fault answers an exchange that would have returned rows. See reply.
