@@ -25,6 +25,7 @@ type leaseKey struct {
 type handled struct {
 	outer, span trace.SpanContext // around the process span, and that
 	lost        atomic.Bool       // and counted
+	settling    atomic.Bool       // or settled: an extension that crosses that finds no lease
 }
 
 func (ls *leases) add(queue string, d *mq.Delivery, outer, span trace.SpanContext) *handled {
@@ -49,8 +50,27 @@ func (t *Telemetry) countLost(ctx context.Context, l labels, receipts []mq.Recei
 		return
 	}
 	for i, r := range receipts {
-		if errors.Is(itemError(err, i), mq.ErrStaleReceipt) {
-			t.lose(ctx, l, t.leases.find(l.queue, r))
+		h := t.leases.find(l.queue, r)
+		if errors.Is(itemError(err, i), mq.ErrStaleReceipt) && (h == nil || !h.settling.Load()) {
+			t.lose(ctx, l, h)
+		}
+	}
+}
+
+// settling takes note that receipts are about to be settled, and settled of
+// those that could not be.
+func (ls *leases) settling(queue string, receipts []mq.Receipt) (settled func(error)) {
+	hs := make([]*handled, len(receipts))
+	for i, r := range receipts {
+		if hs[i] = ls.find(queue, r); hs[i] != nil {
+			hs[i].settling.Store(true)
+		}
+	}
+	return func(err error) {
+		for i, h := range hs {
+			if h != nil && itemError(err, i) != nil {
+				h.settling.Store(false)
+			}
 		}
 	}
 }
