@@ -41,10 +41,9 @@ of the copies, ` + headerCopiedFrom + `, has provider/queue/id of the source, wh
 for both, unless the source is RabbitMQ and its sender gave no message-id.
 
 Body, headers and group are kept, in the order in which the source hands them
-out; id, age and read count begin anew. From PGMQ to PGMQ that is what is stored,
-as PostgreSQL prints it, whichever program wrote it. Elsewhere headers are texts:
-what another program wrote as a number or an object arrives as a text with its
-JSON.
+out; id, age and read count begin anew. From PGMQ to PGMQ the rows are copied as
+they are stored, whichever program wrote them. Elsewhere headers are texts: what
+another program wrote as a number or an object arrives as a text with its JSON.
 
 Messages that are delayed or leased by others are moved when they become
 visible: the command waits for leases that end within -visibility, with -delayed

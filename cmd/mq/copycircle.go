@@ -7,7 +7,7 @@ import (
 	"github.com/portmq/mq"
 )
 
-// keep keeps the first batch that was sent, if its copies can be told.
+// keep remembers the first batch that was sent, if its copies can be recognised.
 func (m *mover) keep(ids []string, ds []*mq.Delivery) {
 	if m.copies != nil || m.withoutOrigin || len(ids) != len(ds) {
 		return
@@ -18,8 +18,8 @@ func (m *mover) keep(ids []string, ds []*mq.Delivery) {
 	}
 }
 
-// isCopy reports whether what came from the source is what was sent to the
-// target. Ids alone do not tell, nor does a header from an earlier copy.
+// isCopy reports whether a message from the source is one that was sent to the
+// target. Its id alone does not show that, nor does a header from an earlier copy.
 func (m *mover) isCopy(d *mq.Delivery) bool {
 	sent, ok := m.copies[d.ID]
 	return ok && sent == digest(d.Headers[headerCopiedFrom], d.Body)

@@ -25,11 +25,11 @@ func newRowCopier(from, to *mq.Client) *rowCopier {
 	return &rowCopier{source, target}
 }
 
-// sendRows is mover.store by way of rows.
+// sendRows is mover.store for rows.
 func (m *mover) sendRows(ctx context.Context, ds []*mq.Delivery) (ids []string, err error) {
 	stored, err := m.readRows(ctx, ds)
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read what is stored: %v", m.from.Name(), err) // not wrapped: it is not the target that refuses
+		return nil, fmt.Errorf("%s: cannot read what is stored: %v", m.from.Name(), err) // not wrapped: the target has refused nothing
 	}
 	errs := make([]error, len(ds))
 	var rows []pgmq.Row
@@ -72,8 +72,7 @@ func (m *mover) readRows(ctx context.Context, ds []*mq.Delivery) (map[string]pgm
 	})
 }
 
-// again repeats a call that certainly was not applied, as package mq does with
-// its own.
+// again repeats a call that certainly was not applied, as package mq does.
 func again(ctx context.Context, call func() error) (err error) {
 	for _, pause := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond} {
 		if err = call(); !errors.Is(err, mq.ErrBadConn) || !waitFor(ctx, pause) {
@@ -83,14 +82,14 @@ func again(ctx context.Context, call func() error) (err error) {
 	return call()
 }
 
-// withHeader adds a header, or takes the place of one with its name. Headers
-// that are no object have no room for it and stay as they are.
+// withHeader adds a header, or replaces the one with its name. Headers that are not
+// an object have no room for it and stay as they are.
 func withHeader(headers []byte, name, value string) []byte {
 	all := make(map[string]json.RawMessage)
 	if headers != nil && (json.Unmarshal(headers, &all) != nil || all == nil) {
 		return headers
 	}
 	all[name], _ = json.Marshal(value)
-	changed, _ := json.Marshal(all) // strings, and what has just been read
+	changed, _ := json.Marshal(all) // cannot fail: strings, and JSON that has just been read
 	return changed
 }

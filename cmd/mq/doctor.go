@@ -22,12 +22,12 @@ func doctorCommand(a *app) *cobra.Command {
 none is named. It changes nothing. The exit code is 1 if there is a problem, and
 0 if there is none or only advice.
 
-It waits 2s for a lock and 10s for an answer. What it could not look at for that
-is a problem as well, with the session in the way, and it goes on.
+It waits 2s for a lock and 10s for an answer. A check that would take longer is
+a problem as well, which names the blocking session, and the others go on.
 
-On PGMQ it looks at the versions and the tables' layout, the role's rights, dead
+On PGMQ it checks the versions and the tables' layout, the role's rights, dead
 rows and autovacuum, the oldest transaction, triggers and throttles that wake
-receivers, poolers, ids, partitions and indexes. On RabbitMQ it looks at the
+receivers, poolers, ids, partitions and indexes. On RabbitMQ it checks the
 version, alarms, delays, and what AMQP shows of the queues that are named. For
 that it publishes an empty message that no queue takes, and declares the queues
 that are there: one that somebody drops in that moment is made again.`,

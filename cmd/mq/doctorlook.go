@@ -13,8 +13,8 @@ import (
 	"github.com/portmq/mq"
 )
 
-// lookTime is how long one look may take. PostgreSQL ends its own before, see
-// the statement "limits"; this is for a server that does not answer.
+// lookTime is how long one look may take. PostgreSQL itself ends statements
+// earlier, see the statement "limits"; this is for a server that does not answer.
 const lookTime = 15 * time.Second
 
 // look is something that the doctor looks at.
@@ -23,9 +23,9 @@ type look struct {
 	tables      []string // of PGMQ's schema; all if none is named
 }
 
-// unseen makes a finding of a look that failed: what it does not show may be
-// ill. It returns an error if there is no use in going on, because ctx has
-// ended or the backend has fallen silent.
+// unseen makes a problem of a look that failed, since it may have hidden one. It
+// returns an error if there is no use in going on, because ctx has ended or the
+// backend has fallen silent.
 func (d *doctor) unseen(ctx context.Context, l look, err error) error {
 	switch {
 	case err == nil:
@@ -33,7 +33,7 @@ func (d *doctor) unseen(ctx context.Context, l look, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	d.problem(l.where, "%s could not be looked at: %s%s", l.what, whyUnseen(err), d.inTheWay(ctx, l, err))
+	d.problem(l.where, "%s could not be checked: %s%s", l.what, whyUnseen(err), d.inTheWay(ctx, l, err))
 	for _, silent := range []error{context.DeadlineExceeded, mq.ErrUnavailable, mq.ErrBadConn} {
 		if errors.Is(err, silent) {
 			return again(ctx, func() error { return d.client.Ping(ctx) }) // one connection may hang, or all
@@ -42,7 +42,7 @@ func (d *doctor) unseen(ctx context.Context, l look, err error) error {
 	return nil
 }
 
-// The SQLSTATEs of a look that was in vain.
+// The SQLSTATEs of looks that failed.
 const (
 	lockTimeout = "55P03"
 	cutOff      = "57014"
@@ -59,7 +59,7 @@ func sqlState(err error) string {
 func whyUnseen(err error) string {
 	switch code := sqlState(err); {
 	case code == lockTimeout:
-		return "a lock could not be had in 2s"
+		return "no lock within 2s"
 	case code == cutOff:
 		return "it took longer than 10s"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -68,7 +68,7 @@ func whyUnseen(err error) string {
 	return oneLine(err)
 }
 
-// inTheWay names the session that a look has waited for, if it can be found.
+// inTheWay names the session that a look waited for, if it can be found.
 func (d *doctor) inTheWay(ctx context.Context, l look, err error) string {
 	if code := sqlState(err); code != lockTimeout && code != cutOff || d.db == nil {
 		return ""
@@ -77,11 +77,11 @@ func (d *doctor) inTheWay(ctx context.Context, l look, err error) string {
 	if len(bs) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; in the way is %v", bs[0])
+	return fmt.Sprintf("; blocked by %v", bs[0])
 }
 
-// readOnly runs f in a transaction that can change nothing, and in which
-// nothing takes long.
+// readOnly runs f in a transaction that can change nothing, and whose statements
+// have limits.
 func readOnly(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()

@@ -28,11 +28,11 @@ func TestDoctorUnseen(t *testing.T) {
 		want   string
 		ends   bool
 	}{
-		{"one hangs", []mqtest.Fault{hangs("stats")}, "problem  delays  what delays need could not be looked at: no answer in 15s\n", false},
+		{"one hangs", []mqtest.Fault{hangs("stats")}, "problem  delays  what delays need could not be checked: no answer in 15s\n", false},
 		{"all hang", []mqtest.Fault{hangs("stats"), hangs("ping")}, "no answer in 15s\n", true},
-		{"one is lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrUnavailable}}, "could not be looked at: stats", false},
-		{"all are lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrBadConn}, {Op: "ping", Err: driver.ErrBadConn}}, "could not be looked at: stats", true},
-		{"refused", []mqtest.Fault{refused, hangs("ping")}, "could not be looked at: stats", false},
+		{"one is lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrUnavailable}}, "could not be checked: stats", false},
+		{"all are lost", []mqtest.Fault{{Op: "stats", Err: driver.ErrBadConn}, {Op: "ping", Err: driver.ErrBadConn}}, "could not be checked: stats", true},
+		{"refused", []mqtest.Fault{refused, hangs("ping")}, "could not be checked: stats", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestDoctorUnseen(t *testing.T) {
 	}
 }
 
-// TestDoctorInterrupted: what a signal ends is no finding.
+// TestDoctorInterrupted: a look that a signal ends is not a finding.
 func TestDoctorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errInterrupted)
@@ -77,7 +77,7 @@ func TestWhyUnseen(t *testing.T) {
 		err  error
 		want string
 	}{
-		{fmt.Errorf("w: %w", &pgconn.PgError{Code: "55P03"}), "a lock could not be had in 2s"},
+		{fmt.Errorf("w: %w", &pgconn.PgError{Code: "55P03"}), "no lock within 2s"},
 		{&pgconn.PgError{Code: "57014"}, "it took longer than 10s"},
 		{fmt.Errorf("w: %w", context.DeadlineExceeded), "no answer in 15s"},
 		{&pgconn.PgError{Severity: "ERROR", Message: "permission denied", Code: "42501"}, "ERROR: permission denied (SQLSTATE 42501)"},

@@ -16,8 +16,8 @@ const (
 )
 
 // pooler looks whether sessions are shared between connections: what a
-// connection listens for is then lost. That it cannot find out, as with a
-// pooler that has but one session, need not be wrong.
+// connection listens for is then lost. If it cannot find out, as with a pooler
+// that has only one session, that is advice and not a problem.
 func (d *doctor) pooler(ctx context.Context, dsn string) {
 	if pollsOnly(dsn) {
 		return
@@ -27,9 +27,9 @@ func (d *doctor) pooler(ctx context.Context, dsn string) {
 	switch shared, err := sharesSessions(wait, d.db); {
 	case ctx.Err() != nil:
 	case wait.Err() != nil:
-		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be found out in %v", poolerWait)
+		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be determined in %v", poolerWait)
 	case err != nil:
-		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be found out: %s", oneLine(err))
+		d.advice("wake-ups", "whether a pooler shares sessions between connections could not be determined: %s", oneLine(err))
 	case shared:
 		d.advice("wake-ups", "a pooler shares sessions between connections, as PgBouncer does in transaction mode: notifications are lost, and receivers poll (give a DSN around the pooler, or poll_only=true)")
 	}

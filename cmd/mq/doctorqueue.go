@@ -30,14 +30,14 @@ type pgQueue struct {
 	defaults              string // default partitions, as SQL
 
 	groupings []grouping
-	ungrouped bool  // its groupings could not be looked at
+	ungrouped bool  // its groupings could not be checked
 	unread    bool  // nor could its tables
 	hasGroups bool  // messages have a Message.Group
 	next, max int64 // the id of the next message, and the highest there is; 0 if not known
 	strays    []stray
 }
 
-// readQueues reports whether it could look at them.
+// readQueues returns the queues, and whether it could read them.
 func (d *doctor) readQueues(ctx context.Context) (queues []pgQueue, seen bool, err error) {
 	queues, err = rowsOf(ctx, d.db, "queues", func(q *pgQueue) []any {
 		return []any{

@@ -21,7 +21,7 @@ func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []st
 		err = d.look(ctx, "delays", "what delays need", d.delays)
 	}
 	if err == nil && len(queues) == 0 {
-		d.advice("queues", "none was looked at: AMQP cannot list queues (name those that are to be looked at: mq doctor QUEUE...)")
+		d.advice("queues", "none was checked: AMQP cannot list queues (name those to check: mq doctor QUEUE...)")
 	}
 	for _, queue := range queues {
 		if err == nil {
@@ -31,7 +31,7 @@ func (d *doctor) rabbitmq(ctx context.Context, p *rabbitmq.Provider, queues []st
 	return err
 }
 
-// look looks for no longer than lookTime. See unseen.
+// look runs f for no longer than lookTime. See unseen for its errors.
 func (d *doctor) look(ctx context.Context, where, what string, f func(context.Context) error) error {
 	short, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()

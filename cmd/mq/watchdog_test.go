@@ -113,8 +113,8 @@ func TestClosedWatchdog(t *testing.T) {
 	}
 }
 
-// TestStoppedWatchdog: one that does not read is replaced, and must not take
-// the end of its pipe for that of mq later.
+// TestStoppedWatchdog: one that does not read is replaced and killed: when it goes
+// on it must not take the end of its pipe for the end of mq.
 func TestStoppedWatchdog(t *testing.T) {
 	t.Parallel()
 	w, err := startWatchdog(limits{visibility: time.Minute, grace: time.Second})

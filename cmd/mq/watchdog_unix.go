@@ -33,7 +33,7 @@ func runAsWatchdog() {
 		stopped: func() bool { return isStopped(mq) },
 	}
 	w.run(os.Stdin)
-	syscall.Exit(exitOK) // at once: mq waits for that, and os.Exit sleeps in a program with the race detector
+	syscall.Exit(exitOK) // at once: mq waits for us, and os.Exit sleeps under the race detector
 }
 
 // endCommands ends the process groups of commands by SIGTERM, and by SIGKILL
@@ -85,7 +85,7 @@ type watchdog struct {
 	gone   chan struct{} // closed when dog has ended
 	pids   map[int]int
 	last   int  // N of the last command
-	closed bool // none is to run any more
+	closed bool // no watchdog may run any more
 	done   chan struct{}
 }
 
@@ -150,8 +150,8 @@ func (w *watchdog) live() {
 }
 
 // tell writes a line. A watchdog that was killed, or no longer reads, is
-// replaced by another one. If that fails, the next line tries again. After the
-// end nobody is told: a handler may be left that still has to say something.
+// replaced by another one. If that fails, the next line tries again. After close it
+// does nothing: a handler that was left behind may still call it.
 func (w *watchdog) tell(line string) {
 	if w.closed {
 		return
@@ -161,7 +161,7 @@ func (w *watchdog) tell(line string) {
 		if _, err := w.pipe.WriteString(line); err == nil {
 			return
 		}
-		_ = w.dog.Kill() // before the end of the pipe: the commands go on
+		_ = w.dog.Kill() // before it can see the end of the pipe and end the commands
 		_ = w.pipe.Close()
 		w.pipe = nil
 	}
@@ -193,11 +193,11 @@ func (w *watchdog) end(n int) {
 	w.tell(fmt.Sprintf("end %d\n", n))
 }
 
-// endTime is how long a watchdog may take to end, besides what it gives to the
+// endTime is how long a watchdog may take to end, besides the grace of the
 // commands.
 const endTime = 10 * time.Second
 
-// close ends the watchdog, and with it the commands that still run. None is
+// close ends the watchdog, and with it the commands that still run. No watchdog is
 // started after that.
 func (w *watchdog) close() {
 	w.mu.Lock()
@@ -210,7 +210,7 @@ func (w *watchdog) close() {
 	_ = w.pipe.Close()
 	select {
 	case <-w.gone:
-	case <-time.After(w.grace + endTime): // it is stopped, perhaps
+	case <-time.After(w.grace + endTime): // perhaps somebody has stopped it
 		_ = w.dog.Kill()
 		<-w.gone
 	}

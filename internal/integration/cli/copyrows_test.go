@@ -62,8 +62,8 @@ func (s *shop) requireStored(queue string, want []string) {
 	}
 }
 
-// TestCopyRows: between two ends of PGMQ everything is kept that another
-// program has written, as PostgreSQL prints it.
+// TestCopyRows: between two PGMQ databases everything that another program has
+// written is kept as PostgreSQL prints it.
 func TestCopyRows(t *testing.T) {
 	const withOrigin = `CASE WHEN headers IS NULL OR jsonb_typeof(headers) = 'object'
 		THEN coalesce(headers, '{}') || jsonb_build_object('copied-from', 'pgmq/w/' || msg_id) ELSE headers END`
@@ -126,7 +126,7 @@ func TestCopyRowsKilled(t *testing.T) {
 	}
 }
 
-// TestCopyRowsDelayed: they are waited for, and left else.
+// TestCopyRowsDelayed: -delayed waits for delayed messages; without it they stay.
 func TestCopyRowsDelayed(t *testing.T) {
 	t.Parallel()
 	from, to := newShop(t), newShop(t)

@@ -29,7 +29,7 @@ func (s *shop) lock(lock string) *sql.Tx {
 }
 
 const (
-	tooLong  = "could not be looked at: a lock could not be had in 2s; in the way is session "
+	tooLong  = "could not be checked: no lock within 2s; blocked by session "
 	inTheWay = " of blocker (idle in transaction, in a transaction of "
 )
 
@@ -49,8 +49,8 @@ func (m *tool) requireFinding(fs []finding, level, where string, want ...string)
 	m.Errorf("there is no %s of %s: %+v", level, where, fs)
 }
 
-// TestDoctorLocked: a look that waits for a lock is a finding which names the
-// session in the way, and the others go on.
+// TestDoctorLocked: a look that waits for a lock becomes a problem that names the
+// blocking session, and the others go on.
 func TestDoctorLocked(t *testing.T) {
 	for _, tt := range []struct{ lock, where, what string }{
 		{"pgmq.q_w IN ACCESS EXCLUSIVE", "w", "its tables "},
@@ -130,13 +130,13 @@ func TestDoctorSilent(t *testing.T) {
 			if all {
 				r := through.run("doctor")
 				through.fails(r, failure, "mq: ping: pgmq: ")
-				if !strings.Contains(r.stdout, "pgmq.meta could not be looked at: no answer in 15s") {
+				if !strings.Contains(r.stdout, "pgmq.meta could not be checked: no answer in 15s") {
 					t.Errorf("it says\n%s", r.stdout)
 				}
 				return
 			}
 			fs := through.examine()
-			through.requireFinding(fs, "problem", "meta", "pgmq.meta could not be looked at: no answer in 15s")
+			through.requireFinding(fs, "problem", "meta", "pgmq.meta could not be checked: no answer in 15s")
 			through.requireFinding(fs, "ok", "w")
 		})
 	}
@@ -163,11 +163,11 @@ func TestDoctorSilentBroker(t *testing.T) {
 	t.Cleanup(func() { close(over) })
 	through := on(t, "rabbitmq", dsn)
 	fs := through.examine("hanging", "well")
-	through.requireFinding(fs, "problem", "hanging", "the queue could not be looked at: ")
+	through.requireFinding(fs, "problem", "hanging", "the queue could not be checked: ")
 	through.requireFinding(fs, "ok", "well", "declared as it should be")
 }
 
-// TestDropWaits: it says for whom, and goes on.
+// TestDropWaits: drop says which session it waits for, and goes on.
 func TestDropWaits(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
