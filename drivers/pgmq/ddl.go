@@ -50,8 +50,8 @@ func (d ddl) run(ctx context.Context, f func(*sql.Tx) error) error {
 	}
 }
 
-// unmapped returns what a client library said. The mapped error would have the
-// call made again, after as many tries.
+// unmapped returns the error of the client library. The mapped error, ErrBadConn,
+// would have the call made again, with as many tries.
 func unmapped(err error) error {
 	if e := (*dbError)(nil); errors.As(err, &e) {
 		return e.cause
@@ -95,7 +95,7 @@ type waitError struct {
 func (e *waitError) Error() string { return fmt.Sprintf("%v, waiting for %v", e.ended, e.session) }
 func (e *waitError) Unwrap() error { return e.ended }
 
-// waited reports whether err says what a caller waited for.
+// waited reports whether err names the session that a caller waited for.
 func waited(err error) bool {
 	var e *waitError
 	return errors.As(err, &e)

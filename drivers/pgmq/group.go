@@ -105,10 +105,10 @@ func (n tableNames) choose() string {
 }
 
 // The bounds of a search for free groups: how many are locked, and so enter the
-// lock table of the server, which all sessions share and which has room for 64
-// locks of each by default; the rows that are due longest and shortest, a few
-// times as many; and then the steps over all groups, of the first statement of a
-// call and of the later ones.
+// lock table of the server, which all sessions share and which by default has room
+// for 64 locks per session; how many of the rows that are due longest, and of those
+// that are due shortest, are looked at, a few times as many; and then the steps over
+// all groups, of the first statement of a call and of the later ones.
 const (
 	maxGroups            = 48
 	groupWindow          = 200

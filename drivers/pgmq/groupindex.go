@@ -28,7 +28,7 @@ func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
 	return "mq_group_" + name(queue+"\x00"+key), "mq_lease_" + name(queue+"\x00"+key+"\x00UTC")
 }
 
-// The pauses between two looks whether another session has made an index.
+// The pauses while another session makes an index.
 const minIndexPause, maxIndexPause = 100 * time.Millisecond, time.Second
 
 // indexGroups makes the two indexes of a grouping without locking out those
@@ -111,15 +111,15 @@ func indexesOf(name string, s shape, by driver.GroupBy, concurrently bool) (miss
 	return missing, nil
 }
 
-// makeIndexes makes what is missing, unless another session is at it, which it
-// returns.
+// makeIndexes makes what is missing. If it is another session's turn it makes
+// nothing and returns that session.
 //
-// Whose turn it is shows in two ways. One is a lock of a transaction that does
-// nothing else meanwhile, and lasts as long as the build: PostgreSQL makes such
-// indexes outside of transactions, and a lock of the session would outlast a
-// pooler's. The other is the build itself, for that transaction may end earlier,
-// with its connection or by a timeout of the server, and a build may go on
-// without its client.
+// Two things show whose turn it is. One is a lock of a transaction that does
+// nothing else, and lasts as long as the build: PostgreSQL makes such indexes
+// outside of transactions, and a lock of the session would outlast the use of a
+// pooler's session. The other is the build itself, since that transaction may end
+// earlier, with its connection or by a timeout of the server, and a build may go
+// on without its client.
 func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy) (rival *session, err error) {
 	if err := p.check(ctx); err != nil {
 		return nil, err
@@ -144,7 +144,8 @@ func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.Group
 	return nil, p.rightNode(p.buildMissing(ctx, name, by))
 }
 
-// takeTurn returns the session whose turn it is, or how to end one's own.
+// takeTurn returns the session whose turn it is, or, if it is ours, a function that
+// ends it. That does not wait for a server that is silent.
 func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, end func(), err error) {
 	held, cancel := context.WithCancel(ctx)
 	limit := time.AfterFunc(callLimit, cancel)
@@ -158,7 +159,7 @@ func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, e
 		cancel()
 		return nil, nil, err
 	}
-	end = func() { // what became of the transaction does not matter
+	end = func() { // how the transaction ends does not matter
 		defer cancel()
 		defer time.AfterFunc(probeLimit, cancel).Stop()
 		_ = tx.Rollback()
@@ -180,8 +181,8 @@ func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, e
 	return rival, end, err
 }
 
-// indexer returns the session that makes an index of the queue, or is about to,
-// or nil.
+// indexer returns the session that makes an index of the queue or is about to, or
+// nil if there is none.
 func indexer(ctx context.Context, at querier, name string) (who *session, err error) {
 	err = query(ctx, at, statement("indexer", nil), []any{name}, func(rows row) error {
 		s, err := scanSession(rows)

@@ -101,8 +101,8 @@ func (c pqConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	return &pqConn{pqConner: cn.(pqConner), used: time.Now(), link: s.link, links: c.links}, nil
 }
 
-// pqDialer gives a request to cancel a statement no more time than the
-// statement itself has left. lib/pq would wait for it as long as for a
+// pqDialer gives a request to cancel a statement no more time than the statement
+// itself has left, cancelGrace. lib/pq would wait for it as long as for a
 // connection, and the caller with it.
 type pqDialer struct{ dialer }
 
@@ -120,7 +120,7 @@ func (d pqDialer) DialContext(ctx context.Context, network, address string) (net
 	return brief{c}, c.SetDeadline(end)
 }
 
-// brief is a connection whose deadline stays as it is.
+// brief is a connection whose deadline lib/pq cannot move.
 type brief struct{ net.Conn }
 
 func (brief) SetDeadline(time.Time) error { return nil }
@@ -143,10 +143,10 @@ type pqConn struct {
 	used   time.Time
 	link   *link
 	links  *links
-	unused int // prepared statements
+	unused int // prepared statements that were closed here, but not at the server
 }
 
-// maxUnused is how many statements that nobody uses any more a session keeps.
+// maxUnused is how many unused statements a session keeps before it is replaced.
 const maxUnused = 256
 
 // IsValid reports whether the pool may keep the connection.

@@ -185,7 +185,7 @@ type stmtPool struct {
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
 
-	discarded chan struct{} // closed when all that were discarded are closed; or nil
+	discarded chan struct{} // closed when all discarded statements are closed; nil before the first
 }
 
 // maxStmts bounds what a program with many queues makes the server keep.
@@ -230,9 +230,9 @@ func (s *stmtPool) forget(text string, err error) {
 	}
 }
 
-// discard closes statements in the background, after those before. lib/pq asks the
-// server to, and waits for the answer, without a limit on a pool of the caller's.
-// s.mu is held.
+// discard closes statements in the background, after those discarded before. lib/pq
+// asks the server to close them and waits for the answer, on a pool of the caller's
+// without a limit. s.mu is held.
 func (s *stmtPool) discard(stmts ...*sql.Stmt) {
 	before, done := s.discarded, make(chan struct{})
 	s.discarded = done
@@ -282,8 +282,8 @@ func (s *stmtPool) keep(text string, stmt *sql.Stmt) *sql.Stmt {
 	return stmt
 }
 
-// close closes all statements. A connection that is silent does not keep it for
-// longer than closeGrace.
+// close closes all statements. It does not wait for a silent connection for longer
+// than closeGrace.
 func (s *stmtPool) close() {
 	s.mu.Lock()
 	s.discard(slices.Collect(maps.Values(s.stmts))...)

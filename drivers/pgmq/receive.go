@@ -56,9 +56,9 @@ func lingering(ctx context.Context) (context.Context, func()) {
 type look int
 
 const (
-	unmeasured look = iota // all of it, bounded by its size in the table
-	measured               // bounded by its printed size, too
-	blind                  // not at all
+	unmeasured look = iota // it reads all of it, bounded by its size in the table
+	measured               // the same, bounded by its printed size, too
+	blind                  // it does not read it
 )
 
 // claiming leases messages, as many and for as long as a request says.
@@ -105,13 +105,13 @@ type leases struct {
 	body, headers []byte
 	key           sql.NullString
 	found         []found
-	bytes         int    // of bodies and headers, without those that are left
+	bytes         int    // of bodies and headers, except of those marked as left
 	groupKey      string // the expression for a message's group, or ""
 }
 
 type found struct {
 	id   int64
-	left bool // there was no room for what it holds
+	left bool // there was no room for its contents: it is given back
 	driver.Delivery
 }
 
@@ -144,8 +144,8 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 	return nil
 }
 
-// split takes out what there was no room for, and what comes after that: of a
-// group nothing younger is handed out.
+// split takes out the first message for which there was no room, and all that come
+// after it, so that no younger message of its group is handed out.
 func (s *leases) split() (left []found) {
 	slices.SortFunc(s.found, func(a, b found) int { return cmp.Compare(a.id, b.id) })
 	first := slices.IndexFunc(s.found, func(f found) bool { return f.left })

@@ -17,24 +17,24 @@ var _ = template.Must(statements.Parse(rowsSQL))
 
 // Row is a message as it is stored, whichever program has written it. Receive
 // and Send do not keep all of that: a header that is a number becomes a text,
-// and headers that are no object have no place in a driver.Message.
+// and headers that are not an object do not fit into a driver.Message.
 type Row struct {
 	ID string
 	// Message is the body: JSON as PostgreSQL prints it, with an envelope if
 	// there is one. It is nil for SQL's NULL, which JSON's null is not.
 	Message []byte
-	// Headers are JSON of any type, a group among them under x-pgmq-group. They
-	// are nil for SQL's NULL, and if the queue has no column for them.
+	// Headers are JSON of any type; a group is the member x-pgmq-group. They are
+	// nil for SQL's NULL, and if the queue has no column for them.
 	Headers []byte
 }
 
-// Rows returns the messages with these ids that are in the queue, in the order
-// of the ids. It leases nothing: receive them first, or others may have them
+// Rows returns the messages of the queue that have one of these ids, in the order
+// of their ids. It does not lease them: receive them first, or others may take them
 // meanwhile.
 //
-// Rows and SendRows copy messages between queues of PGMQ, also those of two
-// databases. Unlike methods of package mq they do not call again by
-// themselves after driver.ErrBadConn, which says that nothing was done.
+// Rows and SendRows copy messages between PGMQ queues, also of different
+// databases. Unlike the methods of package mq they do not repeat a call that ended
+// with driver.ErrBadConn, which says that nothing was done.
 func (p *Provider) Rows(ctx context.Context, queue string, ids ...string) ([]Row, error) {
 	q, err := p.attachAny(ctx, queue)
 	if err != nil {
@@ -65,8 +65,8 @@ func (p *Provider) Rows(ctx context.Context, queue string, ids ...string) ([]Row
 
 // SendRows stores all rows, or none, as new messages that are visible at once,
 // and returns their ids. Row.ID is not used; ages and read counts begin anew.
-// PostgreSQL prints what it was given by Rows as before, byte for byte; JSON
-// from elsewhere is stored as jsonb stores it.
+// Messages and headers that Rows returned read the same again, byte for byte;
+// other JSON is normalised as jsonb does.
 //
 // It returns driver.ErrInvalid if PostgreSQL cannot store a row,
 // driver.ErrNotSupported for headers if the queue has no column for them, and
@@ -96,7 +96,7 @@ func (p *Provider) SendRows(ctx context.Context, queue string, rows ...Row) ([]s
 	return ids, nil
 }
 
-// insertionOf is Provider.insertion for what needs no encoding.
+// insertionOf is Provider.insertion for rows, which need no encoding.
 func insertionOf(q *queue, rows []Row) (i insertion, err error) {
 	size := 0
 	for _, r := range rows {
@@ -125,7 +125,7 @@ func (a *array) json(b []byte) {
 	}
 }
 
-// attachAny is attach for a name that has not been made canonical.
+// attachAny is attach for a name that QueueName has not folded yet.
 func (p *Provider) attachAny(ctx context.Context, name string) (*queue, error) {
 	name, err := p.QueueName(name)
 	if err != nil {

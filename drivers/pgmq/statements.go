@@ -48,7 +48,7 @@ type tableNames struct {
 	Indexed      bool   // there are indexes for Key
 	Plan         int    // see Provider.replan
 	Blind        bool   // bodies, headers and groups are not read
-	Measured     bool   // and else no more than there is room for, see {{template "fit"}}
+	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}
 	Waits        bool   // for rows that others have locked
 }
 
@@ -59,13 +59,13 @@ func (n tableNames) blind() tableNames {
 }
 
 // measured returns the names for statements that read no more than there is room
-// for.
+// for when it is printed.
 func (n tableNames) measured() tableNames {
 	n.Measured = true
 	return n
 }
 
-// read returns the names for statements that read contents in a manner.
+// read returns the names for statements that look at contents in the given way.
 func (n tableNames) read(how look) tableNames {
 	n.Blind, n.Measured = how == blind, how == measured
 	return n

@@ -44,15 +44,16 @@ SELECT msg_id FROM i CROSS JOIN n
 
 {{define "notify"}}SELECT pg_catalog.pg_notify($1::text, ''::text){{end}}
 
-{{- /* What scanDelivery reads. Other programs may write infinite times. A blind
+{{- /* What leases.scan reads. Other programs may write infinite times. A blind
 statement reads nothing that they may have written and that cannot be printed. */ -}}
 {{define "delivery"}}q.msg_id, q.read_ct, CASE WHEN pg_catalog.isfinite(q.enqueued_at) THEN q.enqueued_at END, CASE WHEN pg_catalog.isfinite(q.vt) THEN q.vt END, {{template "contents" .}}{{end}}
 {{define "contents"}}{{if .Blind}}NULL::jsonb, NULL::jsonb{{else}}q.message, {{template "headers" .}}{{end}}{{end}}
 {{define "key"}}{{if and .Key (not .Blind)}}{{.Key}}{{else}}NULL::text{{end}}{{end}}
 {{define "headers"}}{{if .Headers}}q.headers{{else}}NULL::jsonb{{end}}{{end}}
 
-{{- /* What a message takes in the table, for which it is not read, and when it is
-printed: a number of 10 bytes may have 100,000 digits, and the table compresses. */ -}}
+{{- /* The size of a message in the table, which is known without reading it, and
+its size when printed: a number of 10 bytes may have 100,000 digits, and the table
+is compressed. */ -}}
 {{define "size"}}coalesce(pg_catalog.pg_column_size(message), 0){{if .Headers}} + coalesce(pg_catalog.pg_column_size(headers), 0){{end}}{{end}}
 {{define "printed size"}}coalesce(pg_catalog.octet_length(message::text), 0){{if .Headers}} + coalesce(pg_catalog.octet_length(headers::text), 0){{end}}{{end}}
 {{define "sized"}}msg_id, {{template "size" .}} AS size{{if .Measured}}, message{{if .Headers}}, headers{{end}}{{end}}{{end}}
@@ -60,16 +61,16 @@ printed: a number of 10 bytes may have 100,000 digits, and the table compresses.
 {{define "due"}}SELECT {{template "sized" .}} FROM {{.Q}} WHERE vt <= pg_catalog.statement_timestamp() ORDER BY {{.Order}} LIMIT $1 FOR UPDATE SKIP LOCKED{{end}}
 
 {{- /* A claim takes 8 MiB of c, and at least one message: more may not get
-through before the statement is cut off. One that is measured takes no more as it
-is printed either, and prints no more than that, as stored, to find out: it costs
-a fifth more. */ -}}
+through before the statement is cut off. A measured claim is bounded by 8 MiB of
+printed size as well. To find that out it prints no more than 8 MiB of stored
+messages, which costs a fifth more. */ -}}
 {{define "fit"}}
 fit AS MATERIALIZED (SELECT msg_id FROM {{if .Measured}}(SELECT msg_id, pg_catalog.sum({{template "printed size" .}}) OVER {{template "before"}} AS printed FROM {{end -}}
  (SELECT c.*, pg_catalog.sum(size) OVER {{template "before"}} AS stored FROM c) s WHERE coalesce(stored, 0) < 8388608{{if .Measured}}) t WHERE coalesce(printed, 0) < 8388608{{end}})
 {{end}}
 {{define "before"}}(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING){{end}}
 
-{{- /* What messages hold, as far as it fits. */ -}}
+{{- /* The contents of messages, as many as fit. */ -}}
 {{define "bodies"}}
 WITH c AS MATERIALIZED (SELECT {{template "sized" .}} FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id),
 {{template "fit" .}}
@@ -422,8 +423,8 @@ SELECT {{template "session"}} FROM pg_catalog.pg_stat_activity w CROSS JOIN LATE
 JOIN pg_catalog.pg_stat_activity b ON b.pid = u.pid WHERE {{template "w runs $1"}} ORDER BY b.xact_start LIMIT 1
 {{end}}
 {{- /* The session that makes or drops an index of a queue while that is in use, or
-waits to: both take this lock of the table for as long as it takes, and VACUUM as
-well. Autovacuum, which has no user, gives way. Or the one whose turn it is. */ -}}
+waits to, else the one whose turn it is. Builds and drops hold this lock of the table
+until they end, as VACUUM does. Autovacuum is left out: it gives way, and has no user. */ -}}
 {{define "indexer"}}
 SELECT {{template "session"}} FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity b ON b.pid = l.pid
 WHERE l.pid <> pg_catalog.pg_backend_pid() AND b.datname = pg_catalog.current_database() AND b.usesysid IS NOT NULL
@@ -586,8 +587,8 @@ SELECT queue_name, $2::int FROM pgmq.meta WHERE queue_name::text = $1::text ON C
 {{define "add headers"}}ALTER TABLE {{.}} ADD COLUMN IF NOT EXISTS headers jsonb{{end}}
 {{define "add last_read_at"}}ALTER TABLE {{.}} ADD COLUMN IF NOT EXISTS last_read_at timestamptz{{end}}
 
-{{- /* One that another session is making is there already, and not valid: its
-name is an error then. */ -}}
+{{- /* No IF NOT EXISTS with CONCURRENTLY: an index that another session is making
+exists already and is not valid yet, so its name must be an error. */ -}}
 {{define "make group index"}}CREATE INDEX {{template "index how" .}} {{.GroupIndex}} ON {{.Q}} (({{.Key}}), msg_id) WHERE ({{.Key}}) IS NOT NULL{{end}}
 {{define "make lease index"}}CREATE INDEX {{template "index how" .}} {{.LeaseIndex}} ON {{.Q}} (({{.Key}}), (vt AT TIME ZONE 'UTC')) WHERE read_ct > 0 OR ({{.Key}}) IS NULL{{end}}
 {{define "index how"}}{{if .Concurrently}}CONCURRENTLY{{else}}IF NOT EXISTS{{end}}{{end}}

@@ -83,9 +83,9 @@ func (in *intake) claimed(n, got int, took time.Duration, err error) {
 	}
 }
 
-// full takes note of a claim whose messages took all the room there is. Those that
-// follow are measured, and for about as many: the server prints all that it is
-// asked for.
+// full takes note of a claim that filled the room with got messages. The claims
+// that follow are measured, and ask for twice as many at most: the server prints all
+// that it is asked for.
 func (in *intake) full(got int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -114,8 +114,8 @@ const (
 	// claimBytes is what one claim takes, or one message that is larger. See
 	// {{template "fit"}}.
 	claimBytes = 8 << 20
-	// keptBytes is what is kept of a claim that was not measured. Few print as
-	// several times of what they take in the table.
+	// keptBytes is what is kept of a claim that was not measured. Few messages
+	// print several times as large as they are in the table.
 	keptBytes = 4 * claimBytes
 )
 
@@ -183,7 +183,8 @@ type unread struct {
 }
 
 // fill reads what messages hold, and returns those that cannot be read, and those
-// for which there is no room. They and what is gone meanwhile are taken out of s.
+// for which there is no room. They, and those that are gone by now, are taken out
+// of s.
 func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) (bad []unread, left []found, err error) {
 	at := make(map[int64]*found, len(s.found))
 	all := make([]int64, len(s.found))
@@ -208,8 +209,8 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 	return bad, s.split(), err
 }
 
-// contents reads what messages hold, and returns those that cannot be read, and
-// those that are left when it has read most bytes.
+// contents reads what messages hold. It returns those that cannot be read, and those
+// that are left once it has read most bytes.
 func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most int, got func(id int64, body, headers []byte, key string)) (bad []unread, left []int64, err error) {
 	text, seen, bytes := statement("bodies", n.measured()), make(map[int64]bool), 0
 	read := func(limit time.Duration, ids ...int64) error {
