@@ -36,7 +36,7 @@ type Caps struct {
 	ExactBodies bool
 	// ExactReadCount: ReadCount counts every lease, and nothing else. Otherwise
 	// it is an estimate: too low where the backend misses leases, too high
-	// where it counts deliveries that no receiver was handed, 0 if it cannot
+	// where it counts deliveries that never reached a receiver, 0 if it cannot
 	// tell.
 	ExactReadCount bool
 	// ExactStats: no figure of Stats is -1 or Approximate on a small queue.

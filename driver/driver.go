@@ -47,8 +47,8 @@
 //     the claim the result is ctx.Err(); the claim itself runs to its end,
 //     and what it leased is returned.
 //  4. ID and EnqueuedAt survive redelivery. The read count grows by one per
-//     lease if Caps.ExactReadCount, and else is an estimate. Extend counts from
-//     now. Durations work down to Caps.Resolution.
+//     lease if Caps.ExactReadCount, and is an estimate otherwise. Extend counts
+//     from now. Durations work down to Caps.Resolution.
 //  5. Archive loses nothing: body, headers, read count, times and reason are
 //     kept.
 //  6. Redrive and move insert a new message: new ID, EnqueuedAt now, read
@@ -154,7 +154,6 @@ type Provider interface {
 
 	// Close releases what the provider holds. Calls in progress, waiting ones
 	// included, return soon; later ones answer [ErrClosed]. mq calls it once,
-	// after its own calls have ended or have had time to; a second call
-	// returns nil.
+	// after it has given its own calls time to end; a second call returns nil.
 	Close() error
 }

@@ -25,7 +25,7 @@ type leaseKey struct {
 type handled struct {
 	outer, span trace.SpanContext // around the process span, and that
 	lost        atomic.Bool       // and counted
-	settling    atomic.Bool       // or settled: an extension that crosses that finds no lease
+	settling    atomic.Bool       // or settled: an extension at the same time may find no lease
 }
 
 func (ls *leases) add(queue string, d *mq.Delivery, outer, span trace.SpanContext) *handled {
@@ -57,8 +57,8 @@ func (t *Telemetry) countLost(ctx context.Context, l labels, receipts []mq.Recei
 	}
 }
 
-// settling takes note that receipts are about to be settled, and settled of
-// those that could not be.
+// settling marks receipts as about to be settled. settled unmarks those that could
+// not be.
 func (ls *leases) settling(queue string, receipts []mq.Receipt) (settled func(error)) {
 	hs := make([]*handled, len(receipts))
 	for i, r := range receipts {

@@ -15,7 +15,7 @@ var hangCases = []testCase{
 	{name: "hang/calls", rule: "a call returns soon after its ctx ended, although the backend is silent (Provider)", needs: hasHang, run: hangCalls},
 	{name: "hang/goes-on", rule: "after a silence of the backend the client goes on", needs: hasHang, run: hangGoesOn},
 	{name: "hang/close", rule: "Close returns, and ends a Receive that waits, although the backend is silent", needs: hasHang, run: hangClose},
-	{name: "hang/manage", rule: "what manages a queue answers an error while the backend is silent, and done again takes effect once", needs: hasHang, run: hangManage},
+	{name: "hang/manage", rule: "a call that manages a queue returns an error while the backend is silent, and repeated afterwards it takes effect once", needs: hasHang, run: hangManage},
 	{name: "hang/tx", rule: "a call in a transaction returns soon after its ctx ended, although the backend is silent, and nothing of the transaction takes effect", needs: all(hasHang, transactions), run: hangTx},
 	{name: "hang/consumer", rule: "a Consumer goes on after a silence of the backend, and every message is handled", needs: hasHang, run: hangConsumer},
 }
@@ -83,8 +83,8 @@ func (t *tester) silently(what string, call func(context.Context) error) (err er
 	return err
 }
 
-// hangManage has two messages, one of them in the archive. What is done again
-// may find that the first time has taken effect, or has yet to end.
+// hangManage has two messages, one of them in the archive. A repeated call may find
+// that the first one took effect, or has yet to end.
 func hangManage(t *tester) {
 	holds := func(c counts) func(*mq.Queue) string {
 		return func(q *mq.Queue) string { return t.wrong(q, c) }

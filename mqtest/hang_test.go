@@ -15,8 +15,8 @@ import (
 )
 
 // silence is a provider whose calls get no answer while it is on. One of its
-// operations may be deaf: it does not hear that its ctx has ended. Or it is
-// hasty: it says that it has been done.
+// operations may be deaf: it does not notice that its ctx has ended. Or it may be
+// hasty: it reports success at once.
 type silence struct {
 	*slow
 	deaf, hasty string
@@ -50,7 +50,7 @@ func newSilence(p driver.Provider, deaf, hasty string) *silence {
 	return s
 }
 
-// A hasty operation is not called at all: what it says is all there is to it.
+// says reports whether an operation is to report success without being called.
 func (s *silence) says(op string) bool { return op == s.hasty && s.state() != nil }
 
 func (s *silence) EnsureQueue(ctx context.Context, queue string, o driver.QueueOptions) error {
@@ -184,8 +184,9 @@ func silenced(deaf, hasty string) Harness {
 	return h
 }
 
-// TestHang runs the cases of a silent backend, and shows that each operation
-// is noticed that goes on after its ctx has ended, or says what is not so.
+// TestHang runs the cases of a silent backend, and shows that they notice each
+// operation that goes on after its ctx has ended, or reports a success that it had
+// not.
 func TestHang(t *testing.T) {
 	t.Run("none", func(t *testing.T) { hangs(t, silenced("", ""), false) })
 	for _, deaf := range []string{

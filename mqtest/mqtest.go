@@ -45,7 +45,7 @@ type Harness struct {
 	// alone. Optional.
 	Restart func(t testing.TB)
 
-	// Begin begins a transaction on the backend of c, by a connection that
+	// Begin begins a transaction on the backend of c, on a connection that
 	// Hang makes silent as well. Required if the provider is a
 	// driver.Transactor that works.
 	Begin func(t testing.TB, c *mq.Client) Tx

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// unlocked is a logger's handler that takes a mutex, as one would that asks the
-// provider for something.
+// unlocked is a logger's handler that takes a mutex, like a handler that calls the
+// provider.
 type unlocked struct {
 	slog.Handler
 	mu   *sync.Mutex

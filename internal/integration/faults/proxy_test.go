@@ -65,7 +65,7 @@ func (p *proxy) serve() {
 // farewell is a Terminate, for which nobody waits.
 var farewell = []byte{'X', 0, 0, 0, 4}
 
-// gate swallows what is written once it is frozen, and tells of the first time.
+// gate swallows what is written once it is frozen, and calls swallows the first time.
 type gate struct {
 	to       io.Writer
 	frozen   <-chan struct{}

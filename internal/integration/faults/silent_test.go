@@ -95,8 +95,8 @@ func TestSilentInUse(t *testing.T) {
 }
 
 // TestSilentOnce: the first call finds out that connections have fallen silent,
-// and no other call waits for them: not even one that comes at the same time for
-// each. One may have been taken before the first knew.
+// and no other call waits for them, not even when there is one for each at the same
+// time. One connection may have been taken before the first call knew.
 func TestSilentOnce(t *testing.T) {
 	b := newBase(t)
 	eachLibrary(t, func(t *testing.T, library string) {

@@ -53,7 +53,7 @@ func Run(m *testing.M) (code int) {
 // RunWaiting is Run with n tests at once, whatever -parallel says. It is for
 // packages whose tests wait most of the time.
 func RunWaiting(m *testing.M, n int) (code int) {
-	flag.Parse() // m.Run would, and the command line has the last word
+	flag.Parse() // else m.Run parses after us, and -parallel wins
 	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
 		fmt.Println(err)
 		return 1
