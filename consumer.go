@@ -30,7 +30,7 @@ type ConsumerConfig struct {
 	// letter: after the handler's last error, or instead of one more delivery
 	// if the handler never returned. A delivery that is given back or
 	// interrupted by a stop counts too. Without Caps.ExactReadCount the limit is
-	// as inexact as the count. Negative means no limit. Defaults to 10.
+	// as inexact as the read count. Negative means no limit. Defaults to 10.
 	MaxReads int
 
 	// Backoff is the pause after an ordinary error. Defaults to
@@ -45,9 +45,9 @@ type ConsumerConfig struct {
 
 	// OnDeadLetter is called when a message has become a dead letter, in a
 	// goroutine of its own. Run and Client.Close wait for it up to
-	// Config.CallTimeout. If it panics, or takes longer, or is not called
-	// because ten earlier calls have not returned, the log has a warning
-	// instead, which is the default as well.
+	// Config.CallTimeout. If it panics, takes longer, or is not called because
+	// ten earlier calls have not returned, the dead letter is logged as a
+	// warning. That is also the default.
 	OnDeadLetter func(d *Delivery, reason string)
 
 	// Timeout ends a handler's context. 0 means no limit.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// checkDeadLetters asks whether the queue DeadLetter is there, rather than find
-// out at the first dead letter. A backend that does not answer is no reason to
-// end.
+// checkDeadLetters checks that the queue DeadLetter exists, so that Run fails at
+// the start and not at the first dead letter. A backend that does not answer is
+// no reason to end.
 func (c *Consumer) checkDeadLetters(ctx context.Context) error {
 	if c.cfg.DeadLetter == "" {
 		return nil
@@ -22,7 +22,7 @@ func (c *Consumer) checkDeadLetters(ctx context.Context) error {
 }
 
 // lookAtArchive warns if the queue seems to have no archive for its dead letters.
-// It looks until the backend answers, and keeps nobody waiting.
+// It tries in the background until the backend answers.
 func (c *Consumer) lookAtArchive(ctx context.Context) {
 	if c.cfg.DeadLetter != "" {
 		return
@@ -31,7 +31,7 @@ func (c *Consumer) lookAtArchive(ctx context.Context) {
 		for pause := minFetchPause; ; pause = min(2*pause, maxFetchPause) {
 			s, err := c.look(ctx, c.queue)
 			if err == nil && s.Archived < 0 {
-				c.log.Warn("mq: dead letters may find no place, the queue's archive is missing or cannot be counted (make it with EnsureQueue, or set ConsumerConfig.DeadLetter)")
+				c.log.Warn("mq: dead letters may have nowhere to go, the queue's archive is missing or cannot be counted (make it with EnsureQueue, or set ConsumerConfig.DeadLetter)")
 			}
 			if err == nil || definite(err) {
 				c.warnNoPlace(err)
@@ -52,10 +52,10 @@ func (c *Consumer) look(ctx context.Context, q *Queue) (Stats, error) {
 	return q.Stats(ctx)
 }
 
-// warnNoPlace logs what a backend says that was there and refused.
+// warnNoPlace logs the error of a backend that was there and refused.
 func (c *Consumer) warnNoPlace(err error) {
 	if err == nil || !definite(err) || errors.Is(err, ErrNotSupported) || errors.Is(err, ErrClosed) {
 		return
 	}
-	c.log.Warn("mq: dead letters may find no place, the queue that they go to could not be looked at", "dead_letter", c.cfg.DeadLetter, "error", err)
+	c.log.Warn("mq: dead letters may have nowhere to go, their queue could not be checked", "dead_letter", c.cfg.DeadLetter, "error", err)
 }

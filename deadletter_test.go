@@ -156,7 +156,7 @@ func TestDeadLetterQueueIsCheckedAtTheStart(t *testing.T) {
 				if tt.want == ErrQueueNotFound && !strings.Contains(err.Error(), tt.dead) {
 					t.Errorf("the error does not name the queue: %v", err)
 				}
-				if strings.Contains(log.String(), "dead letters may find no place") != (tt.log != "") {
+				if strings.Contains(log.String(), "dead letters may have nowhere to go") != (tt.log != "") {
 					t.Errorf("logged %s", &log)
 				}
 			})
@@ -186,7 +186,7 @@ func TestMissingArchiveIsLoggedAtTheStart(t *testing.T) {
 				if s := r.stop(t); s.Acked != 3 || b.called("stats") != looks {
 					t.Errorf("%+v, %d looks", s, b.called("stats"))
 				}
-				if strings.Count(log.String(), "dead letters may find no place") != map[string]int{"missing": 1, "not to be seen": 1}[name] {
+				if strings.Count(log.String(), "dead letters may have nowhere to go") != map[string]int{"missing": 1, "not to be seen": 1}[name] {
 					t.Errorf("logged %s", &log)
 				}
 			})

@@ -89,8 +89,8 @@ func (c *Consumer) awaitRoom(ctx context.Context) {
 	}
 }
 
-// receive leases messages. No heartbeat keeps them before it has returned, so
-// interceptors have little time once they have come.
+// receive leases messages. No heartbeat extends their leases before it returns,
+// so interceptors have little time after the receive.
 func (c *Consumer) receive(ctx context.Context, n int) ([]*Delivery, error) {
 	in := c.queue.client.limits()
 	in.after = min(in.after, c.cfg.Visibility/beatsPerVisibility)

@@ -12,7 +12,7 @@ import (
 // errGoexit stands for the result of a function that ended its goroutine.
 var errGoexit = errors.New("runtime.Goexit was called")
 
-// errOverdue is the answer of guard.call for a function that does not return.
+// errOverdue is in the errors of guard.call for a function that does not return.
 var errOverdue = errors.New("has not returned")
 
 // recovered calls f and returns its panic as a *PanicError.
@@ -25,37 +25,39 @@ func recovered(f func() error) (err error) {
 	return f()
 }
 
-// guard calls functions of the program whose end others wait for: a Backoff, an
+// guard calls functions of the program that others wait for: a Backoff, an
 // OnDeadLetter, an interceptor around a call that mq makes on its own, the
-// handler of the Logger. Each call has a goroutine, so that neither a panic nor
-// runtime.Goexit can end ours, and a limit, after which mq goes on without it.
+// handler of the Logger. Each call has a goroutine of its own, so that neither a
+// panic nor runtime.Goexit can end ours, and a limit, after which mq goes on
+// without it.
 //
-// What does not return keeps its goroutine and what it refers to. So that this
-// is bounded, a function with maxOverdue calls beyond their limits is not called
+// A call that does not return keeps its goroutine and all that it refers to. To
+// bound that, a function with maxOverdue calls beyond their limits is not called
 // again until one of them has returned.
 type guard struct {
 	log *slog.Logger // nil for the guard of the Logger itself
 
 	mu      sync.Mutex
-	overdue map[string]int // calls beyond their limits, by what was called
+	overdue map[string]int // calls beyond their limits, by the name of the function
 }
 
 // maxOverdue is how many calls of one function may be beyond their limits.
 const maxOverdue = 10
 
-// limits say how long a guarded call may take. Time that mq spends serving it
-// does not count.
+// limits say how long a guarded call may take. The time that mq spends on
+// functions that the call sends to serve does not count.
 type limits struct {
-	before time.Duration // from its beginning
-	after  time.Duration // from the last time that it was served
+	before time.Duration // from the beginning
+	after  time.Duration // from the end of the last served function
 }
 
-// call calls f, which what names, and waits for it within the limits. It returns
-// nil, a *PanicError, errGoexit, or an errOverdue. Meanwhile functions that f
-// sends to serve, if that is not nil, run in the goroutine of the caller.
+// call calls f, whose name is what, and waits for it within the limits. It
+// returns nil, a *PanicError, errGoexit, or an error that wraps errOverdue.
+// Meanwhile functions that f sends to serve, if that is not nil, run in the
+// goroutine of the caller.
 func (g *guard) call(what string, in limits, serve <-chan func(), f func()) error {
 	if !g.mayCall(what) {
-		return fmt.Errorf("%s was not called: %d calls of it %w", what, maxOverdue, errOverdue)
+		return fmt.Errorf("%s %w: it is not called again while %d calls are under way", what, errOverdue, maxOverdue)
 	}
 	c := &guarded{guard: g, what: what, done: make(chan error, 1)}
 	go c.run(f)
@@ -117,8 +119,8 @@ func (c *guarded) end(err error) {
 	}
 }
 
-// leave stops waiting, and reports false if the call has ended just now. The
-// first call that is left behind is logged, and the last one that is made.
+// leave stops waiting, and reports false if the call has ended just now. It logs
+// the first call that is left behind, and the one that makes maxOverdue.
 func (c *guarded) leave() bool {
 	g := c.guard
 	g.mu.Lock()

@@ -92,7 +92,7 @@ func TestHangingFunctions(t *testing.T) {
 	}
 	// With these not all messages can be settled, or not at the first delivery:
 	// a nack is not extended, so its lease ends while its interceptor hangs.
-	needed := func(name string, h *hung) bool {
+	excused := func(name string, h *hung) bool {
 		return h.always && strings.HasPrefix(name, "interceptor") || name == "interceptor before nack"
 	}
 	for name, set := range set {
@@ -133,7 +133,7 @@ func TestHangingFunctions(t *testing.T) {
 					}
 					s := r.Stats()
 					_, left := b.state("q")
-					if !needed(name, h) && (left != 0 || s.Lost+s.Failed != 0 || s.Acked+s.DeadLettered != 20) {
+					if !excused(name, h) && (left != 0 || s.Lost+s.Failed != 0 || s.Acked+s.DeadLettered != 20) {
 						t.Errorf("%d messages left: %+v", left, s)
 					}
 					mu.Lock()
@@ -191,7 +191,8 @@ func TestHangingBackoffHoldsUpNoSettlement(t *testing.T) {
 	})
 }
 
-// What hangs is told once, and is not called any more when too much of it hangs.
+// A function that hangs is logged once, and is no longer called when too many of
+// its calls hang.
 func TestHangingCallsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hung{always: true, leave: make(chan struct{})}

@@ -27,21 +27,22 @@ type Call struct {
 }
 
 // Interceptor runs around a call, before it is merged with others: with the
-// ctx of its caller, in the caller's goroutine or, around the calls that a
-// Consumer makes, in one of its own. The calls of a Consumer have the values of
-// the ctx that Run was given, and its settlements those of the handler's, so
-// that FromContext finds the delivery. It calls next once, or not at all to
-// refuse the call, and returns next's error or another one. Interceptors are
-// called concurrently.
+// ctx of its caller and in the caller's goroutine, or in a goroutine of its own
+// around the calls that a Consumer makes. The calls of a Consumer have the
+// values of the ctx that Run was given, and its settlements those of the
+// handler's, so that FromContext finds the delivery. It calls next once, or not
+// at all to refuse the call, and returns next's error or another one.
+// Interceptors are called concurrently.
 //
-// An interceptor that hangs holds up the program's own call that it is around.
-// Around the calls of a Consumer, and the heartbeat of Queue.Messages, the
-// interceptors together have Config.CallTimeout before the call and as long
-// after it, and less where leases would end: around a heartbeat a sixth of the
-// visibility timeout, and as long after a receive. Then ctx ends and mq goes on
-// without them. A call that has ended counts as what it came to; one that has not
-// begun has failed, and next refuses it. If ten of them around one kind of call on
-// one queue have not returned, such calls fail at once.
+// An interceptor that hangs holds up the call that it is around. Calls that the
+// program makes wait for it without a limit. Around the calls of a Consumer, and
+// around what Queue.Messages does besides receiving, the interceptors together
+// have Config.CallTimeout before the call and as long after it, and less where
+// leases would end: around a heartbeat, and after a receive, a sixth of the
+// visibility timeout. Then ctx ends and mq goes on without them. A call that has
+// ended keeps its result; one that has not begun fails, and next no longer makes
+// it. While ten of them around one kind of call on one queue hang, such calls fail
+// at once.
 type Interceptor func(ctx context.Context, c *Call, next func(context.Context) error) error
 
 // do runs one operation: refuses it after Close, runs the interceptors around

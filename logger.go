@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// logLimit is how long the handler of the Logger may take for a line: it is
-// called by goroutines that serve everybody.
+// logLimit is how long the handler of the Logger may take for a line: goroutines
+// that serve many callers wait for it.
 const logLimit = time.Second
 
-// logHandler keeps the program's handler from ending or holding up whoever logs.
+// logHandler keeps the program's handler from ending or holding up the goroutine
+// that logs.
 type logHandler struct {
 	slog.Handler
 	guard   *guard
-	missing *atomic.Int64 // lines that were not taken since the last one that was
+	missing *atomic.Int64 // lines in a row for which the handler panicked or hung
 }
 
-// guardedLogger returns a logger that writes to l, and goes on without the lines
-// whose handler panics or does not return.
+// guardedLogger returns a logger that writes to l, and leaves out lines for which
+// the handler of l panics or does not return.
 func guardedLogger(l *slog.Logger) *slog.Logger {
 	if _, done := l.Handler().(logHandler); done {
 		return l

@@ -12,14 +12,14 @@ import (
 // queue.
 //
 // The leases of a batch are kept alive until the loop is done with them, however
-// long its body takes: nobody else gets those messages meanwhile, so a loop with
-// a slow body should set o.Max to 1. The body should settle its delivery; one
+// long its body takes. No other receiver gets those messages meanwhile, so a loop
+// with a slow body should set o.Max to 1. The body should settle its delivery; one
 // that it does not settle runs out after its visibility timeout. A delivery whose
 // lease is lost before its turn is not yielded.
 //
 // Leaving the loop gives the rest of the batch back. The end of ctx, or Close,
-// gives it back at once, and ends the loop at its next turn. Close waits for that
-// up to Config.CallTimeout.
+// gives it back at once, and ends the loop at its next turn. Close waits up to
+// Config.CallTimeout for the loop to end.
 func (q *Queue) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[*Delivery, error] {
 	return func(yield func(*Delivery, error) bool) {
 		err := q.messages(ctx, o, yield)
@@ -69,7 +69,7 @@ func (q *Queue) yieldAll(ctx context.Context, keep *keeper, ds []*Delivery, yiel
 	keep.keep(ds)
 	b := &batch{rest: ds}
 	giveBack := sync.OnceFunc(func() { q.giveBack(ctx, b.take(len(ds))) })
-	defer giveBack() // also if the body panics; waits for the other one
+	defer giveBack() // also if the body panics; if the one below has begun, waits for it
 	defer context.AfterFunc(ctx, func() {
 		q.client.background(func(error) {}, giveBack) // the body may take long, or hang
 	})()

@@ -54,13 +54,12 @@ type Provider = driver.Provider
 // Config configures a Client. The zero value is the default.
 type Config struct {
 	// Logger gets reconnects, lost leases, dead letters and the like; never a
-	// body or a password. A line for which its handler takes longer than a
-	// second holds nobody up; later lines may then be left out. Defaults to
-	// slog.Default().
+	// body or a password. mq waits for its handler for a second at most; while
+	// the handler hangs, lines may be left out. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// Interceptors run around each call, the first one outermost. See
-	// Interceptor for those that hang.
+	// Interceptors run around each call, the first one outermost. Interceptor
+	// says what happens if one hangs.
 	Interceptors []Interceptor
 
 	// Codec encodes typed payloads. Defaults to JSON.
@@ -107,8 +106,8 @@ type Client struct {
 	iterators tracker
 	tasks     tracker // flights and other goroutines on behalf of calls
 
-	// flights is the ctx of merged calls, which have no caller's. Close ends it
-	// when it has waited for them for long enough.
+	// flights is the ctx of merged calls, which cannot use a caller's. Close
+	// ends it, by ground, when it has waited for them for long enough.
 	flights context.Context
 	ground  context.CancelCauseFunc
 }
@@ -287,11 +286,12 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 // ended, waits for them and for merged calls under way, and closes the
 // provider, which ends other calls with ErrClosed.
 //
-// It waits for Run as long as that takes to stop. For the bodies of loops over
-// Messages, and then for calls under way, it waits up to Config.CallTimeout
-// each, logs that it goes on without them, and their calls answer ErrClosed. A
-// handler, an OnDeadLetter, or the body of a loop over Messages must not call
-// it: it would wait for itself. A second Close returns nil.
+// It waits until each Run has stopped. It waits up to Config.CallTimeout for the
+// bodies of loops over Messages, and then as long again for calls under way. After
+// that it logs that it stops waiting. Merged calls that are still under way end
+// with ErrUnavailable, later ones with ErrClosed. A handler, an OnDeadLetter, or
+// the body of a loop over Messages must not call Close: it would wait for itself.
+// A second Close returns nil.
 func (c *Client) Close() error {
 	c.cancel()
 	bodies := c.iterators.close()
@@ -312,7 +312,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// await waits for what Close waits for, up to its patience.
+// await waits for idle, or until Close has no more patience.
 func (c *Client) await(idle <-chan struct{}, patience <-chan time.Time, what string) {
 	select {
 	case <-idle:
@@ -322,6 +322,6 @@ func (c *Client) await(idle <-chan struct{}, patience <-chan time.Time, what str
 	select {
 	case <-idle:
 	case <-patience:
-		c.cfg.Logger.Warn("mq: Close goes on without what does not end", "what", what)
+		c.cfg.Logger.Warn("mq: Close stops waiting", "for", what)
 	}
 }

@@ -80,8 +80,8 @@ func text(err error, none string) string {
 // Backoff returns how long a message that failed waits before it is delivered
 // again: AtTimeout leaves it to the visibility timeout. readCount counts its
 // deliveries so far, 1 after the first. If it panics, or has not returned after
-// Config.CallTimeout, the default is used; if ten of its calls have not, it is
-// not called until one of them has.
+// Config.CallTimeout, the default is used. While ten calls hang it is not called
+// again.
 type Backoff func(readCount int) time.Duration
 
 // maxBackoff is the longest pause of Exponential, about 146 years: with its
@@ -112,7 +112,7 @@ func (c *Consumer) backoff(d *Delivery, n int) time.Duration {
 	if c.cfg.Backoff == nil {
 		return defaultBackoff(n)
 	}
-	asked := time.Duration(0) // is the call's, which may end later
+	asked := time.Duration(0) // belongs to the call, which may end after we have returned
 	if err := c.call("Backoff", func() { asked = c.cfg.Backoff(n) }); err != nil {
 		c.logCall("Backoff", d, err)
 		return defaultBackoff(n)

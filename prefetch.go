@@ -78,7 +78,7 @@ type intake struct {
 }
 
 // weight is roughly what a delivery takes in memory, with the copy that is kept
-// for moves in two steps: its body is one, the texts of its headers are shared.
+// for moves in two steps. Only its body is copied; header texts are shared.
 func weight(d *Delivery) int {
 	const fixed = 512
 	n := fixed + len(d.Body)

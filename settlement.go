@@ -133,9 +133,8 @@ func (j *job) stored() {
 	j.done()
 }
 
-// tell reports a dead letter. OnDeadLetter is not called from here, since it may
-// be slow, and this may be a lane's goroutine, which carries the settlements of
-// others.
+// tell reports a dead letter. OnDeadLetter gets another goroutine, since it may be
+// slow and this one may be a lane's, which carries the settlements of others.
 func (j *job) tell(reason string) {
 	c := j.c
 	if c.cfg.OnDeadLetter == nil {
@@ -159,8 +158,8 @@ func (c *Consumer) call(what string, f func()) error {
 	return client.guard.call(what+" of queue "+strconv.Quote(c.queue.name), client.limits(), nil, f)
 }
 
-// logCall logs that one of the program's own functions did not return, unless
-// the guard does.
+// logCall logs that one of the program's own functions panicked or called
+// runtime.Goexit. One that hangs is logged by the guard.
 func (c *Consumer) logCall(what string, d *Delivery, err error) {
 	if errors.Is(err, errOverdue) {
 		return
@@ -218,8 +217,8 @@ func (j *job) refused(err error) {
 }
 
 // giveBack nacks a dead letter for which there is no place. It is logged once
-// for each message, not each time that it comes again. It has a goroutine of its
-// own, since it asks Backoff.
+// for each message, not each time that it comes again. It runs in a goroutine of
+// its own, since it calls Backoff.
 func (j *job) giveBack(err error) {
 	c, s := j.c, j.s[0]
 	times := c.notStored(j.d.ID)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// timeLimit is a limit that mq has set to a call. It is the cause with which the
-// call's context ends, so that the error names it, however many contexts lie
+// timeLimit is a limit that mq has set on a call. It is the cause with which the
+// call's context ends, so that the error names it however many contexts lie
 // between: a bare "deadline exceeded" would be a riddle to a caller whose own
 // context has not ended.
 type timeLimit struct {
@@ -43,7 +43,8 @@ func (l *timeLimit) bound(ctx context.Context) (context.Context, context.CancelF
 	return l.within(ctx)
 }
 
-// ended returns why ctx has ended: a limit of mq's by its name, else ctx.Err().
+// ended returns why ctx has ended: the limit if it was one of mq's, else
+// ctx.Err().
 func ended(ctx context.Context) error {
 	if l := (*timeLimit)(nil); errors.As(context.Cause(ctx), &l) {
 		return l
@@ -51,12 +52,13 @@ func ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// errCutByClose is the cause with which Close ends the calls that it has waited
-// for.
+// errCutByClose is the cause with which Close ends merged calls that took too
+// long.
 var errCutByClose = errors.New("the client was closed meanwhile")
 
-// cutOff adds to the error of a call which limit of mq's has ended its context,
-// if one has. What the caller's own context ends is left as it is.
+// cutOff adds the limit of mq's that has ended ctx, if one has, to the error of a
+// call. The errors of calls that the caller's own context has ended are left as
+// they are.
 func cutOff(ctx context.Context, err error) error {
 	why := context.Cause(ctx)
 	limit := (*timeLimit)(nil)
@@ -95,7 +97,7 @@ func (c *Client) extensionTime(ctx context.Context, left time.Duration) *timeLim
 		l = c.callTimeout()
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < l.d {
-		l = &timeLimit{"the deadline of a caller", time.Until(end)}
+		l = &timeLimit{"a caller's deadline", time.Until(end)}
 	}
 	return l
 }

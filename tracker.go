@@ -46,7 +46,8 @@ func (t *tracker) close() <-chan struct{} {
 	return t.idle
 }
 
-// background runs f in a goroutine that Close waits for, if there is time.
+// background runs f in a goroutine that Close waits for. After Close it calls
+// refused instead.
 func (c *Client) background(refused func(error), f func()) {
 	if !c.tasks.enter() {
 		refused(ErrClosed)

@@ -8,21 +8,22 @@ import (
 
 type unattendedKey struct{}
 
-// unattended marks the ctx of a call that mq makes on its own, for whose
-// interceptors nobody else must wait for long.
+// unattended marks the ctx of a call that mq makes on its own, whose interceptors
+// must not keep others waiting for long.
 func unattended(ctx context.Context, in limits) context.Context {
 	return context.WithValue(ctx, unattendedKey{}, in)
 }
 
-// limits are those of a function of the program that holds up no lease.
+// limits returns those of a function on which no lease depends.
 func (c *Client) limits() limits { return limits{c.cfg.CallTimeout, c.cfg.CallTimeout} }
 
-// errLeft is what next answers to an interceptor that mq has gone on without.
+// errLeft is what next returns to an interceptor that mq no longer waits for.
 var errLeft = errors.New("the call was given up, since its interceptors did not return")
 
-// runUnattended runs op and the interceptors around it, within limits. They have a
-// goroutine of their own and a Call of their own, since they may go on with both
-// after they were left behind. op runs in ours: it has begun or it never will.
+// runUnattended runs op and the interceptors around it, within limits. The
+// interceptors have a goroutine and a Call of their own, since they may go on with
+// both after they were left behind. op runs in our goroutine, so when this returns
+// op has ended or will never begin.
 func (c *Client) runUnattended(ctx context.Context, in limits, call *Call, op func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
