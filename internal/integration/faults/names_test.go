@@ -66,7 +66,9 @@ func TestNamesInPath(t *testing.T) {
 	b.ok(err)
 	driver, err := os.ReadFile("../../../drivers/pgmq/statements.sql")
 	b.ok(err)
-	calls := called(string(doctor) + string(driver))
+	rows, err := os.ReadFile("../../../drivers/pgmq/rows.sql")
+	b.ok(err)
+	calls := called(string(doctor) + string(driver) + string(rows))
 	b.exec(strings.ReplaceAll(evil, "$1$", "'"+calls+"'"))
 	dsn := b.dsn + "&options=-c%20search_path%3Devil,public"
 	first := b.pool("pgx", dsn)
@@ -82,7 +84,11 @@ func TestNamesInPath(t *testing.T) {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
-		if _, err := first.ExecContext(t.Context(), text); err != nil {
+		var args []any
+		if strings.Contains(text, "$1") {
+			args = append(args, "")
+		}
+		if _, err := first.ExecContext(t.Context(), text, args...); err != nil {
 			t.Errorf("doctor, %s: %v", name, err)
 		}
 	}

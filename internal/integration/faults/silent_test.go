@@ -148,6 +148,7 @@ func TestSilentWaiting(t *testing.T) {
 		p, dsn := b.newProxy(pass)
 		got := b.waiting(b.open(with(dsn, "driver="+library)).Queue(q.Name()))
 		b.listens(1)
+		b.calm() // a claim under way would be cut off, and its message leased
 		p.freeze()
 		b.post(q, 1)
 		select {
