@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/portmq/mq/driver"
 )
 
 // timeLimit is a limit that mq has set on a call. It is the cause with which the
@@ -57,16 +59,22 @@ func ended(ctx context.Context) error {
 var errCutByClose = errors.New("the client was closed meanwhile")
 
 // cutOff adds the limit of mq's that has ended ctx, if one has, to the error of a
-// call. The errors of calls that the caller's own context has ended are left as
-// they are.
+// call, and to each error of a batch. The errors of calls that the caller's own
+// context has ended are left as they are.
 func cutOff(ctx context.Context, err error) error {
 	why := context.Cause(ctx)
-	limit := (*timeLimit)(nil)
+	limit, batch := (*timeLimit)(nil), (*BatchError)(nil)
 	switch {
 	case err == nil || why == nil || errors.As(err, &limit):
 		return err
-	case why == errCutByClose && err == context.Canceled:
-		return fmt.Errorf("%w: %w", ErrUnavailable, errCutByClose)
+	case errors.As(err, &batch):
+		errs := make([]error, len(batch.Errs))
+		for i, err := range batch.Errs {
+			errs[i] = cutOff(ctx, err)
+		}
+		return rewrap(err, func(error) error { return driver.Batch(errs) })
+	case why == errCutByClose:
+		return cutByClose(err)
 	case !errors.As(why, &limit):
 		return err
 	case err == context.DeadlineExceeded:
@@ -75,6 +83,19 @@ func cutOff(ctx context.Context, err error) error {
 		return rewrap(err, func(err error) error { return fmt.Errorf("%w: %w", limit, err) })
 	}
 	return err
+}
+
+// cutByClose replaces the error of a call that Close has ended. The provider's may
+// wrap context.Canceled, which would tell callers that their own context has ended.
+func cutByClose(err error) error {
+	unavailable, notApplied := errors.Is(err, ErrUnavailable), errors.Is(err, ErrBadConn)
+	switch {
+	case !unavailable && !errors.Is(err, context.Canceled):
+		return err
+	case notApplied && !unavailable:
+		return fmt.Errorf("%w: %w", ErrBadConn, errCutByClose)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, errCutByClose)
 }
 
 // rewrap changes an error, and leaves the mark that it is the provider's.

@@ -3,6 +3,7 @@ package mq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,94 @@ func TestCallersDeadlineIsTheirs(t *testing.T) {
 		defer cancel()
 		if _, err := q.Send(ctx, new(Message)); err == nil || strings.Contains(err.Error(), "no answer within") {
 			t.Errorf("Send = %v", err)
+		}
+	})
+}
+
+// A merged call that Close cuts off is not blamed on its caller's context, however
+// the provider wraps the end of its own.
+func TestCloseIsNotTheCallersCancellation(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(n int, err error) error
+		want   error
+	}{
+		"bare":            {func(_ int, err error) error { return err }, ErrUnavailable},
+		"wrapped":         {func(_ int, err error) error { return fmt.Errorf("cut off: %w", err) }, ErrUnavailable},
+		"in doubt":        {func(_ int, err error) error { return fmt.Errorf("cut off: %w (%w)", err, ErrUnavailable) }, ErrUnavailable},
+		"in doubt, alone": {func(int, error) error { return ErrUnavailable }, ErrUnavailable},
+		"not applied":     {func(_ int, err error) error { return fmt.Errorf("cannot connect: %w (%w)", err, ErrBadConn) }, ErrBadConn},
+		"item by item": {func(n int, err error) error {
+			errs := make([]error, n)
+			for i := range errs {
+				errs[i] = fmt.Errorf("cut off: %w (%w)", err, ErrUnavailable)
+			}
+			return driver.Batch(errs)
+		}, ErrUnavailable},
+	} {
+		for op, call := range map[string]func(ctx context.Context, q *Queue) error{
+			"send":   func(ctx context.Context, q *Queue) error { _, err := q.Send(ctx, new(Message)); return err },
+			"ack":    func(ctx context.Context, q *Queue) error { return q.Settle(ctx, Settlement{Receipt: "r", Op: OpAck}) },
+			"extend": func(ctx context.Context, q *Queue) error { return q.Extend(ctx, time.Hour, "r") },
+		} {
+			t.Run(name+" "+op, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := 0
+					hang := func(ctx context.Context, items int) error {
+						switch n++; n {
+						case 1: // meanwhile the others wait
+							return sleep(ctx, time.Second)
+						case 2: // begins before Close, which lets it and the next one go on
+							return sleep(ctx, 4*time.Second)
+						}
+						<-ctx.Done()
+						return tt.answer(items, ctx.Err())
+					}
+					f := &fake{caps: driver.Caps{MaxBatch: 2, Flights: 1}}
+					f.send = func(ctx context.Context, msgs []Message) ([]string, error) {
+						return make([]string, len(msgs)), hang(ctx, len(msgs))
+					}
+					f.settle = func(ctx context.Context, s []Settlement) error { return hang(ctx, len(s)) }
+					f.extend = func(ctx context.Context, rs []Receipt, _ time.Duration) error { return hang(ctx, len(rs)) }
+					c := New(f, Config{CallTimeout: 5 * time.Second})
+					errs := make([]error, 5)
+					called := fleet(5, func(i int) { errs[i] = call(t.Context(), c.Queue("q")) })
+					time.Sleep(3 * time.Second)
+					if err := c.Close(); err != nil {
+						t.Error(err)
+					}
+					called.Wait()
+					if err := errors.Join(errs[:3]...); err != nil {
+						t.Errorf("calls that ended in time: %v", err)
+					}
+					for _, err := range errs[3:] {
+						if !errors.Is(err, tt.want) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), errCutByClose.Error()) {
+							t.Errorf("%v", err)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// Each error of a batch that a limit has cut off names the limit.
+func TestItemsNameTheirLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{caps: driver.Caps{MaxBatch: 10}, settle: func(ctx context.Context, s []Settlement) error {
+			<-ctx.Done()
+			return driver.Batch([]error{nil, ctx.Err(), fmt.Errorf("cut off: %w (%w)", ctx.Err(), ErrUnavailable), ErrStaleReceipt}[:len(s)])
+		}}
+		s := Settlement{Receipt: "r", Op: OpAck}
+		err := New(f, Config{}).Queue("q").Settle(t.Context(), s, s, s, s)
+		batch := (*BatchError)(nil)
+		if !errors.As(err, &batch) || len(batch.Errs) != 4 {
+			t.Fatalf("Settle = %v", err)
+		}
+		for i, err := range batch.Errs {
+			named := err != nil && strings.Contains(err.Error(), "no answer within CallTimeout (30s)") && errors.Is(err, ErrUnavailable)
+			if named != (i == 1 || i == 2) {
+				t.Errorf("item %d: %v", i, err)
+			}
 		}
 	})
 }
