@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,6 +253,67 @@ func TestInterceptorThatWasLeftBehind(t *testing.T) {
 			t.Error("a call that was given up has begun")
 		}
 	})
+}
+
+// An interceptor that was left behind has slices of its own: what it does to them
+// changes neither a result nor the arguments, which others use meanwhile.
+func TestInterceptorThatWasLeftBehindSharesNoSlices(t *testing.T) {
+	for op, call := range map[string]func(ctx context.Context, q *Queue, d *Delivery) (got, want any){
+		"receive": func(ctx context.Context, q *Queue, _ *Delivery) (got, want any) {
+			ds, _ := q.Receive(ctx, ReceiveOptions{Max: 2})
+			return ds, slices.Clone(ds)
+		},
+		"settle": func(ctx context.Context, q *Queue, d *Delivery) (got, want any) {
+			ss := []Settlement{{Receipt: d.Receipt, Op: OpAck}}
+			_ = q.Settle(ctx, ss...)
+			return ss, slices.Clone(ss)
+		},
+		"extend": func(ctx context.Context, q *Queue, d *Delivery) (got, want any) {
+			rs := []Receipt{d.Receipt}
+			_ = q.Extend(ctx, time.Hour, rs...)
+			return rs, slices.Clone(rs)
+		},
+		"send": func(ctx context.Context, q *Queue, _ *Delivery) (got, want any) {
+			ids, _ := q.Send(ctx, new(Message))
+			return ids, slices.Clone(ids)
+		},
+	} {
+		for where, before := range map[string]bool{"before ": true, "after ": false} {
+			t.Run(where+op, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					h := &hung{leave: make(chan struct{})}
+					woken := make(chan bool)
+					around := func(ctx context.Context, c *Call, next func(context.Context) error) error {
+						if c.Op != op || ctx.Value(unattendedKey{}) == nil {
+							return next(ctx)
+						}
+						defer close(woken)
+						defer func() {
+							clear(c.Messages)
+							clear(c.Settlements)
+							clear(c.Receipts)
+							clear(c.Deliveries)
+							clear(c.IDs)
+						}()
+						return h.around(op, before)[0](ctx, c, next)
+					}
+					c := New(newBackend(capable, 5), Config{Interceptors: []Interceptor{around}})
+					q := c.Queue("q")
+					ds, err := q.Receive(t.Context(), ReceiveOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, want := call(unattended(t.Context(), c.limits()), q, ds[0])
+					close(h.leave)
+					<-woken
+					if !reflect.DeepEqual(got, want) {
+						t.Errorf("%v has become %v", want, got)
+					}
+					_ = c.Close()
+				})
+			})
+		}
+	}
 }
 
 // A handler that does not return occupies its worker, and nobody else.

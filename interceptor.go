@@ -6,7 +6,13 @@ import (
 	"maps"
 )
 
-// Call describes one call for an Interceptor.
+// Call describes one call for an Interceptor, which may read it, and change no more
+// than the fields say.
+//
+// An Interceptor that mq has left behind, see there, may still read the Call and its
+// slices. It must not touch a Delivery any more, which may be with a handler by then:
+// not its headers either. Around a call that mq makes on its own, the end of ctx says
+// so.
 type Call struct {
 	Op       string // "send", "receive", "ack", "nack", "archive", "move", "extend", "ensure", ...
 	Provider string // Provider.Name

@@ -3,6 +3,7 @@ package mq
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -21,22 +22,22 @@ func (c *Client) limits() limits { return limits{c.cfg.CallTimeout, c.cfg.CallTi
 var errLeft = errors.New("the call was given up, since its interceptors did not return")
 
 // runUnattended runs op and the interceptors around it, within limits. The
-// interceptors have a goroutine and a Call of their own, since they may go on with
-// both after they were left behind. op runs in our goroutine, so when this returns
-// op has ended or will never begin.
+// interceptors have a goroutine and a Call of their own, with slices of its own,
+// since they may go on with them after they were left behind. op runs in our
+// goroutine, so when this returns op has ended or will never begin.
 func (c *Client) runUnattended(ctx context.Context, in limits, call *Call, op func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	left := make(chan struct{})
 	defer close(left)
 	serve := make(chan func())
-	shown, begun, result := *call, false, error(nil)
+	shown, begun, result := call.clone(), false, error(nil)
 	next := func(ctx context.Context) error {
 		done := make(chan error, 1)
 		serveOp := func() {
-			*call, begun = shown, true
+			*call, begun = shown.clone(), true
 			result = op(ctx)
-			shown = *call
+			shown = call.clone()
 			done <- result
 		}
 		select {
@@ -62,4 +63,13 @@ func (c *Client) runUnattended(ctx context.Context, in limits, call *Call, op fu
 		return result
 	}
 	return hung
+}
+
+// clone returns a Call with slices of its own. What these refer to, deliveries and
+// the headers of messages, is shared.
+func (call *Call) clone() Call {
+	c := *call
+	c.Messages, c.Settlements, c.Receipts = slices.Clone(c.Messages), slices.Clone(c.Settlements), slices.Clone(c.Receipts)
+	c.Deliveries, c.IDs = slices.Clone(c.Deliveries), slices.Clone(c.IDs)
+	return c
 }
