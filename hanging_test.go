@@ -470,6 +470,52 @@ func TestLogLinesThatAreMissingAreCounted(t *testing.T) {
 	})
 }
 
+// What a handler says to Enabled is asked for within the limit, too, and heeded.
+func TestLoggerEnabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hung{leave: make(chan struct{})}
+		var log journal
+		var mode atomic.Value
+		l := guardedLogger(slog.New(pickyHandler{slog.NewTextHandler(&log, nil), func() {
+			switch mode.Load() {
+			case "hang":
+				h.call()
+			case "panic":
+				panic("mine")
+			}
+		}}))
+		for _, m := range []string{"hang", "panic", ""} {
+			begun := time.Now()
+			mode.Store(m)
+			l.Info("line", "mode", m)
+			l.With("a", 1).Debug("not enabled")
+			if took := time.Since(begun); took > logLimit {
+				t.Errorf("%q: two lines took %v", m, took)
+			}
+		}
+		close(h.leave)
+		synctest.Wait()
+		if got := log.String(); !strings.Contains(got, "lines=") || !strings.Contains(got, `mode=""`) || strings.Contains(got, "not enabled") {
+			t.Errorf("logged %s", got)
+		}
+	})
+}
+
+// pickyHandler does something before it says whether it is enabled.
+type pickyHandler struct {
+	slog.Handler
+	before func()
+}
+
+func (h pickyHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	h.before()
+	return h.Handler.Enabled(ctx, level)
+}
+
+func (h pickyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return pickyHandler{h.Handler.WithAttrs(attrs), h.before}
+}
+
 // handlerFunc is a slog.Handler made of a function.
 type handlerFunc func(context.Context, slog.Record) error
 

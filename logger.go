@@ -28,6 +28,10 @@ func guardedLogger(l *slog.Logger) *slog.Logger {
 	return slog.New(logHandler{l.Handler(), new(guard), new(atomic.Int64)})
 }
 
+// Enabled reports true: slog asks in the goroutine that logs, so the program's
+// handler is asked in pass. mq logs rarely, and next to nothing below a warning.
+func (logHandler) Enabled(context.Context, slog.Level) bool { return true }
+
 // Handle passes a record on. After a gap it says how many are missing.
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if n := h.missing.Swap(0); n > 0 {
@@ -45,7 +49,11 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h logHandler) pass(ctx context.Context, r slog.Record) bool {
-	err := h.guard.call("the logger's handler", limits{logLimit, logLimit}, nil, func() { _ = h.Handler.Handle(ctx, r) })
+	err := h.guard.call("the logger's handler", limits{logLimit, logLimit}, nil, func() {
+		if h.Handler.Enabled(ctx, r.Level) {
+			_ = h.Handler.Handle(ctx, r)
+		}
+	})
 	return err == nil
 }
 

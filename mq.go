@@ -55,7 +55,8 @@ type Provider = driver.Provider
 type Config struct {
 	// Logger gets reconnects, lost leases, dead letters and the like; never a
 	// body or a password. mq waits for its handler for a second at most; while
-	// the handler hangs, lines may be left out. Defaults to slog.Default().
+	// the handler hangs, lines may be left out. Its WithAttrs, which NewConsumer
+	// calls, has no limit. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Interceptors run around each call, the first one outermost. Interceptor
