@@ -295,24 +295,49 @@ func TestCopyRefusedMany(t *testing.T) {
 
 // A target that is the source by another name would keep a copy going.
 func TestCopyCircle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &ferry{T: t}
-		store := mem.New()
-		f.from = mq.New(store, mq.Config{})
-		f.to = mq.New(mqtest.Faulty(store, mqtest.Fault{Op: "send", Delay: time.Second}), mq.Config{})
-		t.Cleanup(func() { f.check(f.from.Close()) })
-		f.fill("orders", numbered(50)...)
-		a := &app{stdout: &f.stdout, stderr: &f.stderr}
-		o := copying{queues: []string{"orders"}, batch: 10, idle: time.Second, visibility: time.Minute}
-		ctx, cancel := context.WithTimeout(f.Context(), time.Hour)
-		defer cancel()
-		if err := a.moveQueues(ctx, o, f.from, f.to); err == nil || !strings.Contains(err.Error(), "the target is the source") {
-			t.Errorf("the error is %v", err)
-		}
-		if got := slices.Compact(bodies(f.drain(f.from, "orders"))); !slices.Equal(got, bodiesOf(numbered(50))) {
-			t.Errorf("left: %v", got)
-		}
-	})
+	for _, withoutOrigin := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &ferry{T: t}
+			store := mem.New()
+			f.from = mq.New(store, mq.Config{})
+			f.to = mq.New(mqtest.Faulty(store, mqtest.Fault{Op: "send", Delay: time.Second}), mq.Config{})
+			t.Cleanup(func() { f.check(f.from.Close()) })
+			f.fill("orders", numbered(50)...)
+			a := &app{stdout: &f.stdout, stderr: &f.stderr}
+			o := copying{queues: []string{"orders"}, batch: 10, idle: time.Second, visibility: time.Minute, withoutOrigin: withoutOrigin}
+			ctx, cancel := context.WithTimeout(f.Context(), time.Hour)
+			defer cancel()
+			if err := a.moveQueues(ctx, o, f.from, f.to); err == nil || !strings.Contains(err.Error(), "the target is the source") {
+				t.Errorf("the error is %v", err)
+			}
+			if got := slices.Compact(bodies(f.drain(f.from, "orders"))); !slices.Equal(got, bodiesOf(numbered(50))) {
+				t.Errorf("left: %v", got)
+			}
+		})
+	}
+}
+
+// Messages with the same ids and bodies as the first copies are no copies, if they
+// are older.
+func TestCopyNoCircle(t *testing.T) {
+	for _, args := range [][]string{nil, {"-without-origin"}} {
+		inBubble(t, "mem://copy-a", "mem://copy-b", func(f *ferry) {
+			same := make([]*mq.Message, 30)
+			for i := range same {
+				same[i] = &mq.Message{Body: []byte("tick")}
+			}
+			f.fill("orders", same...)
+			target, err := f.to.EnsureQueue(f.Context(), "orders", mq.QueueOptions{})
+			f.check(err)
+			_, err = target.Send(f.Context(), numbered(15)...)
+			f.check(err)
+			time.Sleep(time.Hour)
+			f.run(f.Context(), exitOK, append(args, "-batch", "10")...)
+			if n := len(f.drain(f.to, "orders")); n != 45 {
+				t.Errorf("%d messages arrived", n)
+			}
+		})
+	}
 }
 
 // A queue that is named twice is moved once.

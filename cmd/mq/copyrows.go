@@ -26,10 +26,10 @@ func newRowCopier(from, to *mq.Client) *rowCopier {
 }
 
 // sendRows is mover.store for rows.
-func (m *mover) sendRows(ctx context.Context, ds []*mq.Delivery) (ids []string, err error) {
+func (m *mover) sendRows(ctx context.Context, ds []*mq.Delivery) (ids, origins []string, err error) {
 	stored, err := m.readRows(ctx, ds)
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read what is stored: %v", m.from.Name(), err) // not wrapped: the target has refused nothing
+		return nil, nil, fmt.Errorf("%s: cannot read what is stored: %v", m.from.Name(), err) // not wrapped: the target has refused nothing
 	}
 	errs := make([]error, len(ds))
 	var rows []pgmq.Row
@@ -39,22 +39,25 @@ func (m *mover) sendRows(ctx context.Context, ds []*mq.Delivery) (ids []string, 
 			errs[i] = mq.ErrMessageNotFound
 			continue
 		}
+		origin := d.Headers[headerCopiedFrom]
 		if !m.withoutOrigin {
-			row.Headers = withHeader(row.Headers, headerCopiedFrom, m.origin(d))
+			if headers, ok := withHeader(row.Headers, headerCopiedFrom, m.origin(d)); ok {
+				row.Headers, origin = headers, m.origin(d)
+			}
 		}
-		rows = append(rows, row)
+		rows, origins = append(rows, row), append(origins, origin)
 	}
 	err = again(ctx, func() error {
 		ids, err = m.rows.to.SendRows(ctx, m.to.Name(), rows...)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("send %q: %w", m.to.Name(), err)
+		return nil, nil, fmt.Errorf("send %q: %w", m.to.Name(), err)
 	}
 	if len(rows) < len(ds) {
 		err = &mq.BatchError{Errs: errs}
 	}
-	return ids, err
+	return ids, origins, err
 }
 
 // readRows returns the rows by their ids.
@@ -82,14 +85,14 @@ func again(ctx context.Context, call func() error) (err error) {
 	return call()
 }
 
-// withHeader adds a header, or replaces the one with its name. Headers that are not
-// an object have no room for it and stay as they are.
-func withHeader(headers []byte, name, value string) []byte {
+// withHeader adds a header, or replaces the one with its name. It reports false for
+// headers that are not an object, which have no room for it.
+func withHeader(headers []byte, name, value string) ([]byte, bool) {
 	all := make(map[string]json.RawMessage)
 	if headers != nil && (json.Unmarshal(headers, &all) != nil || all == nil) {
-		return headers
+		return nil, false
 	}
 	all[name], _ = json.Marshal(value)
 	changed, _ := json.Marshal(all) // cannot fail: strings, and JSON that has just been read
-	return changed
+	return changed, true
 }

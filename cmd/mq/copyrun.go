@@ -26,6 +26,7 @@ type mover struct {
 	doubtful int64               // of these it is not known whether they are in one queue or in both
 	skipped  map[string]refused  // by id
 	copies   map[string][32]byte // the first batch at the target, digests by id
+	leased   time.Time           // when the first batch was, by the source's clock
 	pager    pager
 	told     bool // that it waits for leases
 }
@@ -260,8 +261,8 @@ func isRefusal(err error) bool {
 // refused as a whole it finds out for which ones.
 func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	errs := make([]error, len(ds))
-	ids, err := m.store(ctx, ds)
-	m.keep(ids, ds)
+	ids, origins, err := m.store(ctx, ds)
+	m.keep(ids, origins, ds)
 	batch := (*mq.BatchError)(nil)
 	switch {
 	case err == nil:
@@ -270,8 +271,8 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	case len(ds) > 1 && isRefusal(err):
 		for i := range ds {
 			errs[i] = m.send(ctx, ds[i:i+1])[0]
-			if errs[i] != nil && !isRefusal(errs[i]) {
-				return fill(errs, i, errs[i])
+			if err := errs[i]; err != nil && !isRefusal(err) && !errors.Is(err, mq.ErrMessageNotFound) {
+				return fill(errs, i, err)
 			}
 		}
 	default:
@@ -280,16 +281,19 @@ func (m *mover) send(ctx context.Context, ds []*mq.Delivery) []error {
 	return errs
 }
 
-// store stores a batch at the target, and returns the new ids.
-func (m *mover) store(ctx context.Context, ds []*mq.Delivery) ([]string, error) {
+// store stores a batch at the target. It returns the new ids, and the origins that
+// the headers of the copies name.
+func (m *mover) store(ctx context.Context, ds []*mq.Delivery) (ids, origins []string, err error) {
 	if m.rows != nil {
 		return m.sendRows(ctx, ds)
 	}
 	msgs := make([]*mq.Message, len(ds))
 	for i, d := range ds {
 		msgs[i] = m.message(d)
+		origins = append(origins, msgs[i].Headers[headerCopiedFrom])
 	}
-	return m.to.Send(ctx, msgs...)
+	ids, err = m.to.Send(ctx, msgs...)
+	return ids, origins, err
 }
 
 // origin names a message of the source.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,6 +50,52 @@ func TestCopySkipNameless(t *testing.T) {
 		}
 		if n := len(f.drain(f.from, "orders")); n != 3 {
 			t.Errorf("%d messages are left", n)
+		}
+	})
+}
+
+// strict refuses a batch as a whole for the sake of one message, and says of another
+// one that it is gone, as a copy of rows does that finds it no more.
+type strict struct{ *mem.Provider }
+
+func (p strict) Caps() driver.Caps {
+	caps := p.Provider.Caps()
+	caps.AtomicSend = true
+	return caps
+}
+
+func (p strict) Send(ctx context.Context, queue string, msgs []mq.Message) ([]string, error) {
+	switch body := string(msgs[0].Body); {
+	case len(msgs) > 1 || body == "bad":
+		return nil, driver.ErrInvalid
+	case body == "gone":
+		return nil, driver.ErrMessageNotFound
+	}
+	return p.Provider.Send(ctx, queue, msgs)
+}
+
+// TestCopyGoneAmongRefused: that a message is gone says nothing of those after it,
+// also if the batch goes item by item.
+func TestCopyGoneAmongRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &ferry{T: t}
+		f.from = f.open("mem://")
+		f.to = mq.New(strict{mem.New()}, mq.Config{})
+		t.Cleanup(func() { f.check(f.to.Close()) })
+		ids := f.fill("orders", &mq.Message{Body: []byte("1")}, &mq.Message{Body: []byte("gone")}, &mq.Message{Body: []byte("bad")}, &mq.Message{Body: []byte("4")})
+		m := &mover{app: &app{}, from: f.from.Queue("orders"), to: f.to.Queue("orders")}
+		if _, err := f.to.EnsureQueue(f.Context(), "orders", mq.QueueOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ds, err := m.from.Receive(f.Context(), mq.ReceiveOptions{Max: 10})
+		if err != nil || len(ds) != len(ids) {
+			t.Fatal(ds, err)
+		}
+		errs := m.send(f.Context(), ds)
+		for i, want := range []error{nil, mq.ErrMessageNotFound, mq.ErrInvalid, nil} {
+			if !errors.Is(errs[i], want) {
+				t.Errorf("message %d: %v, want %v", i, errs[i], want)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"testing"
 )
@@ -157,5 +158,26 @@ func TestCopyRowsElsewhere(t *testing.T) {
 	got := lines[message](to.tool, to.must("receive", "w", "-ack", "-o", "json"))
 	if want := "[{1.5 map[n:3.0 o:{\"a\": null}]}]"; fmt.Sprint(got) != want {
 		t.Errorf("received: %v, want %s", got, want)
+	}
+}
+
+// TestCopyRowsCircle: a database that is given by two names is recognised, also if
+// no row has room for the header of copies.
+func TestCopyRowsCircle(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.must("create", "w")
+	s.exec(`INSERT INTO pgmq.q_w (vt, message, headers) SELECT now(), '"tick"', (ARRAY['null', '[1]', '"text"']::jsonb[])[n % 3 + 1] FROM generate_series(1, 50) AS n`)
+	u, err := url.Parse(s.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("application_name", "another-name")
+	u.RawQuery = query.Encode()
+	r := s.run("copy", s.dsn, u.String(), "-queue", "w", "-idle", "100ms", "-batch", "10")
+	s.fails(r, usage, "the target is the source by another name")
+	if n := s.count("SELECT count(*) FROM pgmq.q_w"); n != 50 {
+		t.Errorf("%d rows are there, not 50", n)
 	}
 }
