@@ -23,7 +23,8 @@ none is named. It changes nothing. The exit code is 1 if there is a problem, and
 0 if there is none or only advice.
 
 It waits 2s for a lock and 10s for an answer. A check that would take longer is
-a problem as well, which names the blocking session, and the others go on.
+a problem as well, which for a lock names the blocking session, and the others
+go on.
 
 On PGMQ it checks the versions and the tables' layout, the role's rights, dead
 rows and autovacuum, the oldest transaction, triggers and throttles that wake

@@ -215,7 +215,6 @@ func TestDoctorAlarms(t *testing.T) {
 		{"no answer", mqtest.Fault{Op: "send", Delay: mq.Forever}, alarm},
 		{"one answer", mqtest.Fault{Op: "send", When: mqtest.Nth(2), Delay: mq.Forever}, alarm},
 		{"ping is refused", mqtest.Fault{Op: "ping", Err: driver.ErrUnavailable}, alarm},
-		{"ping hangs", mqtest.Fault{Op: "ping", Delay: mq.Forever}, alarm},
 		{"another error", mqtest.Fault{Op: "send", Err: driver.ErrInvalid}, alarm},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

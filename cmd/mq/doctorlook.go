@@ -70,7 +70,7 @@ func whyUnseen(err error) string {
 
 // inTheWay names the session that a look waited for, if it can be found.
 func (d *doctor) inTheWay(ctx context.Context, l look, err error) string {
-	if code := sqlState(err); code != lockTimeout && code != cutOff || d.db == nil {
+	if sqlState(err) != lockTimeout || d.db == nil {
 		return ""
 	}
 	bs, _ := rowsOf(ctx, d.db, "in the way", blockerColumns, strings.Join(l.tables, "\n"))

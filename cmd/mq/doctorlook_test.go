@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,6 +57,36 @@ func TestDoctorUnseen(t *testing.T) {
 	}
 }
 
+// TestDoctorAlarmsSilent: a broker that falls silent takes no longer than any look,
+// and ends the doctor unless it answers again.
+func TestDoctorAlarmsSilent(t *testing.T) {
+	for name, when := range map[string]mqtest.When{"once": mqtest.Nth(1), "for good": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := mq.New(mqtest.Faulty(mem.New(), mqtest.Fault{Op: "send", Delay: mq.Forever},
+					mqtest.Fault{Op: "ping", Delay: mq.Forever, When: when}), mq.Config{})
+				start := time.Now()
+				text, problems := findings(t, func(d *doctor) {
+					d.client = c
+					if err := d.alarms(t.Context()); (err != nil) != (when == nil) {
+						t.Errorf("the error is %v", err)
+					}
+				})
+				took, most := time.Since(start), lookTime
+				if when == nil {
+					most += 30 * time.Second // for a last ping
+				}
+				if want := "whether the broker takes messages could not be checked: no answer in 15s\n"; !strings.Contains(text, want) || problems != 1 || took != most {
+					t.Errorf("%d problems after %v:\n%swant %q", problems, took, text, want)
+				}
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // TestDoctorInterrupted: a look that a signal ends is not a finding.
 func TestDoctorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -69,6 +101,31 @@ func TestDoctorInterrupted(t *testing.T) {
 	})
 	if text != "" {
 		t.Errorf("it says %s", text)
+	}
+}
+
+// asked is a database that counts who wants to ask it.
+type asked struct{ n int }
+
+func (a *asked) Connect(context.Context) (sqldriver.Conn, error) {
+	a.n++
+	return nil, errors.New("not answered")
+}
+
+func (a *asked) Driver() sqldriver.Driver { return nil }
+
+// TestInTheWay: a session is named only to a look that waited for a lock. A
+// statement that was slow waited for nobody, whoever has locks meanwhile.
+func TestInTheWay(t *testing.T) {
+	for code, want := range map[string]int{lockTimeout: 1, cutOff: 0, denied: 0} {
+		a := new(asked)
+		d := &doctor{db: sql.OpenDB(a)}
+		if text := d.inTheWay(t.Context(), look{where: "w"}, &pgconn.PgError{Code: code}); text != "" || a.n != want {
+			t.Errorf("%s: it says %q after %d questions, want %d", code, text, a.n, want)
+		}
+		if err := d.db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -59,9 +59,14 @@ const noQueue = "mq.doctor.none"
 // none.
 const alarmWait = 5 * time.Second
 
-// alarms publishes what cannot be routed: a broker tells of an alarm only to
-// those who publish, and may still take their first message.
+// alarms looks whether the broker takes messages.
 func (d *doctor) alarms(ctx context.Context) error {
+	return d.look(ctx, "alarms", "whether the broker takes messages", d.publish)
+}
+
+// publish publishes what cannot be routed: a broker tells of an alarm only to
+// those who publish, and may still take their first message.
+func (d *doctor) publish(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, alarmWait)
 	defer cancel()
 	for range 2 {
