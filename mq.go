@@ -290,9 +290,9 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 // It waits until each Run has stopped. It waits up to Config.CallTimeout for the
 // bodies of loops over Messages, and then as long again for calls under way. After
 // that it logs that it stops waiting. Merged calls that are still under way end
-// with ErrUnavailable, or ErrBadConn if certainly not applied; later ones with ErrClosed. A handler, an OnDeadLetter, or
-// the body of a loop over Messages must not call Close: it would wait for itself.
-// A second Close returns nil.
+// with ErrUnavailable, or ErrBadConn if certainly not applied, and later ones with
+// ErrClosed. A handler, an OnDeadLetter, or the body of a loop over Messages must
+// not call Close: it would wait for itself. A second Close returns nil.
 func (c *Client) Close() error {
 	c.cancel()
 	bodies := c.iterators.close()
