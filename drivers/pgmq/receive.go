@@ -107,6 +107,7 @@ type leases struct {
 	found         []found
 	bytes         int    // of bodies and headers, except of those marked as left
 	groupKey      string // the expression for a message's group, or ""
+	deleted       bool   // by the statement, so that nothing can be left: it is measured, which bounds it
 }
 
 type found struct {
@@ -135,7 +136,7 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 		EnqueuedAt: timeOf(s.sent),
 		VisibleAt:  timeOf(s.due),
 	}
-	f := found{s.id, s.bytes >= keptBytes, d}
+	f := found{s.id, !s.deleted && s.bytes >= keptBytes, d}
 	if !f.left {
 		f.fill(s.body, s.headers)
 		s.bytes += len(s.body) + len(s.headers)
@@ -190,7 +191,7 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 		if how == blind { // what cannot be read must not be deleted
 			return p.lease(ctx, q, r, blind)
 		}
-		s := new(leases)
+		s := &leases{deleted: true}
 		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error {
 			err := s.scan(rows, q.name)
 			if n := len(s.found); err == nil {

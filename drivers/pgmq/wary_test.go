@@ -149,6 +149,25 @@ func TestClaimFull(t *testing.T) {
 	})
 }
 
+// TestPopFull: what a pop returns is deleted, so it is handed out, however much
+// comes first.
+func TestPopFull(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		large := leased(9)
+		large[4] = bytes.Repeat([]byte("1"), keptBytes)
+		r.answers(jobs.pop, large, leased(7), leased(8))
+		ds, err := r.Pop(t.Context(), "jobs", 10)
+		r.must(err)
+		if len(ds) != 3 || ds[0].ID != "7" || len(ds[1].Body) == 0 || ds[2].ID != "9" {
+			t.Errorf("it returns %d of 3 messages", len(ds))
+		}
+		if len(r.ran) != 1 {
+			t.Errorf("it runs %v", r.texts()[1:])
+		}
+	})
+}
+
 // TestClaimFullOrder: of a group nothing is handed out that is younger than what
 // there was no room for, in whatever order the rows come.
 func TestClaimFullOrder(t *testing.T) {
