@@ -202,7 +202,7 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 		})
 	})
 	if err == nil {
-		ds = p.popped(ctx, q, ds)
+		ds, err = p.popped(ctx, q, ds)
 	}
 	for i := range ds {
 		ds[i].Receipt, ds[i].VisibleAt = "", time.Time{}
@@ -212,9 +212,9 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 
 // popped deletes what was only leased, and returns what was there to be
 // deleted.
-func (p *Provider) popped(ctx context.Context, q *queue, ds []driver.Delivery) []driver.Delivery {
+func (p *Provider) popped(ctx context.Context, q *queue, ds []driver.Delivery) ([]driver.Delivery, error) {
 	if len(ds) == 0 || ds[0].Receipt == "" {
-		return ds
+		return ds, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
@@ -222,7 +222,11 @@ func (p *Provider) popped(ctx context.Context, q *queue, ds []driver.Delivery) [
 	for i := range ds {
 		acks[i] = driver.Settlement{Receipt: ds[i].Receipt, Op: driver.OpAck}
 	}
-	return without(ds, p.Settle(ctx, q.name, acks))
+	err := p.Settle(ctx, q.name, acks)
+	if batch := (*driver.BatchError)(nil); err != nil && !errors.As(err, &batch) {
+		return nil, err // they may be deleted
+	}
+	return without(ds, err), nil
 }
 
 // without returns ds without those that a call on their receipts failed for.

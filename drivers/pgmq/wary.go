@@ -210,7 +210,8 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 }
 
 // contents reads what messages hold. It returns those that cannot be read, and those
-// that are left once it has read most bytes.
+// that are left once it has read most bytes. What is in neither, and was not got, is
+// gone.
 func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most int, got func(id int64, body, headers []byte, key string)) (bad []unread, left []int64, err error) {
 	text, seen, bytes := statement("bodies", n.measured()), make(map[int64]bool), 0
 	read := func(limit time.Duration, ids ...int64) error {
@@ -232,20 +233,28 @@ func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most
 			return err
 		})
 	}
-	if read(togetherR, ids...) == nil && bytes < claimBytes {
-		return nil, nil, nil
+	unseen := func() []int64 {
+		return slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return seen[id] })
 	}
-	for _, id := range ids {
-		switch {
-		case seen[id]:
-			continue
-		case bytes >= most:
+	// The statement returns as many as fit, and one at least: if none of them comes
+	// they are all gone.
+	for rest := ids; len(rest) > 0 && bytes < most; rest = unseen() {
+		before := len(seen)
+		if read(togetherR, rest...) != nil {
+			break
+		}
+		if len(seen) == before {
+			return nil, nil, nil
+		}
+	}
+	for _, id := range unseen() {
+		if bytes >= most {
 			left = append(left, id)
 			continue
 		}
 		err := read(aloneR, id)
 		switch {
-		case err == nil:
+		case err == nil || seen[id]:
 		case ctx.Err() != nil: // what is left comes again
 			return bad, left, mapError(err)
 		case unprintable(err) || ended(err) != nil:

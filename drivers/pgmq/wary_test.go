@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,78 @@ func TestWaryRoom(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWaryCut: the statement that reads all may leave some out that it has room for:
+// it is bounded by the stored size, too, which can be the larger one. They are read
+// as well, except for those that are gone.
+func TestWaryCut(t *testing.T) {
+	blindClaim := statement("claim", layout113.names("jobs").blind())
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		r.add(jobs.claim, queued{err: pgxError("22P05", "ERROR", "")})
+		r.answers(blindClaim, blindly(7), blindly(8), blindly(9))
+		r.answers(bodies, content(7))
+		r.answers(bodies, content(9))
+		r.answers(bodies)
+		ds, err := r.Receive(t.Context(), "jobs", oneMinute)
+		r.must(err)
+		if len(ds) != 2 || ds[0].ID != "7" || ds[1].ID != "9" || len(ds[1].Body) == 0 {
+			t.Errorf("it receives %v", ds)
+		}
+	})
+}
+
+// TestWaryBrowseCut is TestWaryCut for a page.
+func TestWaryBrowseCut(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		r.add(jobs.browse, queued{err: pgxError("22P05", "ERROR", "")})
+		r.answers(statement("browse", layout113.names("jobs").blind()), blindly(7, nil), blindly(8, nil))
+		r.answers(bodies, content(7))
+		r.answers(bodies, content(8))
+		page, err := r.Browse(t.Context(), "jobs", driver.BrowseRequest{Limit: 10})
+		r.must(err)
+		if len(page) != 2 || len(page[1].Body) == 0 || page[1].Group != "g" {
+			t.Errorf("it shows %v", page)
+		}
+	})
+}
+
+// TestWaryReadAndLost: a message that came before its statement failed is handed out.
+func TestWaryReadAndLost(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		q := r.known("jobs")
+		s := &leases{found: []found{{id: 7}}}
+		n := 0
+		p := (&fake{answer: func(_ context.Context, text string, _ values) ([]values, error) {
+			if n++; n == 1 {
+				return nil, pgxError("22P05", "ERROR", "")
+			}
+			return []values{content(7)}, context.DeadlineExceeded
+		}}).open(t)
+		bad, left, err := p.fill(t.Context(), q, q.names, s)
+		r.must(err)
+		if len(bad)+len(left) > 0 || len(s.found) != 1 || len(s.found[0].Body) == 0 {
+			t.Errorf("it has read %v; unreadable: %v, left: %v", s.found, bad, left)
+		}
+	})
+}
+
+// TestPopDoubt: the end of a pop that had to lease first is not hidden: the messages
+// may be deleted.
+func TestPopDoubt(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.known("jobs")
+		r.add(jobs.pop, queued{err: pgxError("22P05", "ERROR", "")})
+		r.answers(statement("claim", layout113.names("jobs").blind()), blindly(7), blindly(8))
+		r.answers(bodies, content(7), content(8))
+		r.add(jobs.ack, queued{err: io.ErrUnexpectedEOF})
+		ds, err := r.Pop(t.Context(), "jobs", 10)
+		if checkIs(t, "Pop", err, driver.ErrUnavailable); len(ds) > 0 {
+			t.Errorf("it returns %v", ds)
+		}
+	})
 }
 
 // TestClaimFull: of a claim that prints much more than was expected no more is

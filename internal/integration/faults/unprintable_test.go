@@ -186,3 +186,30 @@ func TestPrintedSize(t *testing.T) {
 		}
 	})
 }
+
+// TestStoredSize: what is read after a blind claim is bounded by the size in the
+// table, too, which may be several times the printed one. Nothing is left out for
+// that, neither by a receiver nor by a page.
+func TestStoredSize(t *testing.T) {
+	b := newBase(t).legacy()
+	eachLibrary(t, func(t *testing.T, library string) {
+		b := b.of(t)
+		q := b.queue(b.client("driver="+library), library)
+		b.execf("ALTER TABLE pgmq.q_%s ALTER COLUMN message SET STORAGE EXTERNAL", library)
+		const large = 1 << 20 // numbers, of 3 bytes printed and 12 or so stored
+		b.execf("INSERT INTO pgmq.q_%s (vt, message) SELECT now(), to_jsonb(array_fill(1, ARRAY[%d]))", library, large)
+		b.execf("INSERT INTO pgmq.q_%s (vt, message) SELECT now() - interval '1 minute', to_jsonb(chr(129))", library)
+		b.execf("INSERT INTO pgmq.q_%s (vt, message) SELECT now() - interval '1 minute', '1'", library)
+		if stored := value[int](b, "SELECT pg_column_size(message) FROM pgmq.q_"+library+" WHERE msg_id = 1"); stored < 8<<20 {
+			t.Fatalf("the message takes %d bytes", stored)
+		}
+		page, err := q.Peek(t.Context(), mq.BrowseOptions{})
+		b.ok(err)
+		if len(page) != 3 || len(page[0].Body) < 3*large-2 || len(page[1].Body) > 0 || string(page[2].Body) != "1" {
+			t.Errorf("a page of %d messages lacks a body", len(page))
+		}
+		if ds := b.take(q, 10); len(ds) != 2 || len(ds[0].Body) < 3*large-2 || string(ds[1].Body) != "1" {
+			t.Errorf("%d messages come, want the 2 others", len(ds))
+		}
+	})
+}
