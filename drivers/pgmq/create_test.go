@@ -178,6 +178,45 @@ func TestEnsureQueueOthersTurn(t *testing.T) {
 	}
 }
 
+// TestEnsureQueueOwnTurn: once the turn is ours the error names no session that was
+// at it before. Another build of the same provider may come first.
+func TestEnsureQueueOwnTurn(t *testing.T) {
+	n := layout113.names("jobs")
+	missing, err := indexesOf("jobs", n.shape, driver.GroupBy{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexer := statement("indexer", nil)
+	rival := values{int64(4711), "other", "active", float64(60)}
+	for name, prepare := range map[string]func(*rig){
+		"its build": func(r *rig) {
+			r.answers(indexer)
+			r.add(missing[0].statement, queued{took: 24 * time.Hour})
+		},
+		"another build": func(r *rig) { r.indexing <- struct{}{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, call{conns: 4})
+				r.answers(indexer, rival)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				ended := make(chan error)
+				go func() {
+					ended <- r.EnsureQueue(ctx, "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+				}()
+				synctest.Wait() // it has found the rival
+				prepare(r)
+				err := <-ended
+				if checkIs(t, name, err, context.DeadlineExceeded); strings.Contains(fmt.Sprint(err), "4711") {
+					t.Errorf("error is %v", err)
+				}
+				r.released()
+			})
+		})
+	}
+}
+
 // TestEnsureQueueClosed: Close ends a build, and those that wait for their turn.
 func TestEnsureQueueClosed(t *testing.T) {
 	n := layout113.names("jobs")

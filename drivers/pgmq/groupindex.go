@@ -43,16 +43,16 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 	}
 	defer p.queues.Delete(name)
 	var rival *session
+	var err error
 	begun, told, again := time.Now(), false, minIndexPause
 	for {
-		next, err := p.makeIndexes(ctx, name, by)
-		if err != nil && rival != nil && ctx.Err() != nil && !waited(err) {
+		rival, err = p.makeIndexes(ctx, name, by, rival)
+		switch {
+		case rival != nil && ctx.Err() != nil:
 			return &waitError{*rival, ctx.Err()}
-		}
-		if err != nil || next == nil {
+		case rival == nil || err != nil:
 			return err
 		}
-		rival = next
 		if !told && time.Since(begun) >= tellAfter {
 			ddl{p.db, p.log, name}.tell(*rival)
 			told = true
@@ -112,7 +112,8 @@ func indexesOf(name string, s shape, by driver.GroupBy, concurrently bool) (miss
 }
 
 // makeIndexes makes what is missing. If it is another session's turn it makes
-// nothing and returns that session.
+// nothing and returns that session. With an error it returns before, the session
+// whose turn it was when last seen, unless that is over for all that is known.
 //
 // Two things show whose turn it is. One is a lock of a transaction that does
 // nothing else, and lasts as long as the build: PostgreSQL makes such indexes
@@ -120,25 +121,35 @@ func indexesOf(name string, s shape, by driver.GroupBy, concurrently bool) (miss
 // pooler's session. The other is the build itself, since that transaction may end
 // earlier, with its connection or by a timeout of the server, and a build may go
 // on without its client.
-func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy) (rival *session, err error) {
+func (p *Provider) makeIndexes(ctx context.Context, name string, by driver.GroupBy, before *session) (rival *session, err error) {
 	if err := p.check(ctx); err != nil {
-		return nil, err
+		return before, err
 	}
 	missing, err := p.missingIndexes(ctx, name, by)
-	if err != nil || len(missing) == 0 {
-		return nil, err
+	switch {
+	case err != nil:
+		return before, err
+	case len(missing) == 0:
+		return nil, nil
 	}
+	begun := time.Now()
 	select {
 	case p.indexing <- struct{}{}: // or those who hold a lock could use up the pool
 		defer func() { <-p.indexing }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if time.Since(begun) > callLimit { // longer than a look at whose turn it is takes: we build another index
+			before = nil
+		}
+		return before, ctx.Err()
 	case <-p.ctx.Done():
 		return nil, driver.ErrClosed
 	}
 	rival, end, err := p.takeTurn(ctx, name)
-	if err != nil || rival != nil {
-		return rival, p.rightNode(readErrorOf(ctx, err))
+	switch {
+	case err != nil:
+		return before, p.rightNode(readErrorOf(ctx, err))
+	case rival != nil:
+		return rival, nil
 	}
 	defer end()
 	return nil, p.rightNode(p.buildMissing(ctx, name, by))
@@ -151,7 +162,9 @@ func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, e
 	limit := time.AfterFunc(callLimit, cancel)
 	defer limit.Stop()
 	if p.db.Stats().MaxOpenConnections == 1 { // no second connection for the lock
-		rival, err = indexer(held, p.db, name)
+		if rival, err = indexer(held, p.db, name); err != nil || rival != nil {
+			cancel()
+		}
 		return rival, cancel, err
 	}
 	tx, err := p.db.BeginTx(held, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
