@@ -211,6 +211,7 @@ func TestEnsureQueueOwnTurn(t *testing.T) {
 				if checkIs(t, name, err, context.DeadlineExceeded); strings.Contains(fmt.Sprint(err), "4711") {
 					t.Errorf("error is %v", err)
 				}
+				synctest.Wait() // for database/sql to roll back
 				r.released()
 			})
 		})

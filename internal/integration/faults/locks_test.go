@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -117,7 +117,7 @@ func TestDropBlocked(t *testing.T) {
 // too, and says what it waited for.
 func TestIndexBlocked(t *testing.T) {
 	b := newBase(t)
-	c := b.client()
+	c, told := b.telling()
 	b.queue(c, "old")
 	b.post(c.Queue("old"), 1)
 	pid, end := b.sits(sql.LevelRepeatableRead, "SELECT 1")
@@ -126,14 +126,36 @@ func TestIndexBlocked(t *testing.T) {
 	b.ok(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	made := b.indexes(ctx, c, "old")
-	b.eventually("the build waits", func() bool { return b.sessions(builds+" AND wait_event_type = 'Lock'") > 0 })
-	time.Sleep(5 * time.Second) // it tells after two
+	b.eventually("the log says that the build waits", func() bool { return told.lines.Load() == 1 })
 	cancel()
 	b.names(<-made, pid)
 	b.eventually("the build has ended", func() bool { return b.sessions(builds) == 0 })
 	end()
 	_, err = c.EnsureQueue(t.Context(), "old", indexed)
 	b.ok(err)
+}
+
+// telling opens a client, and returns what counts how often that has logged that it
+// waits for a lock.
+func (b *base) telling(params ...string) (*mq.Client, *telling) {
+	b.Helper()
+	cfg, l := b.config(), new(telling)
+	l.Handler = cfg.Logger.Handler()
+	cfg.Logger = slog.New(l)
+	return b.openConfig(with(b.dsn, params...), cfg), l
+}
+
+// telling counts the lines of a log that say what their writer waits for.
+type telling struct {
+	slog.Handler
+	lines atomic.Int32
+}
+
+func (l *telling) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "pgmq: waiting for a lock" {
+		l.lines.Add(1)
+	}
+	return l.Handler.Handle(ctx, r)
 }
 
 const builds = "query LIKE '%INDEX CONCURRENTLY%' AND state = 'active' AND pid <> pg_backend_pid()"
@@ -165,7 +187,8 @@ func TestIndexTurnLost(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, library string) {
 		b := b.of(t)
 		name := "jobs_" + library
-		a, c := b.client("driver="+library), b.client("driver="+library)
+		a := b.client("driver=" + library)
+		c, told := b.telling("driver=" + library)
 		b.post(b.queue(a, name), 1)
 		_, end := b.sits(sql.LevelRepeatableRead, "SELECT 1")
 		first := b.indexes(t.Context(), a, name)
@@ -174,11 +197,9 @@ func TestIndexTurnLost(t *testing.T) {
 		b.exec("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = hashtext('pgmq.mq_indexes_' || $1)::bigint & 4294967295", name)
 		ctx, cancel := context.WithCancel(t.Context())
 		second, third := b.indexes(ctx, c, name), b.indexes(t.Context(), c, name)
-		for range 20 {
-			if n := b.sessions(builds); n != 1 {
-				t.Fatalf("%d builds", n)
-			}
-			time.Sleep(100 * time.Millisecond)
+		b.eventually("both wait for the build", func() bool { return told.lines.Load() == 2 })
+		if n := b.sessions(builds); n != 1 {
+			t.Errorf("%d builds", n)
 		}
 		cancel()
 		b.names(<-second, pid)
@@ -195,7 +216,7 @@ func TestIndexForsaken(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		t.Run(fmt.Sprint(ended), func(t *testing.T) {
 			b := newBase(t)
-			c := b.client()
+			c, told := b.telling()
 			b.post(b.queue(c, "jobs"), 1)
 			b.ok(<-b.indexes(t.Context(), c, "jobs"))
 			text := strings.Replace(value[string](b, "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'mq\\_group\\_%'"), "INDEX", "INDEX CONCURRENTLY", 1)
@@ -208,9 +229,9 @@ func TestIndexForsaken(t *testing.T) {
 			<-forsaken
 			ctx, cancel := context.WithCancel(t.Context())
 			first, second := b.indexes(ctx, c, "jobs"), b.indexes(t.Context(), c, "jobs")
-			time.Sleep(time.Second)
+			b.eventually("both wait for the build", func() bool { return told.lines.Load() == 2 })
 			if n := b.sessions(builds); n != 1 {
-				t.Fatalf("%d builds", n)
+				t.Errorf("%d builds", n)
 			}
 			cancel()
 			b.names(<-first, pid)
