@@ -144,7 +144,7 @@ func hangTx(t *tester) {
 			_, err := in.Send(ctx, &mq.Message{Body: []byte("never")})
 			return err
 		},
-		"AckTx": func(ctx context.Context, _ *mq.TxQueue, tx Tx, d *mq.Delivery) error { return d.AckTx(ctx, tx) },
+		"AckTx": func(ctx context.Context, _ *mq.TxQueue, tx Tx, d *mq.Delivery) error { return d.AckTx(ctx, tx.SQLTx) },
 		"Nack":  func(ctx context.Context, in *mq.TxQueue, _ Tx, d *mq.Delivery) error { return in.Nack(ctx, d, 0) },
 		"Archive": func(ctx context.Context, in *mq.TxQueue, _ Tx, d *mq.Delivery) error {
 			return in.Archive(ctx, d, "never")

@@ -34,7 +34,7 @@ func (t *tester) begin() Tx {
 func (t *tester) tx(q *mq.Queue) (*mq.TxQueue, Tx) {
 	t.Helper()
 	tx := t.begin()
-	in, err := q.Tx(tx)
+	in, err := q.Tx(tx.SQLTx)
 	t.ok(err, "Queue.Tx")
 	return in, tx
 }
@@ -78,7 +78,7 @@ func txAck(t *tester) {
 	t.send(q, "acked")
 	d := t.one(q)
 	tx := t.begin()
-	t.ok(d.AckTx(t.ctx, tx), "AckTx")
+	t.ok(d.AckTx(t.ctx, tx.SQLTx), "AckTx")
 	t.counted(q, counts{leased: 1})
 	t.ok(tx.Commit(), "commit")
 	t.counted(q, counts{})
@@ -91,7 +91,7 @@ func txAckRollback(t *tester) {
 	id := t.send(q, "acked in vain")[0]
 	d := t.one(q)
 	tx := t.begin()
-	t.ok(d.AckTx(t.ctx, tx), "AckTx")
+	t.ok(d.AckTx(t.ctx, tx.SQLTx), "AckTx")
 	t.ok(tx.Rollback(), "rollback")
 	t.none(q, "it is still leased")
 	t.ok(d.Nack(t.ctx, 0), "nack after the rollback")
@@ -108,7 +108,7 @@ func txAtomic(t *tester) {
 		o, tx := t.tx(out)
 		_, err := o.Send(t.ctx, &mq.Message{Body: []byte("output")})
 		t.ok(err, "Send")
-		t.ok(d.AckTx(t.ctx, tx), "AckTx")
+		t.ok(d.AckTx(t.ctx, tx.SQLTx), "AckTx")
 		if !commit {
 			t.ok(tx.Rollback(), "rollback")
 			t.none(out, "the transaction was rolled back")
@@ -127,8 +127,8 @@ func txAckTwice(t *tester) {
 	t.send(q, "acked twice")
 	d := t.one(q)
 	tx := t.begin()
-	t.ok(d.AckTx(t.ctx, tx), "AckTx")
-	t.stale(d.AckTx(t.ctx, tx), "second AckTx")
+	t.ok(d.AckTx(t.ctx, tx.SQLTx), "AckTx")
+	t.stale(d.AckTx(t.ctx, tx.SQLTx), "second AckTx")
 	_ = tx.Rollback()
 	t.counted(q, counts{leased: 1})
 }
@@ -137,7 +137,7 @@ func txStaleAck(t *tester) {
 	q := t.queue()
 	old, now := t.lost(q)
 	tx := t.begin()
-	t.stale(old.AckTx(t.ctx, tx), "AckTx with a stale receipt")
+	t.stale(old.AckTx(t.ctx, tx.SQLTx), "AckTx with a stale receipt")
 	_ = tx.Rollback()
 	t.unharmed(q, now)
 }
@@ -147,7 +147,7 @@ func txErrorAborts(t *tester) {
 	in, tx := t.tx(q)
 	_, err := in.Send(t.ctx, &mq.Message{Body: []byte("never")})
 	t.ok(err, "Send")
-	missing, err := t.c.Queue(t.name()).Tx(tx)
+	missing, err := t.c.Queue(t.name()).Tx(tx.SQLTx)
 	t.ok(err, "Queue.Tx")
 	_, err = missing.Send(t.ctx, &mq.Message{})
 	t.is(err, "Send to a missing queue", mq.ErrQueueNotFound)
@@ -188,7 +188,7 @@ func txSettlesOnce(t *tester) {
 	t.send(q, "acked in a transaction")
 	d := t.one(q)
 	tx := t.begin()
-	t.ok(d.AckTx(t.ctx, tx), "AckTx")
+	t.ok(d.AckTx(t.ctx, tx.SQLTx), "AckTx")
 	t.stale(d.Extend(t.ctx, t.long), "extend of a delivery that was settled in a transaction")
 	t.ok(tx.Commit(), "commit")
 	t.stale(d.Ack(t.ctx), "ack after the commit")
@@ -201,7 +201,7 @@ func txNil(t *tester) {
 	tx := t.begin()
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
-	in, err := t.queue().Tx(tx)
+	in, err := t.queue().Tx(tx.SQLTx)
 	t.ok(err, "Queue.Tx")
 	_, err = in.Send(ctx, &mq.Message{})
 	t.is(err, "Send with a ctx that has ended", context.Canceled)

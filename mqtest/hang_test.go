@@ -179,7 +179,7 @@ func silenced(deaf, hasty string) Harness {
 	h.Hang = func(_ testing.TB, c *mq.Client) func() { return c.Provider().(*silence).begin() }
 	h.Begin = func(_ testing.TB, c *mq.Client) Tx {
 		s := c.Provider().(*silence)
-		return &silenceTx{Tx: s.inner.(interface{ Begin() *mem.Tx }).Begin(), s: s}
+		return TxOf(&silenceTx{Tx: s.inner.(interface{ Begin() *mem.Tx }).Begin(), s: s})
 	}
 	return h
 }

@@ -76,11 +76,20 @@ type Harness struct {
 	Bubble bool
 }
 
-// Tx is a transaction that Harness.Begin has begun. *sql.Tx is one.
-type Tx interface {
+// Tx is a transaction that Harness.Begin has begun. TxOf makes one of a *sql.Tx.
+type Tx struct {
+	SQLTx            driver.SQLTx // what Queue.Tx takes
+	Commit, Rollback func() error
+}
+
+// TxOf returns tx as Harness.Begin does.
+func TxOf(tx interface {
 	driver.SQLTx
 	Commit() error
 	Rollback() error
+},
+) Tx {
+	return Tx{tx, tx.Commit, tx.Rollback}
 }
 
 // testCase is one check of one rule.

@@ -33,7 +33,7 @@ func private() Harness {
 	return Harness{
 		Open: func(testing.TB) *mq.Client { return mq.New(mem.New(), silent) },
 		Begin: func(_ testing.TB, c *mq.Client) Tx {
-			return c.Provider().(interface{ Begin() *mem.Tx }).Begin()
+			return TxOf(c.Provider().(interface{ Begin() *mem.Tx }).Begin())
 		},
 		BadDSN: []string{
 			"mem://?size=1", "mem://user:s3cret@name", "mem://name/path", "mem://name:80", "mem:opaque", "mem://a b:s3cret@c",

@@ -207,7 +207,7 @@ func mutantHarness(mutate func(*mutant)) Harness {
 		Again: func(tb testing.TB, c *mq.Client) *mq.Client {
 			return openMutant(tb, c.Provider().(*mutant).dsn, mutate)
 		},
-		Begin: func(_ testing.TB, c *mq.Client) Tx { return c.Provider().(*mutant).Begin() },
+		Begin: func(_ testing.TB, c *mq.Client) Tx { return TxOf(c.Provider().(*mutant).Begin()) },
 	}
 }
 

@@ -177,7 +177,7 @@ func (a *app) harness(dsn string) (done func(), h mqtest.Harness, err error) {
 	case *rabbitmq.Provider, *rabbitstub.Provider:
 		h.Known = map[string]string{"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed"}
 	case *mem.Provider:
-		h.Begin = func(_ testing.TB, c *mq.Client) mqtest.Tx { return c.Provider().(*mem.Provider).Begin() }
+		h.Begin = func(_ testing.TB, c *mq.Client) mqtest.Tx { return mqtest.TxOf(c.Provider().(*mem.Provider).Begin()) }
 	case *pgmq.Provider:
 		db, err := pgmq.OpenDB(dsn)
 		if err != nil {
@@ -189,7 +189,7 @@ func (a *app) harness(dsn string) (done func(), h mqtest.Harness, err error) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return tx
+			return mqtest.TxOf(tx)
 		}
 		return func() { _ = db.Close() }, h, nil
 	}

@@ -26,7 +26,7 @@ type pgxPool struct {
 type manner struct {
 	wrapped atomic.Bool // they are not pgx's own
 	once    sync.Once
-	guesses bool // they go by the values' types, as the server is not asked for its own
+	guesses bool // see guesses
 }
 
 // errWrapped says that a connection is wrapped, by somebody who wants to see
@@ -71,8 +71,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 		}
 		pc := own.Conn()
 		p.once.Do(func() {
-			mode := pc.Config().DefaultQueryExecMode
-			p.guesses = mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
+			p.guesses = guesses(pc)
 		})
 		if pc.IsClosed() {
 			err = sqldriver.ErrBadConn
@@ -91,7 +90,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 
 func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	return p.use(ctx, func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, text, p.native(args)...)
+		rows, err := c.Query(ctx, text, native(args, p.guesses)...)
 		if err != nil {
 			return err
 		}
@@ -99,18 +98,25 @@ func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(r
 	})
 }
 
+// guesses reports whether a connection goes by the values' types, as it does not
+// ask the server for its own.
+func guesses(c *pgx.Conn) bool {
+	mode := c.Config().DefaultQueryExecMode
+	return mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
+}
+
 // native turns texts into what pgx copies only once, or into strings where bytes
 // would be taken for a bytea.
-func (p pgxPool) native(args []any) []any {
+func native(args []any, guesses bool) []any {
 	args = slices.Clone(args)
 	for i, arg := range args {
 		switch arg := arg.(type) {
 		case textArray:
-			if args[i] = pgxArray(arg); p.guesses {
+			if args[i] = pgxArray(arg); guesses {
 				args[i] = arg.strings()
 			}
 		case text:
-			if args[i] = []byte(arg); p.guesses {
+			if args[i] = []byte(arg); guesses {
 				args[i] = string(arg)
 			}
 		}

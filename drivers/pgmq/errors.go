@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/lib/pq"
 
@@ -51,7 +52,7 @@ func (e *dbError) Unwrap() []error {
 func mapError(err error) error {
 	var mapped *dbError
 	switch {
-	case err == nil || errors.As(err, &mapped) || ours(err) || errors.Is(err, sql.ErrTxDone):
+	case err == nil || errors.As(err, &mapped) || ours(err) || errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxClosed):
 		return err
 	case errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed":
 		return &dbError{text: driver.ErrClosed.Error(), is: driver.ErrClosed, cause: err}

@@ -19,6 +19,9 @@ func ignore(row) error { return nil }
 
 // query runs a statement and scans its rows.
 func query(ctx context.Context, at querier, text string, args []any, scan func(row) error) error {
+	if tx, ok := at.(pgxTx); ok {
+		return tx.query(ctx, text, args, scan)
+	}
 	if direct, ok := directly(at); ok {
 		if err := direct.query(ctx, text, args, scan); err != errWrapped {
 			return err

@@ -10,10 +10,13 @@ import (
 )
 
 // Tx returns a view that runs its statements inside tx, a transaction on the
-// same database, of whatever pool.
+// same database, of whatever pool: a *sql.Tx, what wraps one, or Tx of a pgx.Tx.
 func (p *Provider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	if p.closed() {
 		return nil, driver.ErrClosed
+	}
+	if own, ok := tx.(pgxTx); ok && own.tx == nil {
+		return nil, fmt.Errorf("%w: Tx of nil", driver.ErrInvalid)
 	}
 	return txProvider{p, tx}, nil
 }

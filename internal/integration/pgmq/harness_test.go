@@ -56,9 +56,11 @@ func pool(t testing.TB, dsn string) *sql.DB {
 // name by which the server knows its sessions.
 type databases struct {
 	*server.Cluster
-	open    opener
-	clients sync.Map // *mq.Client to session
+	open opener
 }
+
+// sessions are those of all clients: *mq.Client to session.
+var sessions sync.Map
 
 type session struct {
 	dsn, through, name string
@@ -106,10 +108,10 @@ func harnessOn(c *server.Cluster, open opener) mqtest.Harness {
 	d := &databases{Cluster: c, open: open}
 	return mqtest.Harness{
 		Open:    func(t testing.TB) *mq.Client { return d.client(t, d.Database(t)) },
-		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, d.of(c).dsn) },
+		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, sessionOf(c).dsn) },
 		Break:   d.cut,
-		Hang:    func(_ testing.TB, c *mq.Client) func() { return d.of(c).Silence() },
-		Begin:   d.begin,
+		Hang:    func(_ testing.TB, c *mq.Client) func() { return sessionOf(c).Silence() },
+		Begin:   begin,
 		BadDSN:  badDSN,
 		DownDSN: "pgmq://postgres:down-s3cret@127.0.0.1:1/postgres",
 		Want: driver.Caps{
@@ -134,19 +136,19 @@ func (d *databases) client(t testing.TB, dsn string) *mq.Client {
 	p, through := server.NewProxy(t, dsn)
 	s := session{dsn, through, fmt.Sprintf("%s-%d", process, names.Add(1)), p}
 	c := d.open(t, and(through, "application_name="+s.name))
-	d.clients.Store(c, s)
+	sessions.Store(c, s)
 	return c
 }
 
-func (d *databases) of(c *mq.Client) session {
-	s, _ := d.clients.Load(c)
+func sessionOf(c *mq.Client) session {
+	s, _ := sessions.Load(c)
 	return s.(session)
 }
 
 // cut ends the sessions of a client.
 func (d *databases) cut(t testing.TB, c *mq.Client) {
 	t.Helper()
-	d.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", d.of(c).name)
+	d.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", sessionOf(c).name)
 }
 
 // restart ends the server in either way by turns.
@@ -161,7 +163,7 @@ func restart(t testing.TB, c *server.Cluster) {
 
 var restarts atomic.Int64
 
-func (d *databases) begin(t testing.TB, c *mq.Client) mqtest.Tx {
+func begin(t testing.TB, c *mq.Client) mqtest.Tx {
 	t.Helper()
-	return must(pool(t, d.of(c).through).BeginTx(context.Background(), nil))(t)
+	return mqtest.TxOf(must(pool(t, sessionOf(c).through).BeginTx(context.Background(), nil))(t))
 }

@@ -14,19 +14,19 @@ import (
 )
 
 func TestPGX(t *testing.T) {
-	suite(t, harness(t, pgx), nil)
+	suite(t, harness(t, withPGX), nil)
 }
 
-// pgx is the set-up of most users.
-var pgx = with("driver=pgx")
+// withPGX is the set-up of most users.
+var withPGX = with("driver=pgx")
 
 // TestPQ: another client library encodes arguments, reads rows, names errors
 // and loses connections in its own way.
 func TestPQ(t *testing.T) {
-	suite(t, harness(t, pq), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault", "hang"})
+	suite(t, harness(t, withPQ), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault", "hang"})
 }
 
-var pq = with("driver=pq")
+var withPQ = with("driver=pq")
 
 // TestOrderID: receive and pop take messages in another order.
 func TestOrderID(t *testing.T) {
@@ -55,7 +55,7 @@ func fromDB(t testing.TB, dsn string) *mq.Client {
 // TestGroupIndexes: group receivers have other plans, and queues more indexes.
 func TestGroupIndexes(t *testing.T) {
 	suite(t, harness(t, func(t testing.TB, dsn string) *mq.Client {
-		return mq.New(indexed{pgx(t, dsn).Provider().(*pgmq.Provider)}, quiet)
+		return mq.New(indexed{withPGX(t, dsn).Provider().(*pgmq.Provider)}, quiet)
 	}), []string{"lifecycle", "group", "drain", "move"})
 }
 
@@ -85,7 +85,7 @@ func bounced(t *testing.T, c *server.Cluster) opener {
 // one.
 func TestRestart(t *testing.T) {
 	c := server.OwnPostgres(t)
-	for name, open := range map[string]opener{"pgx": pgx, "PgBouncer": bounced(t, c), "pq": pq, "FromDB": fromDB} {
+	for name, open := range map[string]opener{"pgx": withPGX, "PgBouncer": bounced(t, c), "pq": withPQ, "FromDB": fromDB} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && (name == "pq" || name == "FromDB") { // package faults restarts under them
 				t.Skip("the full matrix: make test-all")
