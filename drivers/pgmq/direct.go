@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -20,6 +21,7 @@ import (
 type pgxPool struct {
 	*sql.DB
 	*manner
+	shared *pgxpool.Pool // below DB, and used in its place; or nil
 }
 
 // manner is what turned out about the connections of a pool.
@@ -57,6 +59,12 @@ func (p pgxPool) use(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 }
 
 func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
+	if p.shared != nil {
+		return p.shared.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+			p.learn(c.Conn())
+			return f(c.Conn())
+		})
+	}
 	conn, err := p.Conn(ctx)
 	if err != nil {
 		return err
@@ -70,9 +78,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 			return nil
 		}
 		pc := own.Conn()
-		p.once.Do(func() {
-			p.guesses = guesses(pc)
-		})
+		p.learn(pc)
 		if pc.IsClosed() {
 			err = sqldriver.ErrBadConn
 			return err
@@ -87,6 +93,8 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 	return err
 }
+
+func (m *manner) learn(c *pgx.Conn) { m.once.Do(func() { m.guesses = guesses(c) }) }
 
 func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	return p.use(ctx, func(c *pgx.Conn) error {

@@ -31,7 +31,7 @@ func ExampleFromDB() {
 	}
 	defer func() { _ = db.Close() }()
 
-	c := mq.New(pgmq.FromDB(db), mq.Config{})
+	c := mq.New(pgmq.FromDB(db, pgmq.Config{}), mq.Config{})
 	defer c.Close()
 	fmt.Println(c.Queue("Orders").Name())
 	// Output: orders

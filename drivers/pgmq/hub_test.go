@@ -302,7 +302,7 @@ func (s *stock) round(t *testing.T, p *Provider, n int) {
 
 // hears makes a provider believe that it hears of inserts into queue jobs.
 func hears(p *Provider) {
-	p.listenConfig = func() *pgx.ConnConfig { panic("it connects") }
+	p.listenConfig = asked(func() *pgx.ConnConfig { panic("it connects") })
 	p.listener = newListener(p)
 	p.hub("jobs").setLive(true)
 }

@@ -100,7 +100,7 @@ func (l *listener) run() {
 			l.p.log.Warn("pgmq: the connection that listens for inserts is lost: receivers poll", "error", mapError(err), "again in", redial)
 		case !deaf:
 			deaf = true
-			l.p.log.Warn("pgmq: LISTEN does not work on this connection, as behind a pooler of transactions or in another database: receivers poll (set poll_only=true, or give a ListenDSN that leads to the server directly)")
+			l.p.log.Warn("pgmq: LISTEN does not work on this connection, as behind a pooler of transactions or in another database: receivers poll (set poll_only=true, or give a Config.Listen that leads to the server directly)")
 		}
 		if time.Since(start) > maxRedial {
 			redial = minRedial
@@ -152,7 +152,11 @@ func (l *listener) connected() error {
 func (l *listener) connect() (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.p.ctx, callLimit)
 	defer cancel()
-	return pgx.ConnectConfig(ctx, l.p.listenConfig())
+	cfg, err := l.p.listenConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, cfg)
 }
 
 func (l *listener) restarted() bool {

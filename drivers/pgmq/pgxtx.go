@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,22 @@ func Tx(tx pgx.Tx) driver.SQLTx { return pgxTx{tx} }
 
 // pgxTx is run directly by query. Its methods are for those who wrap it.
 type pgxTx struct{ tx pgx.Tx }
+
+// check refuses a transaction that is certainly in another database than home,
+// which is nil if nobody knows.
+func (t pgxTx) check(home *pgx.ConnConfig) error {
+	if t.tx == nil {
+		return fmt.Errorf("%w: Tx of nil", driver.ErrInvalid)
+	}
+	c := t.tx.Conn() // nil if it is a mock
+	if c == nil || home == nil {
+		return nil
+	}
+	if at := c.Config(); at.Host == home.Host && at.Port == home.Port && at.Database != home.Database {
+		return fmt.Errorf("%w: the transaction is in database %q, the queues are in %q", driver.ErrInvalid, at.Database, home.Database)
+	}
+	return nil
+}
 
 func (t pgxTx) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	rows, err := t.tx.Query(ctx, text, native(args, t.guesses())...)

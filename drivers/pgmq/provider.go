@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/lib/pq"
 
 	"github.com/portmq/mq"
@@ -46,7 +47,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned, p.links, p.settings = true, o.dialer.links, o.prepare
+	p.owned, p.links, p.settings, p.home = true, o.dialer.links, o.prepare, o.conn
 	o.maxConns = 1
 	if p.reserve.db, err = o.open(env.Logger); err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 		p.pool, p.reserve.pool = db, p.reserve.db
 	}
 	if !o.pollOnly {
-		p.listenConfig = o.listenConfig
+		p.listenConfig = asked(o.listenConfig)
 	}
 	return p, nil
 }
@@ -64,11 +65,14 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 // Config says how a provider on a pool of the caller's works. The zero value
 // is the default.
 type Config struct {
-	// ListenDSN is where a connection of the provider's own listens for
-	// inserts, once somebody waits for a message. It is as for mq.Open, or
-	// begins with postgres://. Without it waiting receivers poll, every 50 ms
-	// at first and every second in the end.
-	ListenDSN string
+	// Listen is how a connection of the provider's own is made that listens for
+	// inserts, once somebody waits for a message. It must lead to the server
+	// itself, or to a pooler in session mode. The default of FromPool is the
+	// pool's own configuration. FromDB has no default: waiting receivers poll,
+	// every 50 ms at first and every second in the end.
+	Listen *pgx.ConnConfig
+	// PollOnly polls in any case.
+	PollOnly bool
 	// ByID takes messages in the order of their ids, as PGMQ's own functions
 	// do, retried or not, and at their cost: it grows with the number of
 	// messages that are leased or delayed. Otherwise those that have been due
@@ -84,15 +88,17 @@ type Config struct {
 // Provider is PGMQ in one database. It is safe for concurrent use.
 type Provider struct {
 	db      *sql.DB
-	owned   bool    // db is ours: we have set up its sessions, and close it
-	pool    querier // db, or what prepares statements on it
-	links   *links  // of db if it is ours
+	owned   bool          // db is ours: we have set up its sessions, and close it
+	shared  *pgxpool.Pool // of the caller's, below db; or nil
+	pool    querier       // db, or what prepares statements on it
+	links   *links        // of db if it is ours
 	reserve reserve
 	cfg     Config
 	log     *slog.Logger
 
-	listenConfig func() *pgx.ConnConfig // nil: poll
-	listener     *listener              // guarded by mu, nil until somebody waits
+	home         *pgx.ConnConfig                                // where the pool connects to, if that is known
+	listenConfig func(context.Context) (*pgx.ConnConfig, error) // nil: poll
+	listener     *listener                                      // guarded by mu, nil until somebody waits
 
 	indexing chan struct{} // holds one: indexes are made one at a time
 
@@ -116,32 +122,26 @@ type Provider struct {
 	tasks  sync.WaitGroup
 }
 
-// FromDB returns a provider on a pool of the caller's, with the default
-// Config: mq.New(pgmq.FromDB(db), mq.Config{}). Closing the provider leaves
-// the pool open.
+// FromDB returns a provider on a pool of the caller's:
 //
-// The pool's driver may be pgx or lib/pq, or wrap one of them. Waiting
-// receivers hold none of its connections. With lib/pq a send may happen twice
-// if its connection breaks: it lets database/sql repeat statements that it has
-// sent already, which pools that this package opens do not.
-func FromDB(db *sql.DB) *Provider { return newProvider(db, Config{}) }
-
-// FromDBConfig is [FromDB] with a Config. It fails if ListenDSN is not valid.
-func FromDBConfig(db *sql.DB, cfg Config) (*Provider, error) {
+//	c := mq.New(pgmq.FromDB(db, pgmq.Config{}), mq.Config{})
+//
+// Closing the provider leaves the pool open. The pool's driver may be pgx or
+// lib/pq, or wrap one of them. Waiting receivers hold none of its connections.
+// With lib/pq a send may happen twice if its connection breaks: it lets
+// database/sql repeat statements that it has sent already, which pools that this
+// package opens do not.
+func FromDB(db *sql.DB, cfg Config) *Provider {
 	p := newProvider(db, cfg)
-	if cfg.ListenDSN == "" {
-		return p, nil
+	if cfg.Listen != nil && !cfg.PollOnly {
+		p.listenConfig = asked(cfg.Listen.Copy)
 	}
-	dsn := cfg.ListenDSN
-	if _, rest, ok := strings.Cut(dsn, "://"); ok {
-		dsn = "pgmq://" + rest
-	}
-	o, err := parseDSN(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("pgmq: ListenDSN: %w", err)
-	}
-	p.listenConfig = o.listenConfig
-	return p, nil
+	return p
+}
+
+// asked is for a configuration that is always to be had.
+func asked(config func() *pgx.ConnConfig) func(context.Context) (*pgx.ConnConfig, error) {
+	return func(context.Context) (*pgx.ConnConfig, error) { return config(), nil }
 }
 
 func newProvider(db *sql.DB, cfg Config) *Provider {
@@ -169,7 +169,7 @@ func poolOf(db *sql.DB) querier {
 	case ok:
 		return newStmtPool(db)
 	case isPGX(db):
-		return pgxPool{db, new(manner)}
+		return pgxPool{DB: db, manner: new(manner)}
 	}
 	return db
 }
@@ -256,7 +256,7 @@ func (p *Provider) Close() error {
 			s.close()
 		}
 	}
-	if p.owned {
+	if p.owned || p.shared != nil {
 		_ = p.db.Close() // lib/pq complains of connections that were lost before
 	}
 	if p.reserve.db != nil {

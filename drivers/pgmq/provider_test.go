@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 )
@@ -109,7 +112,7 @@ func TestFromDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := FromDB(db)
+		p := FromDB(db, Config{})
 		if _, ok := p.pool.(*stmtPool); ok != prepares || p.listenConfig != nil || p.owned || p.log != slog.Default() {
 			t.Errorf("%s: provider is %+v", name, p)
 		}
@@ -123,39 +126,51 @@ func TestFromDB(t *testing.T) {
 func TestFromDBCloses(t *testing.T) {
 	db := sql.OpenDB(&fake{})
 	defer func() { _ = db.Close() }()
-	p := FromDB(db)
+	p := FromDB(db, Config{})
 	if err := errors.Join(p.Close(), p.Close(), db.Ping()); err != nil {
 		t.Error(err)
 	}
 	requireErr(t, p.Ping(t.Context()), driver.ErrClosed)
 }
 
-func TestFromDBConfig(t *testing.T) {
+func TestListenConfig(t *testing.T) {
 	noEnvironment(t)
+	elsewhere, err := pgx.ParseConfig("postgres://app@h/elsewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), "postgres://app@h/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	from := func(cfg Config) *Provider { return FromPool(pool, cfg) }
+	fromDB := func(cfg Config) *Provider { return FromDB(sql.OpenDB(&fake{}), cfg) }
 	for _, tt := range []struct {
-		dsn   string
-		hears bool
-		fails bool
+		from func(Config) *Provider
+		cfg  Config
+		want string
 	}{
-		{"", false, false},
-		{"pgmq://app:hunter2@h/shop", true, false},
-		{"postgres://app:hunter2@h/shop", true, false},
-		{"postgresql://app:hunter2@h/shop?sslmode=disable", true, false},
-		{"postgres://app:hunter2@h/shop?nope=1", false, true},
-		{"host=h password=hunter2", false, true},
+		{fromDB, Config{}, ""},
+		{fromDB, Config{Listen: elsewhere}, "elsewhere"},
+		{fromDB, Config{Listen: elsewhere, PollOnly: true}, ""},
+		{from, Config{}, "shop"},
+		{from, Config{Listen: elsewhere}, "elsewhere"},
+		{from, Config{PollOnly: true}, ""},
 	} {
-		db := sql.OpenDB(&fake{})
-		p, err := FromDBConfig(db, Config{ListenDSN: tt.dsn})
-		if (err != nil) != tt.fails || err != nil && (strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), "pgmq: ListenDSN: ")) {
-			t.Errorf("ListenDSN %q: %v", tt.dsn, err)
-			continue
+		p, got := tt.from(tt.cfg), ""
+		if p.listenConfig != nil {
+			cfg, err := p.listenConfig(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got = cfg.Database
 		}
-		if err == nil && (p.listenConfig != nil) != tt.hears {
-			t.Errorf("ListenDSN %q: it listens: %v", tt.dsn, p.listenConfig != nil)
+		if got != tt.want {
+			t.Errorf("%+v: it listens in %q, want %q", tt.cfg, got, tt.want)
 		}
-		if err == nil && tt.hears && p.listenConfig().Database != "shop" {
-			t.Errorf("ListenDSN %q: it listens in database %q", tt.dsn, p.listenConfig().Database)
+		if err := p.Close(); err != nil {
+			t.Error(err)
 		}
-		_ = db.Close()
 	}
 }

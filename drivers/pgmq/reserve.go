@@ -7,8 +7,8 @@ import (
 )
 
 // reserve is a connection for heartbeats where all those of the pool are in use:
-// else a lease would end while its extension queues behind the handlers. A pool
-// of the caller's has none: its size may be the caller's limit.
+// else a lease would end while its extension queues behind the handlers. A *sql.DB of
+// the caller's has none: nothing tells how to connect.
 type reserve struct {
 	db     *sql.DB // nil if there is none
 	pool   querier
@@ -22,6 +22,10 @@ const warnFullEvery = time.Minute
 func (p *Provider) forHeartbeats() querier {
 	s := p.db.Stats()
 	full := s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections
+	if p.shared != nil {
+		s := p.shared.Stat()
+		full = s.AcquiredConns() >= s.MaxConns()
+	}
 	switch {
 	case !full:
 	case p.reserve.db != nil:

@@ -15,8 +15,10 @@ func (p *Provider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	if p.closed() {
 		return nil, driver.ErrClosed
 	}
-	if own, ok := tx.(pgxTx); ok && own.tx == nil {
-		return nil, fmt.Errorf("%w: Tx of nil", driver.ErrInvalid)
+	if own, ok := tx.(pgxTx); ok {
+		if err := own.check(p.home); err != nil {
+			return nil, err
+		}
 	}
 	return txProvider{p, tx}, nil
 }

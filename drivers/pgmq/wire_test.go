@@ -136,10 +136,10 @@ var wired = []struct {
 		return tx.Commit()
 	}},
 	{"directly", "driver=pgx", func(ctx context.Context, db *sql.DB) error {
-		return query(ctx, FromDB(db).pool, "insert", nil, ignore)
+		return query(ctx, FromDB(db, Config{}).pool, "insert", nil, ignore)
 	}},
 	{"transaction directly", "driver=pgx", func(ctx context.Context, db *sql.DB) error {
-		return FromDB(db).transact(ctx, step{"insert", nil, ignore})
+		return FromDB(db, Config{}).transact(ctx, step{"insert", nil, ignore})
 	}},
 }
 

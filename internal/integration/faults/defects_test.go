@@ -283,8 +283,8 @@ func TestListenNowhere(t *testing.T) {
 	for name, at := range map[string]string{"refuses": "127.0.0.1:1", "is silent": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			b := b.of(t)
-			dsn := "pgmq://postgres:" + canary + "@" + at + "/x?connect_timeout=3600"
-			got := b.waiting(b.queue(b.borrowed(b.db, pgmq.Config{ListenDSN: dsn}), "jobs"))
+			dsn := "postgres://postgres:" + canary + "@" + at + "/x?connect_timeout=3600"
+			got := b.waiting(b.queue(b.borrowed(b.db, pgmq.Config{Listen: b.listenBy(dsn)}), "jobs"))
 			b.promptly(func() time.Duration {
 				time.Sleep(time.Second) // the receiver waits
 				b.exec(insertPlain)

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/layouts"
@@ -110,14 +113,33 @@ func (b *base) openConfig(dsn string, cfg mq.Config) *mq.Client {
 	return c
 }
 
+// listenBy returns what Config.Listen is by a DSN.
+func (b *base) listenBy(dsn string) *pgx.ConnConfig {
+	b.Helper()
+	cfg, err := pgx.ParseConfig(dsn)
+	b.ok(err)
+	return cfg
+}
+
+// pooled returns a client on a pool of pgx that has n connections.
+func (b *base) pooled(n int32) *mq.Client {
+	b.Helper()
+	cfg, err := pgxpool.ParseConfig(b.dsn)
+	b.ok(err)
+	cfg.MaxConns = n
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(b.Context()), cfg)
+	b.ok(err)
+	b.Cleanup(pool.Close)
+	c := mq.New(pgmq.FromPool(pool, pgmq.Config{Logger: b.config().Logger}), b.config())
+	b.closing(c)
+	return c
+}
+
 // borrowed returns a client on a pool of the caller's.
 func (b *base) borrowed(db *sql.DB, cfg pgmq.Config) *mq.Client {
 	b.Helper()
 	cfg.Logger = b.config().Logger
-	p, err := pgmq.FromDBConfig(db, cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := pgmq.FromDB(db, cfg)
 	c := mq.New(p, b.config())
 	b.closing(c)
 	return c

@@ -243,7 +243,7 @@ func TestIdle(t *testing.T) {
 	cfg.Tracer = counter
 	db := stdlib.OpenDB(*cfg)
 	t.Cleanup(func() { _ = db.Close() })
-	q := b.queue(b.borrowed(db, pgmq.Config{ListenDSN: b.dsn}), "jobs")
+	q := b.queue(b.borrowed(db, pgmq.Config{Listen: b.listenBy(b.dsn)}), "jobs")
 	got := b.waiting(q)
 	b.listens(1)
 	b.post(q, 1)

@@ -40,13 +40,12 @@ func TestListenThroughPooler(t *testing.T) {
 	})
 }
 
-// TestListenElsewhere: so it is where ListenDSN names another database.
+// TestListenElsewhere: so it is where Config.Listen leads to another database.
 func TestListenElsewhere(t *testing.T) {
 	b := newBase(t)
 	q := b.queue(b.client(), "jobs")
 	log := new(lines)
-	p, err := pgmq.FromDBConfig(b.pool("pgx", b.dsn), pgmq.Config{ListenDSN: b.server.Database(t), Logger: slog.New(slog.NewTextHandler(log, nil))})
-	b.ok(err)
+	p := pgmq.FromDB(b.pool("pgx", b.dsn), pgmq.Config{Listen: b.listenBy(b.server.Database(t)), Logger: slog.New(slog.NewTextHandler(log, nil))})
 	c := mq.New(p, b.config())
 	b.closing(c)
 	got := b.waiting(c.Queue(q.Name()))

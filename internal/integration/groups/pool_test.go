@@ -39,7 +39,7 @@ func open(t testing.TB, dsn, params string) *mq.Client {
 // borrow returns a client on a pool.
 func borrow(t testing.TB, db *sql.DB) *mq.Client {
 	t.Helper()
-	c := mq.New(pgmq.FromDB(db), quiet)
+	c := mq.New(pgmq.FromDB(db, pgmq.Config{}), quiet)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

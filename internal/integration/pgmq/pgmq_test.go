@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/pgmq"
@@ -49,7 +51,21 @@ func TestFromDB(t *testing.T) {
 }
 
 func fromDB(t testing.TB, dsn string) *mq.Client {
-	return mq.New(pgmq.FromDB(pool(t, dsn)), quiet)
+	return mq.New(pgmq.FromDB(pool(t, dsn), pgmq.Config{Logger: quiet.Logger}), quiet)
+}
+
+// TestFromPool: the sessions are those of a pool of pgx's own.
+func TestFromPool(t *testing.T) {
+	suite(t, harness(t, fromPool), []string{"open", "send", "body", "wait", "group", "lease", "context", "concurrency", "fault", "hang"})
+}
+
+func fromPool(t testing.TB, dsn string) *mq.Client {
+	t.Helper()
+	cfg := must(pgxpool.ParseConfig(dsn))(t)
+	cfg.MaxConns = maxConns
+	pool := must(pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), cfg))(t)
+	t.Cleanup(pool.Close)
+	return mq.New(pgmq.FromPool(pool, pgmq.Config{Logger: quiet.Logger}), quiet)
 }
 
 // TestGroupIndexes: group receivers have other plans, and queues more indexes.

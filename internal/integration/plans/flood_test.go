@@ -80,7 +80,7 @@ func borrowed(t *testing.T, dsn string) *pgmq.Provider {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	db.SetMaxOpenConns(1)
-	return pgmq.FromDB(db)
+	return pgmq.FromDB(db, pgmq.Config{})
 }
 
 // claimsCheaply claims from queue jobs until that touches few rows. What the

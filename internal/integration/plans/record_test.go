@@ -180,10 +180,7 @@ func record(t *testing.T, dsn, queue string, ops []operation, o driver.QueueOpti
 	cfg.Tracer = r
 	db := stdlib.OpenDB(*cfg)
 	t.Cleanup(func() { _ = db.Close() })
-	p, err := pgmq.FromDBConfig(db, pgmq.Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := pgmq.FromDB(db, pgmq.Config{Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { _ = p.Close() })
 	o.NotifyInterval = -1
 	if err := p.EnsureQueue(t.Context(), queue, o); err != nil {
