@@ -141,7 +141,7 @@ func TestOneMessageDoesNotFailTheOthers(t *testing.T) {
 					msgs[i] = &Message{Body: []byte("good")}
 				}
 				msgs[11] = &Message{Body: []byte("bad")}
-				ids, err := c.Queue("q").Send(t.Context(), msgs...)
+				ids, err := c.Queue("q").SendAll(t.Context(), msgs)
 				_, stored := b.state("q")
 				if atomic {
 					// The caller relies on all or nothing.

@@ -16,16 +16,26 @@ func fill(q *mq.Queue, n int) {
 	}
 }
 
-// When Send returns nil the messages are stored.
+// When Send returns nil the message is stored.
 func ExampleQueue_Send() {
 	c := open()
 	defer c.Close()
 	q := queue(c, "orders")
-	ids, err := q.Send(context.Background(),
-		&mq.Message{Body: []byte("order 1"), Headers: mq.Headers{"lang": "en"}},
-		&mq.Message{Body: []byte("order 2"), Group: "ann"},
-		&mq.Message{Body: []byte("order 3"), Delay: time.Hour},
-	)
+	id, err := q.Send(context.Background(), &mq.Message{Body: []byte("order 1"), Headers: mq.Headers{"lang": "en"}})
+	fmt.Println(id, err)
+	// Output: 1 <nil>
+}
+
+// Many messages travel together.
+func ExampleQueue_SendAll() {
+	c := open()
+	defer c.Close()
+	q := queue(c, "orders")
+	ids, err := q.SendAll(context.Background(), []*mq.Message{
+		{Body: []byte("order 1")},
+		{Body: []byte("order 2"), Group: "ann"},
+		{Body: []byte("order 3"), Delay: time.Hour},
+	})
 	fmt.Println(ids, err)
 	// Output: [1 2 3] <nil>
 }

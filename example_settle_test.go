@@ -145,6 +145,15 @@ func ExampleTxQueue_Send() {
 	// Output: 2
 }
 
+func ExampleTxQueue_SendAll() {
+	s := inTx(func(ctx context.Context, _ *mq.Queue, tx *mq.TxQueue) error {
+		_, err := tx.SendAll(ctx, []*mq.Message{{Body: []byte("order 2")}, {Body: []byte("order 3")}})
+		return err
+	})
+	fmt.Println(s.Total)
+	// Output: 3
+}
+
 // The message is received outside of the transaction, and deleted by its
 // commit, together with whatever else it does.
 func ExampleTxQueue_Ack() {

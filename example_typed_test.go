@@ -65,7 +65,7 @@ func ExampleTypedQueue_Receive() {
 	defer c.Close()
 	ctx := context.Background()
 	numbers := mq.Of[int](queue(c, "numbers"))
-	_, err = numbers.Queue().Send(ctx, &mq.Message{Body: []byte("one")}, &mq.Message{Body: []byte("2")})
+	_, err = numbers.Queue().SendAll(ctx, []*mq.Message{{Body: []byte("one")}, {Body: []byte("2")}})
 	check(err)
 	ds, err := numbers.Receive(ctx, mq.ReceiveOptions{Max: 10})
 	check(err)

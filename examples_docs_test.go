@@ -127,7 +127,7 @@ func ExampleBatchError() {
 	defer c.Close()
 	ctx := context.Background()
 	q := queue(c, "orders")
-	_, err := q.Send(ctx, new(mq.Message), new(mq.Message), new(mq.Message))
+	_, err := q.SendAll(ctx, []*mq.Message{new(mq.Message), new(mq.Message), new(mq.Message)})
 	check(err)
 	ds, err := q.Receive(ctx, mq.ReceiveOptions{Max: 3})
 	check(err)

@@ -208,7 +208,7 @@ func TestWrongNumberOfIDs(t *testing.T) {
 			for i := range msgs {
 				msgs[i] = new(Message)
 			}
-			if ids, err := q.Send(t.Context(), msgs...); !errors.Is(err, ErrUnavailable) {
+			if ids, err := q.SendAll(t.Context(), msgs); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("%d ids for %d messages: Send = %q, %v", n, k, ids, err)
 			}
 		}

@@ -274,7 +274,7 @@ func TestInterceptorThatWasLeftBehindSharesNoSlices(t *testing.T) {
 			return rs, slices.Clone(rs)
 		},
 		"send": func(ctx context.Context, q *Queue, _ *Delivery) (got, want any) {
-			ids, _ := q.Send(ctx, new(Message))
+			ids, _ := q.SendAll(ctx, []*Message{new(Message)})
 			return ids, slices.Clone(ids)
 		},
 	} {

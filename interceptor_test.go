@@ -38,7 +38,7 @@ func TestInterceptors(t *testing.T) {
 	}
 	q := New(f, Config{Interceptors: []Interceptor{tag("a"), refuse, tag("b")}}).Queue("q")
 	mine := &Message{Headers: Headers{"x": "y"}}
-	if _, err := q.Send(t.Context(), mine, new(Message)); err != nil {
+	if _, err := q.SendAll(t.Context(), []*Message{mine, new(Message)}); err != nil {
 		t.Fatal(err)
 	}
 	if len(mine.Headers) != 1 || fmt.Sprint(sent[0].Headers) != "map[a:q b:q x:y]" || fmt.Sprint(sent[1].Headers) != "map[a:q b:q]" {

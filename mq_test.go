@@ -60,7 +60,7 @@ func TestWrapNamesWhoFailed(t *testing.T) {
 	f.send = func(_ context.Context, ms []Message) ([]string, error) {
 		return make([]string, len(ms)), &BatchError{Errs: []error{nil, errBad}}
 	}
-	_, err = c.Queue("q").Send(t.Context(), new(Message), new(Message))
+	_, err = c.Queue("q").SendAll(t.Context(), []*Message{new(Message), new(Message)})
 	if want := `mq: send "q": fake: 1 of 2 failed: bad item`; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %v", err, want)
 	}
@@ -183,7 +183,7 @@ func TestContextErrorIsNobodysFault(t *testing.T) {
 }
 
 func TestInvalidMessageIsNamed(t *testing.T) {
-	_, err := New(new(fake), Config{}).Queue("q").Send(t.Context(), new(Message), &Message{Delay: -1})
+	_, err := New(new(fake), Config{}).Queue("q").SendAll(t.Context(), []*Message{new(Message), {Delay: -1}})
 	if err == nil || !strings.Contains(err.Error(), "message 1: ") {
 		t.Errorf("err = %v", err)
 	}
@@ -209,7 +209,7 @@ func TestBadConnIsRetried(t *testing.T) {
 		f.send = func(_ context.Context, ms []Message) ([]string, error) {
 			return make([]string, 2), &BatchError{Errs: []error{nil, ErrBadConn}}
 		}
-		if _, err := q.Send(t.Context(), new(Message), new(Message)); !errors.Is(err, ErrBadConn) || f.called("send") != 7 {
+		if _, err := q.SendAll(t.Context(), []*Message{new(Message), new(Message)}); !errors.Is(err, ErrBadConn) || f.called("send") != 7 {
 			t.Errorf("err = %v after %d calls: a batch that was applied in part was sent again", err, f.called("send"))
 		}
 	})

@@ -55,16 +55,23 @@ func (q *Queue) admit(ctx context.Context) error {
 // fail makes an *Error of what an operation came to.
 func (q *Queue) fail(op string, err error) error { return q.client.wrap(op, q.name, err) }
 
-// Send stores msgs and returns their ids, in order. When it returns nil they
-// are stored. Concurrent sends are merged into few calls of the provider, at
-// no cost for a lone one; a batch above the provider's limit is sent in parts.
+// Send stores a message and returns its id. When it returns nil the message is
+// stored. Concurrent sends are merged into few calls of the provider, at no cost
+// for a lone one. On ErrUnavailable the message may or may not have been stored,
+// on other errors it was not. The message may be reused after the call.
+func (q *Queue) Send(ctx context.Context, m *Message) (string, error) {
+	return single(q.SendAll(ctx, []*Message{m}))
+}
+
+// SendAll stores messages and returns their ids, in order. A batch above the
+// provider's limit is sent in parts; none is no call at all.
 //
-// If only some of several messages were stored the error contains a
-// *BatchError, and ids holds "" for those that were not: look for it before
-// any other error. On ErrUnavailable the messages may or may not have been
-// stored. On other errors none was. A message that is not valid keeps the
-// whole batch from being sent. The messages may be reused after the call.
-func (q *Queue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
+// If only some of several were stored the error contains a *BatchError, and ids holds ""
+// for those that were not: look for it before any other error. On
+// ErrUnavailable the messages may or may not have been stored. On other errors
+// none was. A message that is not valid keeps the whole batch from being sent.
+// The messages may be reused after the call.
+func (q *Queue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) {
 	batch, err := checkMessages(q.client.caps, msgs)
 	if !q.client.direct() {
 		return q.interceptSend(ctx, batch, err)
@@ -87,6 +94,15 @@ func (q *Queue) interceptSend(ctx context.Context, batch []Message, bad error) (
 		return err
 	})
 	return call.IDs, err
+}
+
+// single returns the id of a lone message. An interceptor may say that it is sent,
+// and give none.
+func single(ids []string, err error) (string, error) {
+	if err != nil || len(ids) == 0 {
+		return "", err
+	}
+	return ids[0], nil
 }
 
 // Receive leases up to o.Max messages. None and no error means that there was

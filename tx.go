@@ -48,9 +48,16 @@ func (q *Queue) begin(ctx context.Context, tx SQLTx) (*TxQueue, error) {
 	return &TxQueue{queue: q, tx: t}, nil
 }
 
-// Send stores msgs when the transaction commits. The ids are those that they
+// Send stores a message when the transaction commits. The id is the one that it
 // will have.
-func (t *TxQueue) Send(ctx context.Context, msgs ...*Message) ([]string, error) {
+func (t *TxQueue) Send(ctx context.Context, m *Message) (string, error) {
+	return single(t.SendAll(ctx, []*Message{m}))
+}
+
+// SendAll stores messages when the transaction commits. The ids are those that
+// they will have. More than the provider's limit of a batch are several
+// statements.
+func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) {
 	q := t.queue
 	batch, bad := checkMessages(q.client.caps, msgs)
 	call := &Call{Op: "send", Messages: batch}

@@ -21,7 +21,7 @@ func openTx(t *testing.T) (*mem.Provider, *mq.Queue) {
 
 func TestTxHoldsDeliveriesBack(t *testing.T) {
 	p, q := openTx(t)
-	if _, err := q.Send(t.Context(), new(mq.Message), new(mq.Message), new(mq.Message), new(mq.Message)); err != nil {
+	if _, err := q.SendAll(t.Context(), []*mq.Message{new(mq.Message), new(mq.Message), new(mq.Message), new(mq.Message)}); err != nil {
 		t.Fatal(err)
 	}
 	ds, err := q.Receive(t.Context(), mq.ReceiveOptions{Max: 4})

@@ -80,15 +80,11 @@ func (t TypedQueue[T]) Send(ctx context.Context, v T, opts ...SendOption) (strin
 	if err != nil {
 		return "", err
 	}
-	ids, err := t.q.Send(ctx, m)
-	if err != nil || len(ids) == 0 { // an interceptor may say that it is sent
-		return "", err
-	}
-	return ids[0], nil
+	return t.q.Send(ctx, m)
 }
 
 // SendAll stores values in order, with the same options for each, as
-// Queue.Send does. For options of their own use Encode and Queue.Send.
+// Queue.SendAll does. For options of their own use Encode and Queue.SendAll.
 func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) ([]string, error) {
 	ms := make([]*Message, len(vs))
 	for i, v := range vs {
@@ -98,10 +94,10 @@ func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) 
 		}
 		ms[i] = m
 	}
-	return t.q.Send(ctx, ms...)
+	return t.q.SendAll(ctx, ms)
 }
 
-// Encode makes a message of v, for Queue.Send or TxQueue.Send.
+// Encode makes a message of v, for Queue or TxQueue.
 func (t TypedQueue[T]) Encode(v T, opts ...SendOption) (*Message, error) {
 	codec := t.q.client.cfg.Codec
 	m := new(Message)

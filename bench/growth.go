@@ -78,7 +78,7 @@ func (m *memQueue) fill(ctx context.Context, state string, n int) error {
 			}
 		}
 		n -= len(msgs)
-		if _, err := m.queue.Send(ctx, msgs...); err != nil {
+		if _, err := m.queue.SendAll(ctx, msgs); err != nil {
 			return err
 		}
 		if state == "leased" {

@@ -59,7 +59,7 @@ func (l *lab) send(ctx context.Context, bodies ...string) {
 	for i, b := range bodies {
 		msgs[i] = &mq.Message{Body: []byte(b)}
 	}
-	_, err := l.queue.Send(ctx, msgs...)
+	_, err := l.queue.SendAll(ctx, msgs)
 	l.check(err)
 }
 

@@ -68,7 +68,7 @@ func histogram[N int64 | float64](l *lab, name, operation string) (sum N, bounds
 func TestSentInPart(t *testing.T) {
 	p := mqtest.Faulty(mem.New(), mqtest.Fault{Op: "send", Err: driver.Batch([]error{nil, driver.ErrTooLarge, nil})})
 	l := newLabOf(t, mqotel.Config{}, p)
-	_, err := l.queue.Send(t.Context(), new(mq.Message), new(mq.Message), new(mq.Message))
+	_, err := l.queue.SendAll(t.Context(), []*mq.Message{new(mq.Message), new(mq.Message), new(mq.Message)})
 	if !errors.Is(err, mq.ErrTooLarge) {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestObserve(t *testing.T) {
 		l := newLab(t, mqotel.Config{})
 		reg, err := l.telemetry.Observe(l.queue, l.client.Queue("missing"))
 		l.check(err)
-		_, err = l.queue.Send(t.Context(), new(mq.Message), new(mq.Message), &mq.Message{Delay: time.Hour})
+		_, err = l.queue.SendAll(t.Context(), []*mq.Message{new(mq.Message), new(mq.Message), {Delay: time.Hour}})
 		l.check(err)
 		_, err = l.queue.Receive(t.Context(), mq.ReceiveOptions{})
 		l.check(err)

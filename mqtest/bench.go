@@ -97,7 +97,7 @@ func (b *bench) fill(n int, delay time.Duration) {
 	msgs := benchMessages(min(n, 1000), delay)
 	for ; n > 0; n -= len(msgs) {
 		msgs = msgs[:min(n, len(msgs))]
-		_, err := b.q.Send(b.Context(), msgs...)
+		_, err := b.q.SendAll(b.Context(), msgs)
 		b.ok(err)
 	}
 }
@@ -158,7 +158,7 @@ func (b *bench) send(senders int) {
 func (b *bench) sendBatch(n int) {
 	msgs := benchMessages(n, 0)
 	for b.Loop() {
-		_, err := b.q.Send(b.Context(), msgs...)
+		_, err := b.q.SendAll(b.Context(), msgs)
 		b.ok(err)
 		b.sent(n)
 	}

@@ -126,7 +126,7 @@ func bodyLimits(t *tester) {
 	q := t.queue()
 	t.bear(q, t.caps.MaxBody)
 	big := bytes.Repeat([]byte("x"), t.caps.MaxBody+1)
-	_, err := q.Send(t.ctx, &mq.Message{Body: []byte("small")}, &mq.Message{Body: big})
+	_, err := q.SendAll(t.ctx, []*mq.Message{{Body: []byte("small")}, {Body: big}})
 	t.is(err, "Send of MaxBody + 1 bytes", mq.ErrTooLarge)
 	t.is(err, "Send of MaxBody + 1 bytes", mq.ErrInvalid)
 	t.none(q, "the batch was refused")

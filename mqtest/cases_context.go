@@ -230,7 +230,7 @@ func concurrencyMixed(t *tester) {
 // it. That it comes too late is no error.
 func (t *tester) mixedStep(q *mq.Queue, m *mixed, short time.Duration) error {
 	if rand.N(3) == 0 {
-		ids, err := q.Send(t.ctx, numbered(1+rand.N(3))...)
+		ids, err := q.SendAll(t.ctx, numbered(1+rand.N(3)))
 		m.send(ids)
 		return err
 	}

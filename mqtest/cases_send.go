@@ -139,7 +139,7 @@ func sendSplit(t *tester) {
 
 func sendEmptyBatch(t *tester) {
 	q := t.queue()
-	if ids, err := q.Send(t.ctx); len(ids) > 0 || err != nil {
+	if ids, err := q.SendAll(t.ctx, nil); len(ids) > 0 || err != nil {
 		t.Errorf("Send of nothing returned %q, %v", ids, err)
 	}
 	t.none(q, "nothing was sent")
@@ -152,7 +152,7 @@ func sendUniqueIDs(t *tester) {
 	seen := make(map[string]bool)
 	t.together(8, func(int) error {
 		for range 10 {
-			ids, err := q.Send(t.ctx, numbered(3)...)
+			ids, err := q.SendAll(t.ctx, numbered(3))
 			if err != nil {
 				return err
 			}
@@ -214,7 +214,7 @@ func sendRefused(t *tester) {
 		refused["body"] = &mq.Message{Body: make([]byte, limit+1)}
 	}
 	for what, m := range refused {
-		ids, err := q.Send(t.ctx, &mq.Message{Body: []byte("good")}, m, &mq.Message{Body: []byte("good")})
+		ids, err := q.SendAll(t.ctx, []*mq.Message{{Body: []byte("good")}, m, {Body: []byte("good")}})
 		t.is(err, "Send with a bad "+what, mq.ErrInvalid, mq.ErrNotSupported)
 		if len(ids) > 0 {
 			t.Errorf("Send with a bad %s returned ids %q", what, ids)
@@ -250,7 +250,7 @@ func sendAtomic(t *tester) {
 			msgs[n] = &mq.Message{Body: []byte(strconv.Itoa(i))}
 		}
 		ctx, cancel := context.WithTimeout(t.ctx, rand.N(time.Duration(i+1)*100*time.Microsecond))
-		_, err := q.Send(ctx, msgs...)
+		_, err := q.SendAll(ctx, msgs)
 		cancel()
 		stored[i] = err == nil
 	}

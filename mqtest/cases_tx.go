@@ -43,7 +43,7 @@ func txCommit(t *tester) {
 	q := t.queue()
 	in, tx := t.tx(q)
 	msgs := []*mq.Message{t.movable(), {Body: []byte("second")}}
-	ids, err := in.Send(t.ctx, msgs...)
+	ids, err := in.SendAll(t.ctx, msgs)
 	t.ok(err, "Send")
 	t.none(q, "the transaction has not committed")
 	t.counted(q, counts{})

@@ -71,7 +71,7 @@ func (t *tester) unsupported(err error, what string) {
 func refuses(m mq.Message) func(t *tester) {
 	return func(t *tester) {
 		q := t.queue()
-		_, err := q.Send(t.ctx, &mq.Message{Body: []byte("good")}, &m)
+		_, err := q.SendAll(t.ctx, []*mq.Message{{Body: []byte("good")}, &m})
 		t.unsupported(err, "Send")
 		t.none(q, "the batch was refused")
 		t.counted(q, counts{})

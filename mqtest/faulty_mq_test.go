@@ -376,7 +376,7 @@ func TestBatchErrorOfSends(t *testing.T) {
 		good, bad := &mq.Message{Body: []byte("good")}, &mq.Message{Body: []byte("bad")}
 		all := [][]*mq.Message{{good}, {good}, {good, good}, {bad}, {good, bad}}
 		errs := atOnce(len(all), func(i int) error {
-			ids, err := q.Send(t.Context(), all[i]...)
+			ids, err := q.SendAll(t.Context(), all[i])
 			if i == 4 && (len(ids) != 2 || ids[0] == "" || ids[1] != "") {
 				t.Errorf("ids of a half-stored batch: %q", ids)
 			}

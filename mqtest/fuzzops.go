@@ -62,7 +62,7 @@ func (f *fuzzer) send(delay func() time.Duration) {
 		}
 	}
 	now := time.Now()
-	ids, err := f.q.Send(f.Context(), msgs...)
+	ids, err := f.q.SendAll(f.Context(), msgs)
 	f.note("%v", ids)
 	f.must(err)
 	f.must(f.m.send(msgs, ids, now))

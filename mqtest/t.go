@@ -205,7 +205,7 @@ func (t *tester) send(q *mq.Queue, bodies ...string) []string {
 // post sends messages and returns their ids.
 func (t *tester) post(q *mq.Queue, msgs ...*mq.Message) []string {
 	t.Helper()
-	ids, err := q.Send(t.ctx, msgs...)
+	ids, err := q.SendAll(t.ctx, msgs)
 	t.ok(err, "Send of %d", len(msgs))
 	if len(ids) != len(msgs) {
 		t.Fatalf("Send of %d returned %d ids", len(msgs), len(ids))

@@ -98,7 +98,7 @@ func batchSends(ctx context.Context, l *lab) ([]row, error) {
 	}
 	r, err := contest(turns*l.rounds,
 		p.rate(ctx, 1, func(ctx context.Context) error {
-			_, err := p.queue.Send(ctx, msgs...)
+			_, err := p.queue.SendAll(ctx, msgs)
 			return err
 		}),
 		p.rate(ctx, 1, func(ctx context.Context) error {

@@ -66,7 +66,7 @@ func (l *lab) sent(ctx context.Context, queue string, n int) error {
 	for i := range msgs {
 		msgs[i] = &mq.Message{Body: body}
 	}
-	_, err := l.client.Queue(queue).Send(ctx, msgs...)
+	_, err := l.client.Queue(queue).SendAll(ctx, msgs)
 	return err
 }
 

@@ -209,7 +209,7 @@ func (b *bencher) send(ctx context.Context, due time.Time) error {
 	for i := range msgs {
 		msgs[i] = &mq.Message{Body: body}
 	}
-	_, err := b.queue.Send(ctx, msgs...)
+	_, err := b.queue.SendAll(ctx, msgs)
 	return err
 }
 

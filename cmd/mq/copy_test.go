@@ -57,7 +57,7 @@ func (f *ferry) fill(queue string, msgs ...*mq.Message) (ids []string) {
 	f.Helper()
 	q, err := f.from.EnsureQueue(f.Context(), queue, mq.QueueOptions{})
 	f.check(err)
-	ids, err = q.Send(f.Context(), msgs...)
+	ids, err = q.SendAll(f.Context(), msgs)
 	f.check(err)
 	return ids
 }
@@ -329,7 +329,7 @@ func TestCopyNoCircle(t *testing.T) {
 			f.fill("orders", same...)
 			target, err := f.to.EnsureQueue(f.Context(), "orders", mq.QueueOptions{})
 			f.check(err)
-			_, err = target.Send(f.Context(), numbered(15)...)
+			_, err = target.SendAll(f.Context(), numbered(15))
 			f.check(err)
 			time.Sleep(time.Hour)
 			f.run(f.Context(), exitOK, append(args, "-batch", "10")...)

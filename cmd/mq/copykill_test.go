@@ -224,7 +224,7 @@ func TestCopyKilled(t *testing.T) {
 	source := mq.New(from, mq.Config{})
 	q, err := source.EnsureQueue(t.Context(), "orders", mq.QueueOptions{})
 	if err == nil {
-		_, err = q.Send(t.Context(), numbered(n)...)
+		_, err = q.SendAll(t.Context(), numbered(n))
 	}
 	if err != nil {
 		t.Fatal(err)

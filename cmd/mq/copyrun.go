@@ -292,7 +292,7 @@ func (m *mover) store(ctx context.Context, ds []*mq.Delivery) (ids, origins []st
 		msgs[i] = m.message(d)
 		origins = append(origins, msgs[i].Headers[headerCopiedFrom])
 	}
-	ids, err = m.to.Send(ctx, msgs...)
+	ids, err = m.to.SendAll(ctx, msgs)
 	return ids, origins, err
 }
 

@@ -113,7 +113,7 @@ func (d *desk) send(msgs ...mq.Message) {
 	for i := range msgs {
 		pointers = append(pointers, &msgs[i])
 	}
-	if _, err := d.client.Queue("w").Send(d.Context(), pointers...); err != nil {
+	if _, err := d.client.Queue("w").SendAll(d.Context(), pointers); err != nil {
 		d.Fatal(err)
 	}
 }

@@ -43,7 +43,7 @@ func fillTool(n int) {
 		msgs = append(msgs, &mq.Message{Body: fmt.Appendf(nil, `{"n":%d}`, i+1)})
 	}
 	if err == nil {
-		_, err = c.Queue("w").Send(context.Background(), msgs...)
+		_, err = c.Queue("w").SendAll(context.Background(), msgs)
 	}
 	if err != nil {
 		panic(err)

@@ -142,7 +142,7 @@ func (a *app) sendBodies(ctx context.Context, q *mq.Queue, template mq.Message, 
 		m.Body = []byte(body)
 		msgs[i] = &m
 	}
-	ids, err := q.Send(ctx, msgs...)
+	ids, err := q.SendAll(ctx, msgs)
 	out := newPrinter(a, "ID")
 	sent := 0
 	for _, id := range ids {

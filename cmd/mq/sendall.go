@@ -169,7 +169,7 @@ func (s *sender) call(ctx context.Context, batch []item) ([]string, error) {
 	for i, it := range batch {
 		msgs[i] = it.message
 	}
-	return s.queue.Send(ctx, msgs...)
+	return s.queue.SendAll(ctx, msgs)
 }
 
 // note takes down what came of a batch, and returns err.

@@ -78,7 +78,7 @@ func TestFollowLate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := q.Send(t.Context(), &mq.Message{}, &mq.Message{}, &mq.Message{}, &mq.Message{}); err != nil {
+		if _, err := q.SendAll(t.Context(), []*mq.Message{{}, {}, {}, {}}); err != nil {
 			t.Fatal(err)
 		}
 		look()

@@ -29,11 +29,7 @@ type client struct {
 
 // send: SELECT * FROM pgmq.send($1, $2::jsonb)
 func (c client) send(ctx context.Context, queue string, msg json.RawMessage) (string, error) {
-	ids, err := c.c.Queue(queue).Send(ctx, &mq.Message{Body: msg})
-	if err != nil {
-		return "", err
-	}
-	return ids[0], nil
+	return c.c.Queue(queue).Send(ctx, &mq.Message{Body: msg})
 }
 
 // read: SELECT * FROM pgmq.read($1, $2, 1), with the timeout in seconds

@@ -20,11 +20,7 @@ type sqsMessage struct {
 
 // SendMessage sends one message. With groupID it is one of a FIFO queue.
 func (s sqs) SendMessage(ctx context.Context, body, groupID string, delaySeconds int) (id string, err error) {
-	ids, err := s.q.Send(ctx, &mq.Message{Body: []byte(body), Group: groupID, Delay: seconds(delaySeconds)})
-	if err != nil {
-		return "", err
-	}
-	return ids[0], nil
+	return s.q.Send(ctx, &mq.Message{Body: []byte(body), Group: groupID, Delay: seconds(delaySeconds)})
 }
 
 // ReceiveMessage waits for messages as long polling does.

@@ -102,7 +102,7 @@ func (j *job) send(ctx context.Context, batch []line) error {
 		msgs[i] = j.message(l)
 	}
 	at := time.Now()
-	ids, err := j.queue.Send(ctx, msgs...)
+	ids, err := j.queue.SendAll(ctx, msgs)
 	some := (*mq.BatchError)(nil)
 	switch {
 	case err == nil:

@@ -102,7 +102,7 @@ func TestBatchDue(t *testing.T) {
 			if _, err := x.Send(t.Context(), &mq.Message{Body: []byte("0")}); err != nil {
 				return err
 			}
-			_, err := x.Send(t.Context(), batch...)
+			_, err := x.SendAll(t.Context(), batch)
 			return err
 		}))
 		if early := value[int](b, "SELECT count(*) FROM pgmq.q_jobs WHERE message = '1' AND vt < $1::timestamptz + interval '500 us'", start); early > 0 {

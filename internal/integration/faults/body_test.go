@@ -70,7 +70,7 @@ func TestBodies(t *testing.T) {
 						t.Errorf("%s: %v", name, err)
 					}
 				}
-				_, err := q.Send(t.Context(), all...)
+				_, err := q.SendAll(t.Context(), all)
 				b.ok(err)
 				ds := b.take(q, 1000)
 				if len(ds) != 2*len(names) {
@@ -134,7 +134,7 @@ func TestHeaders(t *testing.T) {
 				h[name], h[body[:min(len(body), 300)]] = body, name
 			}
 		}
-		_, err := q.Send(t.Context(), &mq.Message{Headers: h, Group: `g"'\`}, &mq.Message{Headers: h, Group: "{}"})
+		_, err := q.SendAll(t.Context(), []*mq.Message{{Headers: h, Group: `g"'\`}, {Headers: h, Group: "{}"}})
 		b.ok(err)
 		for _, d := range b.take(q, 2) {
 			if !maps.Equal(d.Headers, h) || d.Group != `g"'\` && d.Group != "{}" {
@@ -193,6 +193,6 @@ func TestLargeBatch(t *testing.T) {
 	for range 16 {
 		msgs = append(msgs, &mq.Message{Body: make([]byte, 40<<20)})
 	}
-	_, err := q.Send(t.Context(), msgs...)
+	_, err := q.SendAll(t.Context(), msgs)
 	b.is(err, mq.ErrTooLarge, "640 MB at once")
 }

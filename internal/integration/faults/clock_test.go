@@ -27,7 +27,7 @@ func TestWrongClock(t *testing.T) {
 
 func (b *base) wrongClock(q *mq.Queue) {
 	b.Helper()
-	_, err := q.Send(b.Context(), &mq.Message{}, &mq.Message{Delay: time.Hour})
+	_, err := q.SendAll(b.Context(), []*mq.Message{{}, {Delay: time.Hour}})
 	b.ok(err)
 	d := b.one(q)
 	if held := d.VisibleAt.Sub(d.EnqueuedAt); d.EnqueuedAt.Year() == 2000 || held < time.Hour || held > 61*time.Minute {

@@ -218,7 +218,7 @@ func (b *base) post(q *mq.Queue, n int) (ids []string) {
 	for i := range msgs {
 		msgs[i] = message()
 	}
-	ids, err := q.Send(b.Context(), msgs...)
+	ids, err := q.SendAll(b.Context(), msgs)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -23,7 +23,7 @@ var operations = []operation{
 		return err
 	}},
 	{"send many", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
-		_, err := q.Send(ctx, message(), message())
+		_, err := q.SendAll(ctx, []*mq.Message{message(), message()})
 		return err
 	}},
 	{"receive", false, func(ctx context.Context, _ *base, q *mq.Queue) error {

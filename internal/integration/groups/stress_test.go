@@ -140,7 +140,7 @@ func (s *stress) sendOne(ctx context.Context, q *mq.Queue, key string) error {
 	case key != "":
 		m.Body = []byte(`{"key":"` + key + `"}`)
 	}
-	ids, err := out.Send(ctx, m)
+	id, err := out.Send(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -150,8 +150,8 @@ func (s *stress) sendOne(ctx context.Context, q *mq.Queue, key string) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	id := number(ids[0])
-	s.committed(groupOf(key, id), id)
+	n := number(id)
+	s.committed(groupOf(key, n), n)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func newRigAt(t *testing.T, dsn, params string) *rig {
 // send sends one message.
 func (r *rig) send(body string) (id string) {
 	r.Helper()
-	return must(r.Send(r.Context(), &mq.Message{Body: []byte(body)}))(r)[0]
+	return must(r.Send(r.Context(), &mq.Message{Body: []byte(body)}))(r)
 }
 
 // take waits for a message, and checks that it is the only one.

@@ -56,7 +56,7 @@ func TestMissingQueue(t *testing.T) {
 	r := newRig(t)
 	missing := r.Client().Queue("missing")
 	for _, delay := range []time.Duration{0, time.Second} {
-		ids, err := missing.Send(t.Context(), &mq.Message{Delay: delay}, &mq.Message{Delay: delay})
+		ids, err := missing.SendAll(t.Context(), []*mq.Message{{Delay: delay}, {Delay: delay}})
 		wantError(t, err, mq.ErrQueueNotFound)
 		if strings.Join(ids, "") != "" {
 			t.Errorf("ids of messages that were not stored: %q", ids)

@@ -75,7 +75,7 @@ func (r *rig) open(params ...string) *mq.Client {
 func (r *rig) send(bodies ...string) (ids []string) {
 	r.Helper()
 	for _, body := range bodies {
-		ids = append(ids, must(r.Send(r.Context(), &mq.Message{Body: []byte(body)}))(r)...)
+		ids = append(ids, must(r.Send(r.Context(), &mq.Message{Body: []byte(body)}))(r))
 	}
 	return ids
 }

@@ -87,7 +87,7 @@ func TestForeignCopies(t *testing.T) {
 func TestForeignReceiver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("ours"), Headers: mq.Headers{"k": "v", "content-type": "text/plain"}}))(t)[0]
+	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("ours"), Headers: mq.Headers{"k": "v", "content-type": "text/plain"}}))(t)
 	d, found, err := r.raw.Get(queueName, true)
 	if err != nil || !found || d.MessageId != id || string(d.Body) != "ours" || d.Headers["k"] != "v" ||
 		d.ContentType != "text/plain" || d.DeliveryMode != amqp.Persistent || time.Since(d.Timestamp).Abs() > time.Minute {
@@ -137,7 +137,7 @@ func TestLongHeaders(t *testing.T) {
 func TestArchive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("kept"), Headers: mq.Headers{"k": "v"}}))(t)[0]
+	id := must(r.Send(t.Context(), &mq.Message{Body: []byte("kept"), Headers: mq.Headers{"k": "v"}}))(t)
 	ok(t, r.take().Nack(t.Context(), 0))
 	ok(t, r.take().Nack(t.Context(), 100*time.Millisecond))
 	d := r.take()

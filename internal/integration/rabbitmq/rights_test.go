@@ -199,7 +199,7 @@ func TestRetriesWithoutRights(t *testing.T) {
 			if err := sendLater(r, q); err == nil || !contains(err, "delays need rights", "ACCESS_REFUSED") {
 				t.Errorf("a send with a delay: %v", err)
 			}
-			_, err = q.Send(t.Context(), &mq.Message{}, &mq.Message{Delay: time.Second})
+			_, err = q.SendAll(t.Context(), []*mq.Message{{}, {Delay: time.Second}})
 			var each *mq.BatchError
 			if !errors.As(err, &each) || each.Errs[0] != nil || each.Errs[1] == nil {
 				t.Errorf("a batch with one delay: %v", err)

@@ -208,7 +208,7 @@ func (s *shop) fill(commands string) {
 	for i := range 20 {
 		msgs = append(msgs, &mq.Message{Body: fmt.Appendf(nil, `{"id":%d}`, i+1)})
 	}
-	if _, err := orders.Send(s.Context(), msgs...); err != nil {
+	if _, err := orders.SendAll(s.Context(), msgs); err != nil {
 		s.Fatal(err)
 	}
 	ds, err := orders.Receive(s.Context(), mq.ReceiveOptions{Max: 20, Visibility: time.Hour})
