@@ -109,9 +109,8 @@ func ExampleQueue_Tx() {
 	for _, commit := range []bool{false, true} {
 		tx := p.Begin()
 		// ... tx.ExecContext(ctx, "insert into orders ...") with a database
-		out, err := mail.Tx(tx)
-		check(err)
-		_, err = out.Send(ctx, &mq.Message{Body: []byte("receipt")})
+		out := mail.Tx(tx)
+		_, err := out.Send(ctx, &mq.Message{Body: []byte("receipt")})
 		check(err)
 		if commit {
 			check(tx.Commit())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/mem"
 )
 
 // A queue whose payloads are orders, encoded as JSON unless Config.Codec says
@@ -45,7 +46,27 @@ func ExampleTypedQueue_SendAll() {
 	// Output: [1 2 3] <nil>
 }
 
-// A message that can be sent later, or inside a transaction by TxQueue.Send.
+// The order is sent if, and when, the transaction commits.
+func ExampleTypedQueue_SendTx() {
+	p := mem.New()
+	c := mq.New(p, mq.Config{})
+	defer c.Close()
+	ctx := context.Background()
+	orders := mq.Of[Order](queue(c, "orders"))
+
+	tx := p.Begin() // with a database: db.BeginTx(ctx, nil)
+	_, err := orders.SendTx(ctx, tx, Order{ID: 1})
+	check(err)
+	before, err := orders.Queue().Stats(ctx)
+	check(err)
+	check(tx.Commit())
+	after, err := orders.Queue().Stats(ctx)
+	check(err)
+	fmt.Println(before.Total, after.Total)
+	// Output: 0 1
+}
+
+// A message that can be sent later, or beside others.
 func ExampleTypedQueue_Encode() {
 	c := open()
 	defer c.Close()

@@ -97,10 +97,7 @@ func ExampleDelivery_AckTx() {
 		tx := p.Begin() // with a database: db.BeginTx(ctx, nil)
 		defer func() { _ = tx.Rollback() }()
 
-		out, err := mails.Tx(tx) // what is done here, in SQL or by sending, happens at Commit
-		if err != nil {
-			return err
-		}
+		out := mails.Tx(tx) // what is done here, in SQL or by sending, happens at Commit
 		if _, err := out.Send(ctx, &mq.Message{Body: []byte("thank you")}); err != nil {
 			return err
 		}

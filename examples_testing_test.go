@@ -43,10 +43,7 @@ func outbox(ctx context.Context, tx transaction, mails *mq.Queue, store func(Ord
 	if err := store(o); err != nil { // in SQL, with tx.ExecContext
 		return err
 	}
-	out, err := mails.Tx(tx)
-	if err != nil {
-		return err
-	}
+	out := mails.Tx(tx)
 	if _, err := out.Send(ctx, &mq.Message{Body: []byte("thank you")}); err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func TestAckTxHasItsCallersContext(t *testing.T) {
 	if err := d.AckTx(context.WithValue(t.Context(), ctxKey{}, 1), nil); !errors.Is(err, ErrInvalid) {
 		t.Errorf("AckTx = %v", err)
 	}
-	if !slices.Equal(ops, []string{"begin"}) {
+	if !slices.Equal(ops, []string{"ack"}) {
 		t.Errorf("interceptors saw %v", ops)
 	}
 }

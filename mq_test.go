@@ -108,7 +108,7 @@ func TestValidation(t *testing.T) {
 		{"control character", func() error { _, err := c.Queue("a\nb").Purge(t.Context()); return err }, ErrInvalid, "control"},
 		{"not portable", func() error { _, err := c.EnsureQueue(t.Context(), "a-b", QueueOptions{}); return err }, ErrInvalid, "AnyName"},
 		{"delivery made by hand", func() error { return new(Delivery).Ack(t.Context()) }, ErrInvalid, "not received"},
-		{"tx", func() error { _, err := q.Tx(nil); return err }, ErrInvalid, "tx is nil"},
+		{"tx", func() error { _, err := q.Tx(nil).Send(t.Context(), new(Message)); return err }, ErrInvalid, "tx is nil"},
 		{"negative limit", func() error { _, err := q.Redrive(t.Context(), RedriveOptions{}); return err }, ErrNotSupported, "not supported"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ import (
 type TxQueue struct {
 	queue *Queue
 	tx    driver.TxProvider
+	err   error // why tx cannot be used
 }
 
 // Tx returns a view of the queue that works inside tx, which must be on the
@@ -25,27 +27,21 @@ type TxQueue struct {
 // delivery that was received outside, and whose effects and AckTx are inside
 // one transaction.
 //
-// It does no I/O. Interceptors see it, as "begin", with a context that is
-// nobody's.
-func (q *Queue) Tx(tx SQLTx) (*TxQueue, error) { return q.begin(context.Background(), tx) }
-
-func (q *Queue) begin(ctx context.Context, tx SQLTx) (*TxQueue, error) {
-	var t driver.TxProvider
-	err := q.do(ctx, &Call{Op: "begin"}, func(context.Context) error {
-		if tx == nil {
-			return invalid("tx is nil")
-		}
-		transactor, err := optional[driver.Transactor](q.client.provider)
-		if err != nil {
-			return err
-		}
-		t, err = transactor.Tx(tx)
-		return theirs(err)
-	})
-	if err != nil {
-		return nil, err
+// Tx does no I/O. What is wrong with tx is the error of every call on the view,
+// and nothing is run: ErrInvalid for nil and for a transaction that cannot be one
+// of the provider's, ErrNotSupported where the provider has none.
+func (q *Queue) Tx(tx SQLTx) *TxQueue {
+	t := &TxQueue{queue: q}
+	if tx == nil {
+		t.err = invalid("tx is nil")
+		return t
 	}
-	return &TxQueue{queue: q, tx: t}, nil
+	transactor, err := optional[driver.Transactor](q.client.provider)
+	if err == nil {
+		t.tx, err = transactor.Tx(tx)
+	}
+	t.err = theirs(err)
+	return t
 }
 
 // Send stores a message when the transaction commits. The id is the one that it
@@ -62,8 +58,8 @@ func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error
 	batch, bad := checkMessages(q.client.caps, msgs)
 	call := &Call{Op: "send", Messages: batch}
 	err := q.do(ctx, call, func(ctx context.Context) error {
-		if bad != nil {
-			return bad
+		if err := cmp.Or(t.err, bad); err != nil {
+			return err
 		}
 		var ids []string
 		for part := range slices.Chunk(call.Messages, q.client.caps.BatchLimit()) {
@@ -102,7 +98,7 @@ func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
 	s.Receipt = d.Receipt
 	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
 	return t.queue.do(ctx, call, func(ctx context.Context) error {
-		if err := checkSettlement(t.queue.client.caps, s); err != nil {
+		if err := cmp.Or(t.err, checkSettlement(t.queue.client.caps, s)); err != nil {
 			return err
 		}
 		return t.settleOne(ctx, d, s)
@@ -147,9 +143,5 @@ func (d *Delivery) AckTx(ctx context.Context, tx SQLTx) error {
 	if err != nil {
 		return err
 	}
-	t, err := q.begin(ctx, tx)
-	if err != nil {
-		return err
-	}
-	return t.Ack(ctx, d)
+	return q.Tx(tx).Ack(ctx, d)
 }

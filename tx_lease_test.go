@@ -32,11 +32,7 @@ func TestSettlementsInATransactionCount(t *testing.T) {
 				c := mq.NewConsumer(q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
 					defer cancel()
 					tx := p.Begin()
-					in, err := q.Tx(tx)
-					if err == nil {
-						err = tt.settle(ctx, in, d)
-					}
-					if err != nil {
+					if err := tt.settle(ctx, q.Tx(tx), d); err != nil {
 						t.Error(err)
 					}
 					if err := d.Extend(ctx, time.Minute); !errors.Is(err, mq.ErrStaleReceipt) {

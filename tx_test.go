@@ -29,10 +29,7 @@ func TestTxHoldsDeliveriesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx := p.Begin()
-	in, err := q.Tx(tx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := q.Tx(tx)
 	for i, err := range []error{in.Ack(t.Context(), ds[0]), in.Nack(t.Context(), ds[1], 0), in.Archive(t.Context(), ds[2], "why"), in.Nack(t.Context(), ds[3], mq.AtTimeout)} {
 		if err != nil {
 			t.Errorf("settlement %d: %v", i, err)
@@ -115,10 +112,7 @@ func TestConsumerWithAckTx(t *testing.T) {
 func TestTxRefuses(t *testing.T) {
 	p, q := openTx(t)
 	tx := p.Begin()
-	in, err := q.Tx(tx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := q.Tx(tx)
 	if _, err := in.Send(t.Context(), nil); !errors.Is(err, mq.ErrInvalid) {
 		t.Errorf("nil message: %v", err)
 	}
@@ -128,7 +122,7 @@ func TestTxRefuses(t *testing.T) {
 	if err := in.Nack(t.Context(), &mq.Delivery{}, -1); !errors.Is(err, mq.ErrInvalid) {
 		t.Errorf("negative delay: %v", err)
 	}
-	if _, err := q.Tx(mem.New().Begin()); err == nil {
+	if _, err := q.Tx(mem.New().Begin()).Send(t.Context(), &mq.Message{}); !errors.Is(err, mq.ErrInvalid) {
 		t.Error("a transaction of another store was taken")
 	}
 	if err := new(mq.Delivery).AckTx(t.Context(), tx); !errors.Is(err, mq.ErrInvalid) {

@@ -83,6 +83,16 @@ func (t TypedQueue[T]) Send(ctx context.Context, v T, opts ...SendOption) (strin
 	return t.q.Send(ctx, m)
 }
 
+// SendTx is Send inside tx, a transaction of the caller: the value is stored when
+// that commits. See Queue.Tx.
+func (t TypedQueue[T]) SendTx(ctx context.Context, tx SQLTx, v T, opts ...SendOption) (string, error) {
+	m, err := t.Encode(v, opts...)
+	if err != nil {
+		return "", err
+	}
+	return t.q.Tx(tx).Send(ctx, m)
+}
+
 // SendAll stores values in order, with the same options for each, as
 // Queue.SendAll does. For options of their own use Encode and Queue.SendAll.
 func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) ([]string, error) {

@@ -268,9 +268,7 @@ func groupWorkers(t *tester) {
 func groupLateCommit(t *tester) {
 	q := t.queue()
 	tx := t.begin()
-	out, err := q.Tx(tx.SQLTx)
-	t.ok(err, "Queue.Tx")
-	_, err = out.Send(t.ctx, &mq.Message{Body: []byte("g late"), Group: "g"})
+	_, err := q.Tx(tx.SQLTx).Send(t.ctx, &mq.Message{Body: []byte("g late"), Group: "g"})
 	t.ok(err, "Send in a transaction")
 	t.sendGroups(q, "g early")
 	d := t.head(q, "g early")

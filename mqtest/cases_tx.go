@@ -19,7 +19,7 @@ var txCases = []testCase{
 	{name: "tx/nack-archive", rule: "Nack and Archive in a transaction take effect when it commits", needs: transactions, run: txNackArchive},
 	{name: "tx/wake-up", rule: "the wake-up of a send in a transaction comes with the commit", needs: transactions, run: txWakeUp},
 	{name: "tx/settles-once", rule: "a delivery that was settled in a transaction is not settled again outside of it", needs: transactions, run: txSettlesOnce},
-	{name: "tx/nil", rule: "Queue.Tx of nil is an error", needs: transactions, run: txNil},
+	{name: "tx/nil", rule: "a call in Queue.Tx of nil is an error, and so is one whose ctx has ended", needs: transactions, run: txNil},
 }
 
 // begin begins a transaction that does not outlive the case.
@@ -34,9 +34,7 @@ func (t *tester) begin() Tx {
 func (t *tester) tx(q *mq.Queue) (*mq.TxQueue, Tx) {
 	t.Helper()
 	tx := t.begin()
-	in, err := q.Tx(tx.SQLTx)
-	t.ok(err, "Queue.Tx")
-	return in, tx
+	return q.Tx(tx.SQLTx), tx
 }
 
 func txCommit(t *tester) {
@@ -147,9 +145,7 @@ func txErrorAborts(t *tester) {
 	in, tx := t.tx(q)
 	_, err := in.Send(t.ctx, &mq.Message{Body: []byte("never")})
 	t.ok(err, "Send")
-	missing, err := t.c.Queue(t.name()).Tx(tx.SQLTx)
-	t.ok(err, "Queue.Tx")
-	_, err = missing.Send(t.ctx, &mq.Message{})
+	_, err = t.c.Queue(t.name()).Tx(tx.SQLTx).Send(t.ctx, &mq.Message{})
 	t.is(err, "Send to a missing queue", mq.ErrQueueNotFound)
 	_ = tx.Commit() // PostgreSQL makes a rollback of it, with or without an error
 	t.none(q, "the transaction had an error")
@@ -196,13 +192,11 @@ func txSettlesOnce(t *tester) {
 }
 
 func txNil(t *tester) {
-	_, err := t.queue().Tx(nil)
-	t.is(err, "Queue.Tx(nil)", mq.ErrInvalid)
+	_, err := t.queue().Tx(nil).Send(t.ctx, &mq.Message{})
+	t.is(err, "Send in Queue.Tx(nil)", mq.ErrInvalid)
 	tx := t.begin()
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
-	in, err := t.queue().Tx(tx.SQLTx)
-	t.ok(err, "Queue.Tx")
-	_, err = in.Send(ctx, &mq.Message{})
+	_, err = t.queue().Tx(tx.SQLTx).Send(ctx, &mq.Message{})
 	t.is(err, "Send with a ctx that has ended", context.Canceled)
 }

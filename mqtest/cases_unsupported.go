@@ -98,8 +98,8 @@ func unsupportedMove(t *tester) {
 }
 
 func unsupportedTx(t *tester) {
-	_, err := t.queue().Tx(noTx{})
-	t.unsupported(err, "Queue.Tx")
+	_, err := t.queue().Tx(noTx{}).Send(t.ctx, &mq.Message{})
+	t.unsupported(err, "Send in Queue.Tx")
 }
 
 // noTx is no transaction.

@@ -41,10 +41,6 @@ func ExampleProvider_Begin() {
 
 // welcome is what is tested. In production tx is an *sql.Tx.
 func welcome(ctx context.Context, mail *mq.Queue, tx mq.SQLTx) error {
-	out, err := mail.Tx(tx)
-	if err != nil {
-		return err
-	}
-	_, err = out.Send(ctx, &mq.Message{Body: []byte("welcome")})
+	_, err := mail.Tx(tx).Send(ctx, &mq.Message{Body: []byte("welcome")})
 	return err
 }

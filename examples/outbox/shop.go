@@ -121,14 +121,6 @@ func (s *shop) place(ctx context.Context, item string, charge func() error) erro
 
 // send sends the message when tx is committed.
 func (s *shop) send(ctx context.Context, tx *sql.Tx, o Order) error {
-	m, err := s.queue.Encode(o)
-	if err != nil {
-		return err
-	}
-	queue, err := s.queue.Queue().Tx(tx)
-	if err != nil {
-		return err
-	}
-	_, err = queue.Send(ctx, m)
+	_, err := s.queue.SendTx(ctx, tx, o)
 	return err
 }

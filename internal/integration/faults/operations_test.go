@@ -114,10 +114,7 @@ func (b *base) inTx(ctx context.Context, q *mq.Queue, f func(*mq.TxQueue) error)
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	t, err := q.Tx(tx)
-	if err != nil {
-		return err
-	}
+	t := q.Tx(tx)
 	if err := f(t); err != nil {
 		if tx.Commit() == nil {
 			b.Errorf("the transaction could be committed after %v", err)

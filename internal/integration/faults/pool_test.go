@@ -113,8 +113,7 @@ func TestTxOnPoolOfOne(t *testing.T) {
 		fresh := b.borrowed(db, pgmq.Config{}).Queue("jobs") // it has looked nothing up
 		tx, err := db.BeginTx(ctx, nil)
 		b.ok(err)
-		inside, err := fresh.Tx(tx)
-		b.ok(err)
+		inside := fresh.Tx(tx)
 		_, err = inside.Send(ctx, message())
 		b.ok(err)
 		b.ok(d.AckTx(ctx, tx))

@@ -54,7 +54,7 @@ func TestPGXTxElsewhere(t *testing.T) {
 	for name, open := range map[string]opener{"Open": withPGX, "FromPool": fromPool} {
 		client := open(t, here)
 		t.Cleanup(func() { _ = client.Close() })
-		_, err := client.Queue("jobs").Tx(pgmq.Tx(tx))
+		_, err := client.Queue("jobs").Tx(pgmq.Tx(tx)).Send(t.Context(), &mq.Message{})
 		if !errors.Is(err, mq.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -79,11 +79,10 @@ func TestPGXTxNested(t *testing.T) {
 	outer := must(conn.Begin(ctx))(t)
 	for _, body := range []string{"gone", "stays"} {
 		inner := must(outer.Begin(ctx))(t)
-		in := must(q.Tx(pgmq.Tx(inner)))(t)
+		in := q.Tx(pgmq.Tx(inner))
 		must(in.Send(ctx, &mq.Message{Body: []byte(body)}))(t)
 		if body == "gone" {
-			missing := must(c.Queue("missing").Tx(pgmq.Tx(inner)))(t)
-			if _, err := missing.Send(ctx, &mq.Message{}); !errors.Is(err, mq.ErrQueueNotFound) {
+			if _, err := c.Queue("missing").Tx(pgmq.Tx(inner)).Send(ctx, &mq.Message{}); !errors.Is(err, mq.ErrQueueNotFound) {
 				t.Errorf("sending to a missing queue: %v", err)
 			}
 			ok(t, inner.Rollback(ctx))
