@@ -52,7 +52,7 @@ test-versions: ## Run the live tests on other versions of the servers: make test
 test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those without a server under the race detector
 	@$(MAKE) --no-print-directory servers & \
 	$(TESTSUM) '-race -shuffle=on -vet=off $(SHORT)' $(FAST); wait
-	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=2 -parallel=4 $(SHORT)' $(LIVE)
+	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=3 -parallel=4 $(SHORT)' $(LIVE)
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
