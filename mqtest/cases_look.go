@@ -96,7 +96,7 @@ func popEachOnce(t *tester) {
 	const total = 200
 	t.post(q, numbered(total)...)
 	l := &ledger{got: make(map[string]int)}
-	ctx, enough := t.growing(func() int { return l.add(nil) })
+	ctx, enough := t.growing(l.total)
 	defer enough()
 	t.together(8, func(int) error {
 		for ctx.Err() == nil {

@@ -119,12 +119,18 @@ func (l *ledger) add(ds []*mq.Delivery) (total int) {
 	return l.n
 }
 
+func (l *ledger) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
 // receiveAllOnce lets 16 receivers on clients take 2,000 messages.
 func receiveAllOnce(t *tester, q *mq.Queue, clients ...*mq.Client) {
 	const total = 2000
 	ids := t.post(q, numbered(total)...)
 	l := &ledger{got: make(map[string]int)}
-	ctx, enough := t.growing(func() int { return l.add(nil) })
+	ctx, enough := t.growing(l.total)
 	defer enough()
 	t.together(16, func(i int) error {
 		from := clients[i%len(clients)].Queue(q.Name())
