@@ -74,8 +74,8 @@ type Config struct {
 	// them.
 	//
 	// EnsureQueue, DropQueue, Purge, PurgeArchive and Redrive may take long for
-	// good reason. They end only with their context, and log a warning every
-	// CallTimeout until they return. Defaults to 30 seconds.
+	// good reason. They end only with their context or Close, and log a warning
+	// every CallTimeout until they return. Defaults to 30 seconds.
 	CallTimeout time.Duration
 
 	// AllowDuplicateMoves lets Move, and a Consumer's DeadLetter queue, copy
@@ -130,9 +130,9 @@ func OpenConfig(dsn string, cfg Config) (*Client, error) {
 	return New(p, cfg), nil
 }
 
-// New returns a Client for a provider that was opened without the registry, as
-// by pgmq.FromDB. It panics if p is nil or cfg is not valid. The Client owns p
-// and closes it.
+// New returns a Client for a provider that was opened without the registry, as by
+// pgmq.FromPool or pgmq.FromDB. It panics if p is nil or cfg is not valid. The
+// Client owns p and closes it.
 func New(p Provider, cfg Config) *Client {
 	if p == nil {
 		panic("mq: New provider is nil")

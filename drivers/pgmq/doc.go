@@ -13,7 +13,7 @@
 //	poll_only=false       true: no connection of its own that listens
 //	prepare=true          false: no prepared statements, for poolers
 //
-// [FromDB] makes a provider of a pool that a program has already.
+// [FromPool] and [FromDB] make a provider of a pool that a program has already.
 //
 // # Tables
 //
