@@ -43,6 +43,7 @@ func large(n, size int) []driver.Delivery {
 }
 
 func TestPrefetchIsBoundedInBytes(t *testing.T) {
+	const over = 5 * 512 << 10 // the message that fills the buffer, and those on their way to a worker
 	for _, tt := range []struct {
 		name        string
 		size        int
@@ -50,11 +51,11 @@ func TestPrefetchIsBoundedInBytes(t *testing.T) {
 		copies      bool
 		most, least int // bytes without a handler
 	}{
-		{"large", 512 << 10, ConsumerConfig{}, false, 16<<20 + 512<<10, 8 << 20},
-		{"large, fixed prefetch", 512 << 10, ConsumerConfig{Prefetch: 900}, false, 16<<20 + 512<<10, 8 << 20},
-		{"large, and kept twice", 512 << 10, ConsumerConfig{}, true, 8<<20 + 512<<10, 4 << 20},
+		{"large", 512 << 10, ConsumerConfig{}, false, 16<<20 + over, 8 << 20},
+		{"large, fixed prefetch", 512 << 10, ConsumerConfig{Prefetch: 900}, false, 16<<20 + over, 8 << 20},
+		{"large, and kept twice", 512 << 10, ConsumerConfig{}, true, 8<<20 + over, 4 << 20},
 		{"larger than the bound", 20 << 20, ConsumerConfig{}, false, 4 * 20 << 20, 0},
-		{"a bound of its own", 512 << 10, ConsumerConfig{PrefetchBytes: 2 << 20}, false, 2<<20 + 512<<10, 1 << 20},
+		{"a bound of its own", 512 << 10, ConsumerConfig{PrefetchBytes: 2 << 20}, false, 2<<20 + over, 1 << 20},
 		{"no bound", 512 << 10, ConsumerConfig{Prefetch: 100, PrefetchBytes: -1}, false, 60 << 20, 40 << 20},
 		{"small", 10, ConsumerConfig{Prefetch: 900}, false, 9500, 8000},
 	} {
