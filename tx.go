@@ -95,11 +95,18 @@ func (t *TxQueue) Archive(ctx context.Context, d *Delivery, reason string) error
 }
 
 func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
+	q, err := d.from()
+	if err != nil {
+		return err
+	}
 	s.Receipt = d.Receipt
 	call := &Call{Op: s.Op.String(), Settlements: []Settlement{s}}
 	return t.queue.do(ctx, call, func(ctx context.Context) error {
 		if err := cmp.Or(t.err, checkSettlement(t.queue.client.caps, s)); err != nil {
 			return err
+		}
+		if q.name != t.queue.name {
+			return invalid("the Delivery is of queue %q", q.name)
 		}
 		return t.settleOne(ctx, d, s)
 	})

@@ -3,6 +3,7 @@ package mq_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,8 +117,8 @@ func TestTxRefuses(t *testing.T) {
 	if _, err := in.Send(t.Context(), nil); !errors.Is(err, mq.ErrInvalid) {
 		t.Errorf("nil message: %v", err)
 	}
-	if err := in.Ack(t.Context(), &mq.Delivery{}); !errors.Is(err, mq.ErrInvalidReceipt) {
-		t.Errorf("no receipt: %v", err)
+	if err := in.Ack(t.Context(), &mq.Delivery{}); !errors.Is(err, mq.ErrInvalid) {
+		t.Errorf("a delivery made by hand: %v", err)
 	}
 	if err := in.Nack(t.Context(), &mq.Delivery{}, -1); !errors.Is(err, mq.ErrInvalid) {
 		t.Errorf("negative delay: %v", err)
@@ -127,5 +128,29 @@ func TestTxRefuses(t *testing.T) {
 	}
 	if err := new(mq.Delivery).AckTx(t.Context(), tx); !errors.Is(err, mq.ErrInvalid) {
 		t.Errorf("delivery made by hand: %v", err)
+	}
+}
+
+// A delivery of another queue is refused before anything is run, and can still be
+// settled.
+func TestTxOfAnotherQueue(t *testing.T) {
+	p, q := openTx(t)
+	other, err := q.Client().EnsureQueue(t.Context(), "other", mq.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Send(t.Context(), new(mq.Message)); err != nil {
+		t.Fatal(err)
+	}
+	ds, err := other.Receive(t.Context(), mq.ReceiveOptions{})
+	if err != nil || len(ds) != 1 {
+		t.Fatal(ds, err)
+	}
+	tx := p.Begin()
+	if err := q.Tx(tx).Ack(t.Context(), ds[0]); !errors.Is(err, mq.ErrInvalid) || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("an ack in the wrong queue: %v", err)
+	}
+	if err := errors.Join(tx.Commit(), ds[0].Ack(t.Context())); err != nil {
+		t.Error(err)
 	}
 }

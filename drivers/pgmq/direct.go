@@ -60,10 +60,13 @@ func (p pgxPool) use(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 
 func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	if p.shared != nil {
-		return p.shared.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-			p.learn(c.Conn())
-			return f(c.Conn())
-		})
+		c, err := p.shared.Acquire(ctx)
+		if err != nil {
+			return notAcquired(ctx, err)
+		}
+		defer c.Release()
+		p.learn(c.Conn())
+		return f(c.Conn())
 	}
 	conn, err := p.Conn(ctx)
 	if err != nil {
@@ -93,6 +96,17 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 	return err
 }
+
+// notAcquired returns why a pool of pgx has given no connection. What a hook of
+// the pool says is about connecting.
+func notAcquired(ctx context.Context, err error) error {
+	if ctx.Err() != nil || isClosedPool(err) {
+		return err
+	}
+	return &connectError{err}
+}
+
+func isClosedPool(err error) bool { return err.Error() == "closed pool" }
 
 func (m *manner) learn(c *pgx.Conn) { m.once.Do(func() { m.guesses = guesses(c) }) }
 

@@ -54,7 +54,7 @@ func mapError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &mapped) || ours(err) || errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxClosed):
 		return err
-	case errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed" || err.Error() == "closed pool": // of pgxpool
+	case errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed" || isClosedPool(err):
 		return &dbError{text: driver.ErrClosed.Error(), is: driver.ErrClosed, cause: err}
 	}
 	connecting, reason := dialing(err)

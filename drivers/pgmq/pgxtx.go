@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/jackc/pgx/v5"
@@ -19,32 +18,20 @@ import (
 //	d.AckTx(ctx, pgmq.Tx(tx))
 //
 // The transaction must be on the provider's database, of whatever pool or
-// connection; nested ones (savepoints) work as well. Like tx itself the result
-// is used by one goroutine at a time, and it needs no closing. Nothing is added
-// to a statement: the provider runs it by tx.Query.
+// connection, which nobody checks; nested ones (savepoints) work as well. The rows
+// of its queries must be closed before. Like tx itself the result is used by one
+// goroutine at a time, and it needs no closing. Nothing is added to a statement:
+// the provider runs it by tx.Query.
 func Tx(tx pgx.Tx) driver.SQLTx { return pgxTx{tx} }
 
 // pgxTx is run directly by query. Its methods are for those who wrap it.
 type pgxTx struct{ tx pgx.Tx }
 
-// check refuses a transaction that is certainly in another database than home,
-// which is nil if nobody knows.
-func (t pgxTx) check(home *pgx.ConnConfig) error {
-	if t.tx == nil {
-		return fmt.Errorf("%w: Tx of nil", driver.ErrInvalid)
-	}
-	c := t.tx.Conn() // nil if it is a mock
-	if c == nil || home == nil {
-		return nil
-	}
-	if at := c.Config(); at.Host == home.Host && at.Port == home.Port && at.Database != home.Database {
-		return fmt.Errorf("%w: the transaction is in database %q, the queues are in %q", driver.ErrInvalid, at.Database, home.Database)
-	}
-	return nil
-}
-
 func (t pgxTx) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	rows, err := t.tx.Query(ctx, text, native(args, t.guesses())...)
+	if err != nil && err.Error() == "conn busy" {
+		return &dbError{text: "the transaction is busy with another statement (close the rows of its queries first)", is: driver.ErrInvalid, cause: err}
+	}
 	if err != nil {
 		return err
 	}

@@ -8,24 +8,19 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// connectedTx is a transaction of which only the connection is asked for.
-type connectedTx struct {
-	pgx.Tx
-	conn *pgx.Conn
+func TestTxOfNil(t *testing.T) {
+	p := (&fake{}).open(t)
+	_, err := p.Tx(Tx(nil))
+	requireErr(t, err, driver.ErrInvalid)
 }
 
-func (t connectedTx) Conn() *pgx.Conn { return t.conn }
+// mockTx has no connection, as the mocks of tests.
+type mockTx struct{ pgx.Tx }
 
-// TestTxRefuses: nil is refused, and what cannot be told is not. See
-// TestPGXTxElsewhere.
-func TestTxRefuses(t *testing.T) {
-	noEnvironment(t)
-	home, err := pgx.ParseConfig("postgres://app@h:5432/shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	requireErr(t, pgxTx{}.check(home), driver.ErrInvalid)
-	if err := (pgxTx{connectedTx{}}).check(home); err != nil {
-		t.Errorf("of a mock: %v", err)
+func (mockTx) Conn() *pgx.Conn { return nil }
+
+func TestTxOfMock(t *testing.T) {
+	if !(pgxTx{mockTx{}}).guesses() {
+		t.Error("it asks a connection that is not there for types")
 	}
 }

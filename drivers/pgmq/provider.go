@@ -47,7 +47,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned, p.links, p.settings, p.home = true, o.dialer.links, o.prepare, o.conn
+	p.owned, p.links, p.settings = true, o.dialer.links, o.prepare
 	o.maxConns = 1
 	if p.reserve.db, err = o.open(env.Logger); err != nil {
 		return nil, err
@@ -96,7 +96,6 @@ type Provider struct {
 	cfg     Config
 	log     *slog.Logger
 
-	home         *pgx.ConnConfig                                // where the pool connects to, if that is known
 	listenConfig func(context.Context) (*pgx.ConnConfig, error) // nil: poll
 	listener     *listener                                      // guarded by mu, nil until somebody waits
 

@@ -15,10 +15,8 @@ func (p *Provider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	if p.closed() {
 		return nil, driver.ErrClosed
 	}
-	if own, ok := tx.(pgxTx); ok {
-		if err := own.check(p.home); err != nil {
-			return nil, err
-		}
+	if own, ok := tx.(pgxTx); ok && own.tx == nil {
+		return nil, fmt.Errorf("%w: Tx of nil", driver.ErrInvalid)
 	}
 	return txProvider{p, tx}, nil
 }

@@ -3,10 +3,13 @@ package pgmq_test
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
@@ -43,27 +46,6 @@ func TestPGXTx(t *testing.T) {
 	}
 }
 
-// TestPGXTxElsewhere: a transaction of pgx in another database is refused before
-// anything is run in it, whichever way the client was opened.
-func TestPGXTxElsewhere(t *testing.T) {
-	c := server.Postgres(t)
-	here, elsewhere := c.Database(t), c.Database(t)
-	conn := must(pgx.Connect(t.Context(), elsewhere))(t)
-	defer func() { _ = conn.Close(t.Context()) }()
-	tx := must(conn.Begin(t.Context()))(t)
-	for name, open := range map[string]opener{"Open": withPGX, "FromPool": fromPool} {
-		client := open(t, here)
-		t.Cleanup(func() { _ = client.Close() })
-		_, err := client.Queue("jobs").Tx(pgmq.Tx(tx)).Send(t.Context(), &mq.Message{})
-		if !errors.Is(err, mq.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if status := conn.PgConn().TxStatus(); status != 'T' {
-		t.Errorf("the transaction has the state %c", status)
-	}
-}
-
 // TestPGXTxNested: a savepoint that is rolled back takes with it what was done
 // inside, an error too, and nothing else.
 func TestPGXTxNested(t *testing.T) {
@@ -95,6 +77,69 @@ func TestPGXTxNested(t *testing.T) {
 	got := must(q.Receive(ctx, mq.ReceiveOptions{Max: 10}))(t)
 	if len(got) != 1 || string(got[0].Body) != "stays" {
 		t.Errorf("received %d messages: %v", len(got), got)
+	}
+}
+
+// TestPGXTxBusy: who has not closed the rows of a query is told so, and can go on.
+func TestPGXTxBusy(t *testing.T) {
+	ctx := t.Context()
+	dsn := server.Postgres(t).Database(t)
+	c := fromPool(t, dsn)
+	t.Cleanup(func() { _ = c.Close() })
+	q := must(c.EnsureQueue(ctx, "jobs", mq.QueueOptions{}))(t)
+	conn := must(pgx.Connect(ctx, dsn))(t)
+	defer func() { _ = conn.Close(ctx) }()
+	tx := must(conn.Begin(ctx))(t)
+	rows := must(tx.Query(ctx, "SELECT 1"))(t)
+	if _, err := q.Tx(pgmq.Tx(tx)).Send(ctx, new(mq.Message)); !errors.Is(err, mq.ErrInvalid) || !strings.Contains(err.Error(), "close the rows") {
+		t.Errorf("Send beside open rows: %v", err)
+	}
+	rows.Close()
+	must(q.Tx(pgmq.Tx(tx)).Send(ctx, new(mq.Message)))(t)
+	ok(t, tx.Commit(ctx))
+	if s := must(q.Stats(ctx))(t); s.Total != 1 {
+		t.Errorf("%d messages", s.Total)
+	}
+}
+
+// TestFromPoolHooks: the reserve does what the pool does to a connection before
+// it is used, and what a hook says is told.
+func TestFromPoolHooks(t *testing.T) {
+	ctx := t.Context()
+	cfg := must(pgxpool.ParseConfig(server.Postgres(t).Database(t)))(t)
+	cfg.MaxConns = 1
+	var down atomic.Bool
+	cfg.PrepareConn = func(ctx context.Context, c *pgx.Conn) (bool, error) {
+		_, err := c.Exec(ctx, "SET application_name = 'prepared'")
+		return true, err
+	}
+	cfg.BeforeConnect = func(context.Context, *pgx.ConnConfig) error {
+		if down.Load() {
+			return errors.New("the vault is down")
+		}
+		return nil
+	}
+	pool := must(pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg))(t)
+	t.Cleanup(pool.Close)
+	c := mq.New(pgmq.FromPool(pool, pgmq.Config{Logger: quiet.Logger, PollOnly: true}), quiet)
+	t.Cleanup(func() { _ = c.Close() })
+	q := must(c.EnsureQueue(ctx, "jobs", mq.QueueOptions{}))(t)
+	must(q.Send(ctx, new(mq.Message)))(t)
+	ds := must(q.Receive(ctx, mq.ReceiveOptions{Visibility: time.Hour}))(t)
+
+	held := must(pool.Acquire(ctx))(t)
+	ok(t, ds[0].Extend(ctx, time.Hour)) // by the reserve
+	var n int
+	ok(t, held.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'prepared' AND pid <> pg_backend_pid()").Scan(&n))
+	held.Release()
+	if n != 1 {
+		t.Errorf("%d connections beside the pool's were prepared, want the reserve", n)
+	}
+
+	down.Store(true)
+	pool.Reset()
+	if err := c.Ping(ctx); !errors.Is(err, mq.ErrBadConn) || !strings.Contains(err.Error(), "cannot connect: the vault is down") {
+		t.Errorf("a hook that fails: %v", err)
 	}
 }
 
