@@ -287,3 +287,30 @@ func TestBenchBody(t *testing.T) {
 		}
 	}
 }
+
+// What an earlier measurement has left counts for nothing.
+func TestBenchLeftovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mq.New(mem.New(), mq.Config{})
+		q, err := c.EnsureQueue(t.Context(), "b", mq.QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := benching{senders: 1, consumers: 1, size: 100, batch: 5, rate: 100, duration: time.Second}
+		r := &bencher{benching: b, app: &app{}, queue: q, begin: time.Now()}
+		for range 10 {
+			if err := r.send(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		m, err := r.measureBoth(t.Context(), "load", b.rate, 0)
+		if err != nil || m.times.count != 100 || m.behind != 0 || m.times.max >= time.Second {
+			t.Errorf("%d messages, the oldest of %v, %d behind: %v", m.times.count, m.times.max, m.behind, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * stragglers) // for timers and the progress bar to end
+	})
+}

@@ -31,6 +31,7 @@ func (b *bencher) measureBoth(ctx context.Context, name string, rate float64, wi
 	}
 	f := &flow{bencher: b, pacer: newPacer(rate, b.batch), window: window}
 	f.end = f.pacer.start.Add(b.duration)
+	b.from = f.pacer.start.Sub(b.begin)
 	f.sending.Store(int64(b.senders))
 	f.receiving, f.stop = context.WithCancel(ctx)
 	defer f.stop()

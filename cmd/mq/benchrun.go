@@ -18,7 +18,8 @@ type bencher struct {
 	benching
 	app   *app
 	queue *mq.Queue
-	begin time.Time // what stamps count from
+	begin time.Time     // what stamps count from
+	from  time.Duration // the stamp at which the measurement began that sends and receives
 
 	results []*measurement
 }
@@ -215,7 +216,8 @@ func (b *bencher) send(ctx context.Context, due time.Time) error {
 
 // receive receives a batch, acks it and returns its length. waiting ends the
 // wait for messages; what came is acked under ctx. With times it adds how old
-// the messages were when they came.
+// the messages were when they came, and leaves out those that an earlier
+// measurement has sent.
 func (b *bencher) receive(ctx, waiting context.Context, wait time.Duration, times *histogram) (int, error) {
 	ds, err := b.queue.Receive(waiting, mq.ReceiveOptions{Max: b.batch, Wait: max(wait, 0)})
 	if waiting.Err() != nil {
@@ -224,7 +226,7 @@ func (b *bencher) receive(ctx, waiting context.Context, wait time.Duration, time
 	if err != nil || len(ds) == 0 {
 		return 0, err
 	}
-	now := time.Since(b.begin)
+	n, now := len(ds), time.Since(b.begin)
 	for _, d := range ds {
 		if times == nil {
 			break
@@ -233,9 +235,13 @@ func (b *bencher) receive(ctx, waiting context.Context, wait time.Duration, time
 		if err != nil {
 			return 0, err
 		}
+		if sent < b.from {
+			n--
+			continue
+		}
 		times.add(now-sent, 1)
 	}
-	return len(ds), settleAll(ctx, ds, mq.OpAck)
+	return n, settleAll(ctx, ds, mq.OpAck)
 }
 
 // minBenchBody is the length of a body without any padding.
