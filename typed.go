@@ -107,7 +107,7 @@ func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) 
 	return t.q.SendAll(ctx, ms)
 }
 
-// Encode makes a message of v, for Queue or TxQueue.
+// Encode returns v as a message, to be sent by a Queue or TxQueue.
 func (t TypedQueue[T]) Encode(v T, opts ...SendOption) (*Message, error) {
 	codec := t.q.client.cfg.Codec
 	m := new(Message)

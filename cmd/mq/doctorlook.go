@@ -23,9 +23,9 @@ type look struct {
 	tables      []string // of PGMQ's schema; all if none is named
 }
 
-// unseen makes a problem of a look that failed, since it may have hidden one. It
-// returns an error if there is no use in going on, because ctx has ended or the
-// backend has fallen silent.
+// unseen reports a check that failed as a problem, since it may have hidden one.
+// It returns an error if the other checks would fail as well, because ctx has
+// ended or the backend has fallen silent.
 func (d *doctor) unseen(ctx context.Context, l look, err error) error {
 	switch {
 	case err == nil:

@@ -114,8 +114,8 @@ func (a *asked) Connect(context.Context) (sqldriver.Conn, error) {
 
 func (a *asked) Driver() sqldriver.Driver { return nil }
 
-// TestInTheWay: a session is named only to a look that waited for a lock. A
-// statement that was slow waited for nobody, whoever has locks meanwhile.
+// TestInTheWay: a session is named only for a check that waited for a lock. A
+// statement that was merely slow was not blocked, whoever holds locks meanwhile.
 func TestInTheWay(t *testing.T) {
 	for code, want := range map[string]int{lockTimeout: 1, cutOff: 0, denied: 0} {
 		a := new(asked)

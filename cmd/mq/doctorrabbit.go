@@ -64,8 +64,8 @@ func (d *doctor) alarms(ctx context.Context) error {
 	return d.look(ctx, "alarms", "whether the broker takes messages", d.publish)
 }
 
-// publish publishes what cannot be routed: a broker tells of an alarm only to
-// those who publish, and may still take their first message.
+// publish publishes messages that cannot be routed: a broker announces an alarm
+// only to publishers, and may still accept their first message.
 func (d *doctor) publish(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, alarmWait)
 	defer cancel()

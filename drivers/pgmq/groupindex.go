@@ -194,8 +194,8 @@ func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, e
 	return rival, end, err
 }
 
-// indexer returns the session that makes an index of the queue or is about to, or
-// nil if there is none.
+// indexer returns the session that is building an index of the queue, or whose turn
+// it is to build one, or nil.
 func indexer(ctx context.Context, at querier, name string) (who *session, err error) {
 	err = query(ctx, at, statement("indexer", nil), []any{name}, func(rows row) error {
 		s, err := scanSession(rows)

@@ -17,14 +17,15 @@ import (
 //
 //	d.AckTx(ctx, pgmq.Tx(tx))
 //
-// The transaction must be on the provider's database, of whatever pool or
-// connection, which nobody checks; nested ones (savepoints) work as well. The rows
-// of its queries must be closed before. Like tx itself the result is used by one
-// goroutine at a time, and it needs no closing. Nothing is added to a statement:
-// the provider runs it by tx.Query.
+// The transaction must be in the database of the queues, on any pool or connection;
+// this is not checked. Nested transactions (savepoints) work as well. Close the rows
+// of a query before you send or settle, or the call is ErrInvalid. Like tx itself
+// the result is for one goroutine at a time, and it needs no closing. The provider
+// runs its statements with tx.Query, at no cost beyond that.
 func Tx(tx pgx.Tx) driver.SQLTx { return pgxTx{tx} }
 
-// pgxTx is run directly by query. Its methods are for those who wrap it.
+// pgxTx is recognized by query, which runs statements directly. Its methods serve
+// types that wrap it.
 type pgxTx struct{ tx pgx.Tx }
 
 func (t pgxTx) query(ctx context.Context, text string, args []any, scan func(row) error) error {

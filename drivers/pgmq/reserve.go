@@ -7,8 +7,8 @@ import (
 )
 
 // reserve is a connection for heartbeats where all those of the pool are in use:
-// else a lease would end while its extension queues behind the handlers. A *sql.DB of
-// the caller's has none: nothing tells how to connect.
+// else a lease would end while its extension queues behind the handlers. With
+// FromDB there is none, since a *sql.DB does not reveal how to connect.
 type reserve struct {
 	db     *sql.DB // nil if there is none
 	pool   querier

@@ -20,7 +20,7 @@ type unlocked struct {
 func (h *unlocked) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *unlocked) Handle(context.Context, slog.Record) error {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if h.mu.TryLock() {
 			h.mu.Unlock()
 			h.told <- true
