@@ -14,6 +14,9 @@ const (
 	// HeaderOrigin carries "queue/id" of the message that a redriven or moved
 	// one was made from.
 	HeaderOrigin = "mq-origin"
+	// HeaderError carries why the last failed attempt failed. A nack with a
+	// Reason writes it, under Caps.NackReasons.
+	HeaderError = "mq-error"
 )
 
 // AtTimeout, as the delay of a nack, leaves the message to its visibility
@@ -74,6 +77,15 @@ type Delivery struct {
 	// an estimate unless Caps.ExactReadCount; 0 means that the backend cannot
 	// tell.
 	ReadCount int
+	// Attempt counts the leases that count, this one included: ReadCount less
+	// the nacks with Uncounted, and 1 at least. A provider without Caps.Attempts
+	// leaves it 0; mq then takes ReadCount.
+	Attempt int
+	// Unanswered counts the leases since the last nack, or since the send, that
+	// ended without a settlement: their visibility timeout ended, as that of a
+	// crashed receiver does. It may be too high where a nack leaves no trace, as
+	// one with AtTimeout. Without Caps.Attempts it is 0.
+	Unanswered int
 	// EnqueuedAt is when the message was sent, by the backend's clock. It
 	// survives redelivery.
 	EnqueuedAt time.Time
@@ -128,8 +140,16 @@ type Settlement struct {
 	Receipt Receipt
 	Op      Op
 	Delay   time.Duration // OpNack: 0 = visible at once, AtTimeout = no I/O
-	Reason  string        // OpArchive, OpMove: kept as header mq-reason, "" as none
 	To      string        // OpMove: the target queue, already canonical
+
+	// Reason is kept as header mq-reason by OpArchive and OpMove, and as header
+	// mq-error by OpNack under Caps.NackReasons, which otherwise passes over it.
+	// "" writes no header, and a nack without a reason leaves an earlier one.
+	Reason string
+	// Uncounted, of OpNack, says that the lease was no attempt: the message was
+	// given back before anybody worked on it, or for a reason that is not its
+	// own. Needs Caps.Attempts. With AtTimeout it has no effect.
+	Uncounted bool
 }
 
 // QueueOptions say how EnsureQueue makes a queue. The zero value is the
@@ -172,6 +192,7 @@ type Record struct {
 	Message
 	ID         string
 	ReadCount  int
+	Attempt    int // leases that counted so far; 0 without Caps.Attempts
 	EnqueuedAt time.Time
 	VisibleAt  time.Time // when it becomes, or became, visible
 	ArchivedAt time.Time // zero if it is not archived
@@ -179,3 +200,6 @@ type Record struct {
 
 // Reason returns why the message was archived or moved, or "".
 func (r *Record) Reason() string { return r.Headers[HeaderReason] }
+
+// LastError returns why the last failed attempt failed, or "".
+func (r *Record) LastError() string { return r.Headers[HeaderError] }
