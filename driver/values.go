@@ -81,10 +81,11 @@ type Delivery struct {
 	// the nacks with Uncounted, and 1 at least. A provider without Caps.Attempts
 	// leaves it 0; mq then takes ReadCount.
 	Attempt int
-	// Unanswered counts the leases since the last nack, or since the send, that
-	// ended without a settlement: their visibility timeout ended, as that of a
-	// crashed receiver does. It may be too high where a nack leaves no trace, as
-	// one with AtTimeout. Without Caps.Attempts it is 0.
+	// Unanswered counts the attempts since the last counted nack, or since the
+	// send, that ended without a settlement: their visibility timeout ended, as
+	// that of a crashed receiver does. An uncounted nack changes it no more than
+	// it changes Attempt. It may be too high where a nack leaves no trace, as one
+	// with AtTimeout. Without Caps.Attempts it is 0.
 	Unanswered int
 	// EnqueuedAt is when the message was sent, by the backend's clock. It
 	// survives redelivery.
