@@ -73,8 +73,8 @@ func TestOneSettlementDoesNotFailTheOthers(t *testing.T) {
 					}
 				}
 				err = q.Settle(t.Context(), all...)
-				if got := failed(t, err, tt.n); !slices.Equal(got, want) || !errors.Is(err, errBad) {
-					t.Errorf("%v failed, want %v: %v", got, want, err)
+				if got := failed(t, err, tt.n); !slices.Equal(got, want) || errors.Is(err, errBad) {
+					t.Errorf("%v failed, want %v: %v, which is no error of the whole", got, want, err)
 				}
 				if _, left := b.state("q"); left != len(want) {
 					t.Errorf("%d messages left", left)
@@ -120,7 +120,7 @@ func TestOneExtensionDoesNotFailTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(capable, 50)
 		refusing(b, "extend", "7")
-		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 50, Prefetch: -1, MaxReads: -1, SoftStop: -1}, working(2*time.Minute))
+		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 50, Prefetch: NoPrefetch, MaxAttempts: Unlimited, SoftStop: AtOnce}, working(2*time.Minute))
 		time.Sleep(2*time.Minute + time.Second)
 		if s := r.stop(t); s.Acked != 49 || s.Lost == 0 {
 			t.Errorf("%+v", s)

@@ -35,6 +35,9 @@ type row struct {
 	id             string
 	msg            Message
 	reads          int
+	uncounted      int // nacks
+	answered       int // attempts, by the last counted nack
+	lastError      string
 	due            time.Time // when it is visible
 	leased         time.Time
 	receipt        Receipt
@@ -171,7 +174,7 @@ func (b *backend) Stats(ctx context.Context, _ string) (Stats, error) {
 	return b.figures, b.call(ctx, "stats", func() error { return nil })
 }
 
-func (b *backend) Send(ctx context.Context, queue string, msgs []Message) (ids []string, err error) {
+func (b *backend) Send(ctx context.Context, queue string, msgs []driver.Message) (ids []string, err error) {
 	err = b.call(ctx, "send", func() error {
 		for _, m := range msgs {
 			if b.refuse != nil {
@@ -181,7 +184,7 @@ func (b *backend) Send(ctx context.Context, queue string, msgs []Message) (ids [
 			}
 		}
 		for _, m := range msgs {
-			id := b.add(queue, m)
+			id := b.add(queue, Message(m))
 			b.note("send %s %s", queue, m.Body)
 			ids = append(ids, id)
 		}
@@ -217,7 +220,10 @@ func (b *backend) claim(queue string, r driver.ReceiveRequest) (ds []driver.Deli
 		row.receipt = Receipt(fmt.Sprintf("%s/%d", row.id, row.reads))
 		m := row.msg
 		m.Body = bytes.Clone(m.Body)
-		ds = append(ds, driver.Delivery{Message: m, ID: row.id, Receipt: row.receipt, ReadCount: row.reads})
+		ds = append(ds, driver.Delivery{
+			Message: driver.Message(m), ID: row.id, Receipt: row.receipt, ReadCount: row.reads,
+			Attempt: row.reads - row.uncounted, Unanswered: row.reads - row.uncounted - 1 - row.answered,
+		})
 	}
 	return ds
 }
@@ -265,6 +271,11 @@ func (b *backend) settle(queue string, s Settlement) error {
 		r.gone = true
 	case OpNack:
 		r.due = time.Now().Add(s.Delay)
+		if r.lastError = s.Reason; s.Uncounted {
+			r.uncounted++
+		} else {
+			r.answered = r.reads - r.uncounted
+		}
 		if b.caps.NackFences {
 			r.receipt = ""
 		}
@@ -337,7 +348,7 @@ func run(t *testing.T, p Provider, cfg Config, cc ConsumerConfig, h HandlerFunc)
 	}
 	c := New(p, cfg)
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{NewConsumer(c.Queue("q"), h, cc), c, cancel, make(chan error, 1)}
+	r := &running{newConsumer(t, c.Queue("q"), h, cc), c, cancel, make(chan error, 1)}
 	go func() { r.done <- r.Run(ctx) }()
 	return r
 }

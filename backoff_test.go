@@ -86,8 +86,10 @@ func TestHugeReadCountIsOverTheLimit(t *testing.T) {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})
-	c := NewConsumer(New(new(fake), Config{}).Queue("q"), HandlerFunc(nil2), ConsumerConfig{})
-	if !c.lastRead(math.MaxInt) || !c.lastRead(10) || c.lastRead(9) || c.lastRead(math.MinInt) {
-		t.Error("the last read is not told")
+	c := newConsumer(t, New(new(fake), Config{}).Queue("q"), HandlerFunc(nil2), ConsumerConfig{})
+	for attempt, want := range map[int]bool{math.MaxInt: true, defaultMaxAttempts: true, defaultMaxAttempts - 1: false, math.MinInt: false} {
+		if c.lastAttempt(&Delivery{Attempt: attempt}) != want {
+			t.Errorf("attempt %d is the last one: want %v", attempt, want)
+		}
 	}
 }

@@ -293,7 +293,7 @@ func TestGivenUpSendMayBeReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var got []string
-		f := &fake{caps: driver.Caps{Headers: true}, send: func(ctx context.Context, ms []Message) ([]string, error) {
+		f := &fake{caps: driver.Caps{Headers: true}, send: func(ctx context.Context, ms []driver.Message) ([]string, error) {
 			err := sleep(ctx, time.Second)
 			mu.Lock()
 			defer mu.Unlock()

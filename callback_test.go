@@ -21,7 +21,7 @@ var ends = map[string]func(){
 // A callback that does not return ends neither the process nor a lane.
 func TestCallbacksThatDoNotReturn(t *testing.T) {
 	callbacks := map[string]func(end func(), cfg *Config, cc *ConsumerConfig){
-		"OnDeadLetter": func(end func(), _ *Config, cc *ConsumerConfig) { cc.OnDeadLetter = func(*Delivery, string) { end() } },
+		"OnEvent": func(end func(), _ *Config, cc *ConsumerConfig) { cc.OnEvent = func(context.Context, Event) { end() } },
 		"Backoff": func(end func(), _ *Config, cc *ConsumerConfig) {
 			cc.Backoff = func(int) time.Duration { end(); return 0 }
 		},
@@ -81,13 +81,13 @@ func TestCallbacksThatDoNotReturn(t *testing.T) {
 	}
 }
 
-// An OnDeadLetter that hangs holds up neither settlements nor, for longer than
+// An OnEvent that hangs holds up neither settlements nor, for longer than
 // CallTimeout, the end of Run.
-func TestOnDeadLetterThatHangs(t *testing.T) {
+func TestOnEventThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(capable, 20)
 		leave := make(chan bool)
-		r := run(t, b, Config{CallTimeout: 5 * time.Second}, ConsumerConfig{OnDeadLetter: func(*Delivery, string) { <-leave }}, func(_ context.Context, d *Delivery) error {
+		r := run(t, b, Config{CallTimeout: 5 * time.Second}, ConsumerConfig{OnEvent: func(context.Context, Event) { <-leave }}, func(_ context.Context, d *Delivery) error {
 			if d.ID < "3" {
 				return Reject(errBad)
 			}
@@ -141,7 +141,7 @@ func (o *odd) Error() string { return *o.p }
 func TestErrorThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(capable, 4)
-		r := run(t, b, Config{}, ConsumerConfig{MaxReads: 2, Concurrency: 1}, func(_ context.Context, d *Delivery) error {
+		r := run(t, b, Config{}, ConsumerConfig{MaxAttempts: 2, Concurrency: 1}, func(_ context.Context, d *Delivery) error {
 			switch d.ID {
 			case "0":
 				return Reject(&odd{})
@@ -171,7 +171,7 @@ func TestGoexitBesideASettlement(t *testing.T) {
 			return nil
 		})
 		time.Sleep(time.Minute)
-		if s := r.stop(t); s.Settled != 10 || s.Running != 0 {
+		if s := r.stop(t); s.Acked != 10 || s.Running != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -184,16 +184,16 @@ func TestNilHandlersAreRefused(t *testing.T) {
 	q := c.Queue("q")
 	for name, consume := range map[string]func(ctx context.Context) error{
 		"nil":       func(ctx context.Context) error { return q.Consume(ctx, nil, ConsumerConfig{}) },
-		"nil func":  func(ctx context.Context) error { return q.Consume(ctx, HandlerFunc(nil), ConsumerConfig{}) },
-		"typed nil": func(ctx context.Context) error { return q.Consume(ctx, typedNil, ConsumerConfig{}) },
+		"nil func":  func(ctx context.Context) error { return q.Consume(ctx, nil, ConsumerConfig{}) },
+		"typed nil": func(ctx context.Context) error { _, err := NewConsumer(q, typedNil, ConsumerConfig{}); return err },
 		"nil with middleware": func(ctx context.Context) error {
 			return q.Consume(ctx, nil, ConsumerConfig{Middleware: []Middleware{nothing}})
 		},
 		"nil middleware": func(ctx context.Context) error {
-			return q.Consume(ctx, HandlerFunc(nil2), ConsumerConfig{Middleware: []Middleware{nil}})
+			return q.Consume(ctx, nil2, ConsumerConfig{Middleware: []Middleware{nil}})
 		},
 		"middleware makes a nil": func(ctx context.Context) error {
-			return q.Consume(ctx, HandlerFunc(nil2), ConsumerConfig{Middleware: []Middleware{func(Handler) Handler { return nil }}})
+			return q.Consume(ctx, nil2, ConsumerConfig{Middleware: []Middleware{func(Handler) Handler { return nil }}})
 		},
 		"typed queue": func(ctx context.Context) error { return Of[int](q).Consume(ctx, nil, ConsumerConfig{}) },
 		"typed queue and middleware": func(ctx context.Context) error {

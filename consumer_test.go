@@ -26,7 +26,7 @@ func consume(t *testing.T, f *fake, cfg Config, cc ConsumerConfig, d time.Durati
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	cons := NewConsumer(c.Queue("q"), h, cc)
+	cons := newConsumer(t, c.Queue("q"), h, cc)
 	err := cons.Run(ctx)
 	return cons.Stats(), err
 }
@@ -50,11 +50,11 @@ func TestOutcomes(t *testing.T) {
 		{"wrapped reject", fmt.Errorf("bank: %w", Reject(boom)), 1, ConsumerConfig{}, capable, Settlement{Op: OpArchive, Reason: "bank: boom"}},
 		{"reject nil", Reject(nil), 1, ConsumerConfig{}, capable, Settlement{Op: OpArchive, Reason: "rejected"}},
 		{"decode", &DecodeError{"T", boom}, 1, ConsumerConfig{}, capable, Settlement{Op: OpArchive, Reason: "payload does not decode into T: boom"}},
-		{"last read", boom, 3, ConsumerConfig{MaxReads: 3}, capable, Settlement{Op: OpArchive, Reason: "read 3 times, the limit is 3: boom"}},
-		{"retry at last read", Retry(0, boom), 3, ConsumerConfig{MaxReads: 3}, capable, Settlement{Op: OpArchive, Reason: "read 3 times, the limit is 3: boom"}},
-		{"success at last read", nil, 3, ConsumerConfig{MaxReads: 3}, capable, Settlement{Op: OpAck}},
-		{"read too often", nil, 4, ConsumerConfig{MaxReads: 3}, capable, Settlement{Op: OpArchive, Reason: "read 4 times, the limit is 3"}},
-		{"no limit", boom, 1000, ConsumerConfig{MaxReads: -1}, capable, Settlement{Op: OpNack, Delay: 7 * time.Second}},
+		{"last read", boom, 3, ConsumerConfig{MaxAttempts: 3}, capable, Settlement{Op: OpArchive, Reason: "attempt 3 failed, the limit is 3: boom"}},
+		{"retry at last read", Retry(0, boom), 3, ConsumerConfig{MaxAttempts: 3}, capable, Settlement{Op: OpArchive, Reason: "attempt 3 failed, the limit is 3: boom"}},
+		{"success at last read", nil, 3, ConsumerConfig{MaxAttempts: 3}, capable, Settlement{Op: OpAck}},
+		{"read too often", nil, 4, ConsumerConfig{MaxAttempts: 3}, capable, Settlement{Op: OpArchive, Reason: "the last of 3 attempts was never answered, the limit is 3"}},
+		{"no limit", boom, 1000, ConsumerConfig{MaxAttempts: Unlimited}, capable, Settlement{Op: OpNack, Delay: 7 * time.Second}},
 		{"dead letter queue", Reject(boom), 1, ConsumerConfig{DeadLetter: "dead"}, capable, Settlement{Op: OpMove, To: "dead", Reason: "boom"}},
 		{"delay above the limit", boom, 1, ConsumerConfig{}, driver.Caps{Delay: true, MaxDelay: time.Second}, Settlement{Op: OpNack, Delay: time.Second}},
 		{"text for a header", Reject(errors.New("a\x00b\xff" + strings.Repeat("x", 2000))), 1, ConsumerConfig{}, capable, Settlement{Op: OpArchive, Reason: "ab" + strings.Repeat("x", 996)}},
@@ -69,9 +69,6 @@ func TestOutcomes(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.want.Receipt = "r"
-				if tt.want.Op != OpMove {
-					tt.want.To = tt.cc.DeadLetter
-				}
 				if len(f.settled) != 1 || f.settled[0] != tt.want {
 					t.Errorf("settled %+v, want %+v", f.settled, tt.want)
 				}
@@ -80,19 +77,19 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-func TestOnDeadLetter(t *testing.T) {
+func TestOnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan string, 2)
 		f := &fake{caps: capable, receive: deliver(numbered(2)...)}
 		_, err := consume(t, f, Config{}, ConsumerConfig{
-			OnDeadLetter: func(d *Delivery, reason string) { got <- d.ID + " " + reason },
+			OnEvent: func(_ context.Context, e Event) { got <- e.Kind.String() + " " + e.Delivery.ID + " " + e.Reason },
 		}, time.Second, func(_ context.Context, d *Delivery) error {
 			if d.ID == "1" {
 				return Reject(errBad)
 			}
 			return nil
 		})
-		if err != nil || len(got) != 1 || <-got != "1 bad item" {
+		if err != nil || len(got) != 1 || <-got != "dead letter 1 bad item" {
 			t.Errorf("Run = %v, %d dead letters", err, len(got))
 		}
 	})
@@ -143,7 +140,7 @@ func TestConcurrencyAndSetConcurrency(t *testing.T) {
 		c := New(f, Config{})
 		var mu sync.Mutex
 		now, most := 0, 0
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -188,7 +185,7 @@ func TestSetConcurrencyPanics(t *testing.T) {
 			t.Error("SetConcurrency(0) did not panic")
 		}
 	}()
-	NewConsumer(New(&fake{}, Config{}).Queue("q"), HandlerFunc(nil), ConsumerConfig{}).SetConcurrency(0)
+	newConsumer(t, New(&fake{}, Config{}).Queue("q"), HandlerFunc(nil2), ConsumerConfig{}).SetConcurrency(0)
 }
 
 func TestPauseAndResume(t *testing.T) {
@@ -203,7 +200,7 @@ func TestPauseAndResume(t *testing.T) {
 			return numbered(1), nil
 		}
 		c := New(f, Config{})
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error { return nil }), ConsumerConfig{})
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error { return nil }), ConsumerConfig{})
 		go func() { _ = cons.Run(t.Context()) }()
 		time.Sleep(3500 * time.Millisecond)
 		cons.Pause()
@@ -268,7 +265,7 @@ func TestGracefulStop(t *testing.T) {
 	}{
 		{"all finish", ConsumerConfig{Prefetch: 4, SoftStop: time.Minute}, 10 * time.Second, true, 20 * time.Second, 4, 0, 0, 0},
 		{"buffer given back", ConsumerConfig{Prefetch: 4, SoftStop: 15 * time.Second}, 10 * time.Second, true, 15 * time.Second, 2, 2, 0, 0},
-		{"at once", ConsumerConfig{Prefetch: 4, SoftStop: -1}, 10 * time.Second, true, 0, 0, 2, 0, 2},
+		{"at once", ConsumerConfig{Prefetch: 4, SoftStop: AtOnce}, 10 * time.Second, true, 0, 0, 2, 0, 2},
 		{"abandoned", ConsumerConfig{SoftStop: time.Second, HardStop: 3 * time.Second}, 60 * time.Second, false, 4 * time.Second, 0, 0, 2, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -276,7 +273,7 @@ func TestGracefulStop(t *testing.T) {
 				f := &fake{caps: capable, receive: deliver(numbered(4)...)}
 				c := New(f, Config{})
 				tt.cc.Concurrency = 2
-				cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
+				cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
 					if !tt.obeys {
 						ctx = context.Background()
 					}
@@ -300,7 +297,7 @@ func TestGracefulStop(t *testing.T) {
 				if errors.As(err, &stop) != (tt.abandoned > 0) || stop != nil && stop.Abandoned != tt.abandoned {
 					t.Errorf("Run = %v", err)
 				}
-				if s := cons.Stats(); s.Acked != tt.acked || s.Retried != tt.retried {
+				if s := cons.Stats(); s.Acked != tt.acked || s.Returned != tt.retried+int64(tt.givenUp) {
 					t.Errorf("stats = %+v", s)
 				}
 				time.Sleep(time.Minute) // let abandoned handlers end
@@ -353,7 +350,7 @@ func TestPrefetchAdapts(t *testing.T) {
 			f := &fake{caps: capable, receive: deliver(numbered(2000)...)}
 			c := New(f, Config{})
 			var cons *Consumer
-			cons = NewConsumer(c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
+			cons = newConsumer(t, c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
 				mu.Lock()
 				most = max(most, cons.Stats().Buffered)
 				mu.Unlock()
@@ -374,15 +371,18 @@ func TestPrefetchAdapts(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	c := New(&fake{}, Config{})
 	ok := HandlerFunc(nil2)
-	for name, cons := range map[string]*Consumer{
-		"nil handler":          NewConsumer(c.Queue("q"), nil, ConsumerConfig{}),
-		"bad name":             NewConsumer(c.Queue(""), ok, ConsumerConfig{}),
-		"negative concurrency": NewConsumer(c.Queue("q"), ok, ConsumerConfig{Concurrency: -1}),
-		"negative visibility":  NewConsumer(c.Queue("q"), ok, ConsumerConfig{Visibility: -1}),
-		"negative timeout":     NewConsumer(c.Queue("q"), ok, ConsumerConfig{Timeout: -1}),
+	if _, err := NewConsumer(c.Queue("q"), nil, ConsumerConfig{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("nil handler: %v", err)
+	}
+	if _, err := NewConsumer(c.Queue(""), ok, ConsumerConfig{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("bad name: %v", err)
+	}
+	for name, cc := range map[string]ConsumerConfig{
+		"Concurrency": {Concurrency: -1}, "Visibility": {Visibility: -1}, "Timeout": {Timeout: -1}, "MaxAttempts": {MaxAttempts: -2},
+		"Prefetch": {Prefetch: -2}, "PrefetchBytes": {PrefetchBytes: -2}, "SoftStop": {SoftStop: -time.Second}, "HardStop": {HardStop: -time.Second},
 	} {
-		if err := cons.Run(t.Context()); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%s: Run = %v", name, err)
+		if _, err := NewConsumer(c.Queue("q"), ok, cc); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), strings.ToLower(name[:1])+name[1:]) && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is negative: %v", name, err)
 		}
 	}
 	for name, cc := range map[string]ConsumerConfig{
@@ -393,7 +393,7 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%s: Run = %v", name, err)
 		}
 	}
-	cons := NewConsumer(c.Queue("q"), ok, ConsumerConfig{})
+	cons := newConsumer(t, c.Queue("q"), ok, ConsumerConfig{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := cons.Run(ctx); err != nil {
@@ -440,7 +440,7 @@ func TestHandlerThatSettlesItself(t *testing.T) {
 		stats, err := consume(t, f, Config{}, ConsumerConfig{}, time.Minute, func(ctx context.Context, d *Delivery) error {
 			return d.Archive(ctx, "mine")
 		})
-		if err != nil || stats.Settled != 1 || f.settlements() != "[archive 0]" {
+		if err != nil || stats.DeadLettered != 1 || f.settlements() != "[archive 0]" {
 			t.Errorf("%+v, %v, settled %v", stats, err, f.settlements())
 		}
 	})

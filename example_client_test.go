@@ -113,10 +113,10 @@ func ExampleClient_Close() {
 	fill(q, 1)
 	working, done := make(chan bool), make(chan error)
 	go func() {
-		done <- q.Consume(context.Background(), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+		done <- q.Consume(context.Background(), func(context.Context, *mq.Delivery) error {
 			working <- true
 			return nil
-		}), mq.ConsumerConfig{})
+		}, mq.ConsumerConfig{})
 	}()
 	<-working
 	fmt.Println(c.Close(), <-done)

@@ -47,7 +47,7 @@ func ExampleTypedQueue_Consume() {
 			}
 			return err // nil acks; anything else backs off and retries
 		}
-	}, mq.ConsumerConfig{Concurrency: 1, MaxReads: 8})
+	}, mq.ConsumerConfig{Concurrency: 1, MaxAttempts: 8})
 	check(err)
 
 	dead, err := orders.Queue().Archived(context.Background(), mq.BrowseOptions{})
@@ -86,13 +86,13 @@ func ExampleGroupBy() {
 		check(err)
 	}
 	done := 0
-	err := q.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+	err := q.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 		fmt.Println(string(d.Body))
 		if done++; done == 3 {
 			stop()
 		}
 		return nil
-	}), mq.ConsumerConfig{Concurrency: 8, Groups: &mq.GroupBy{}})
+	}, mq.ConsumerConfig{Concurrency: 8, Groups: &mq.GroupBy{}})
 	check(err)
 	// Output:
 	// ann 1

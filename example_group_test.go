@@ -28,13 +28,13 @@ func ExampleGroup() {
 }
 
 // The oldest message of each group that nobody works on.
-func ExampleQueue_ReceiveGroups() {
+func ExampleQueue_ReceiveHeads() {
 	c := open()
 	defer c.Close()
 	ctx := context.Background()
 	q := customers(c)
 	for range 2 {
-		ds, err := q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{Max: 10})
+		ds, err := q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{Max: 10})
 		check(err)
 		for _, d := range ds {
 			fmt.Print(d.GroupKey, ": ", string(d.Body), " ")
@@ -52,9 +52,9 @@ func ExampleQueue_ReceiveGroup() {
 	defer c.Close()
 	ctx := context.Background()
 	q := customers(c)
-	ds, err := q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{})
+	ds, err := q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{})
 	check(err)
-	more, err := q.ReceiveGroup(ctx, mq.GroupBy{}, ds[0].GroupKey, mq.GroupOptions{
+	more, err := q.ReceiveGroup(ctx, mq.ByGroup(), ds[0].GroupKey, mq.GroupOptions{
 		ReceiveOptions: mq.ReceiveOptions{Max: 10},
 		Holding:        []mq.Receipt{ds[0].Receipt},
 	})

@@ -121,7 +121,7 @@ func ExampleQueue_PurgeArchive() {
 
 	n, err := q.PurgeArchive(ctx, 30*24*time.Hour) // what is older than a month
 	fmt.Println(n, err)
-	n, err = q.PurgeArchive(ctx, 0) // everything
+	n, err = q.PurgeArchive(ctx, mq.AnyAge) // everything
 	fmt.Println(n, err)
 	// Output:
 	// 0 <nil>

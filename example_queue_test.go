@@ -93,7 +93,9 @@ func ExampleDelay() {
 
 	ds, err := mails.Receive(ctx, mq.ReceiveOptions{Wait: mq.Forever})
 	check(err)
-	fmt.Println(ds[0].Value, ds[0].Headers["lang"], "too early:", time.Since(begin) < delay)
+	text, err := ds[0].Value()
+	check(err)
+	fmt.Println(text, ds[0].Headers["lang"], "too early:", time.Since(begin) < delay)
 	// Output: remember the milk en too early: false
 }
 
@@ -137,16 +139,17 @@ func (shout) Unmarshal(data []byte, v any) error {
 }
 
 func ExampleCodec() {
-	c, err := mq.OpenConfig("mem://", mq.Config{Codec: shout{}})
-	check(err)
+	c := open()
 	defer c.Close()
 	ctx := context.Background()
-	words := mq.Of[string](queue(c, "words"))
-	_, err = words.Send(ctx, "hello")
+	words := mq.Of[string](queue(c, "words"), shout{}) // or for all queues: Config.Codec
+	_, err := words.Send(ctx, "hello")
 	check(err)
 	ds, err := words.Receive(ctx, mq.ReceiveOptions{})
 	check(err)
-	fmt.Println(ds[0].Value, ds[0].Headers["content-type"])
+	word, err := ds[0].Value()
+	check(err)
+	fmt.Println(word, ds[0].Headers["content-type"])
 	// Output: HELLO text/shout
 }
 

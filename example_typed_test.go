@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -23,8 +22,9 @@ func ExampleOf() {
 	check(err)
 	ds, err := orders.Receive(ctx, mq.ReceiveOptions{Wait: time.Second})
 	check(err)
-	fmt.Println(ds[0].Value.Card, string(ds[0].Body))
-	// Output: visa {"id":1,"card":"visa"}
+	o, err := ds[0].Value()
+	fmt.Println(o.Card, string(ds[0].Body), err)
+	// Output: visa {"id":1,"card":"visa"} <nil>
 }
 
 func ExampleTypedQueue_Send() {
@@ -79,26 +79,29 @@ func ExampleTypedQueue_Encode() {
 	// Output: ann {"id":1,"card":"visa"}
 }
 
-// What does not decode is set aside, with the reason, and the rest is there.
+// A message that does not decode comes among the others, to be settled as you like.
 func ExampleTypedQueue_Receive() {
-	c, err := mq.OpenConfig("mem://", mq.Config{Logger: slog.New(slog.DiscardHandler)})
-	check(err)
+	c := open()
 	defer c.Close()
 	ctx := context.Background()
 	numbers := mq.Of[int](queue(c, "numbers"))
-	_, err = numbers.Queue().SendAll(ctx, []*mq.Message{{Body: []byte("one")}, {Body: []byte("2")}})
+	_, err := numbers.Queue().SendAll(ctx, []*mq.Message{{Body: []byte("one")}, {Body: []byte("2")}})
 	check(err)
 	ds, err := numbers.Receive(ctx, mq.ReceiveOptions{Max: 10})
 	check(err)
 	for _, d := range ds {
-		fmt.Println(d.Value, d.Ack(ctx))
+		n, err := d.Value()
+		if err != nil {
+			fmt.Printf("%s is set aside\n", d.Body)
+			check(d.Archive(ctx, err.Error()))
+			continue
+		}
+		fmt.Println("number", n)
+		check(d.Ack(ctx))
 	}
-	s, err := numbers.Queue().Stats(ctx)
-	check(err)
-	fmt.Println(s.Archived, "set aside")
 	// Output:
-	// 2 <nil>
-	// 1 set aside
+	// one is set aside
+	// number 2
 }
 
 func ExampleTypedQueue_Messages() {
@@ -110,7 +113,9 @@ func ExampleTypedQueue_Messages() {
 	check(err)
 	for d, err := range orders.Messages(ctx, mq.ReceiveOptions{}) { // without Wait it ends with the messages
 		check(err)
-		fmt.Println("order", d.Value.ID)
+		o, err := d.Value()
+		check(err)
+		fmt.Println("order", o.ID)
 		check(d.Ack(ctx))
 	}
 	// Output:
@@ -129,8 +134,39 @@ func ExampleTypedQueue_Handler() {
 	})
 	_, err := q.Send(context.Background(), &mq.Message{Body: []byte(`{"id":7}`)})
 	check(err)
-	check(mq.NewConsumer(q, h, mq.ConsumerConfig{}).Run(whileBusy(q)))
+	worker, err := mq.NewConsumer(q, h, mq.ConsumerConfig{})
+	check(err)
+	check(worker.Run(whileBusy(q)))
 	// Output: order 7
+}
+
+// Message 1 does not decode into a number.
+func ExampleTypedDelivery_Value() {
+	c := open()
+	defer c.Close()
+	q := queue(c, "numbers")
+	_, err := q.SendAll(context.Background(), []*mq.Message{{Body: []byte("7")}, {Body: []byte("seven")}})
+	check(err)
+	for d, err := range mq.Of[int](q).Messages(context.Background(), mq.ReceiveOptions{}) {
+		check(err)
+		fmt.Println(d.Value())
+		check(d.Ack(context.Background()))
+	}
+	// Output:
+	// 7 <nil>
+	// 0 payload does not decode into int: invalid character 's' looking for beginning of value
+}
+
+// At is for a time of day; the backend's clock only knows the delay.
+func ExampleAt() {
+	c := open()
+	defer c.Close()
+	mails := mq.Of[string](queue(c, "mails"))
+	_, err := mails.Send(context.Background(), "good morning", mq.At(time.Now().Add(time.Hour)))
+	check(err)
+	s, err := mails.Queue().Stats(context.Background())
+	fmt.Println(s.Delayed, err)
+	// Output: 1 <nil>
 }
 
 func ExampleTypedQueue_Queue() {
@@ -180,6 +216,8 @@ func ExampleMarshaler() {
 	check(err)
 	ds, err := q.Receive(ctx, mq.ReceiveOptions{})
 	check(err)
-	fmt.Println(string(ds[0].Body), ds[0].Value+1)
+	v, err := ds[0].Value()
+	check(err)
+	fmt.Println(string(ds[0].Body), v+1)
 	// Output: 21.5 22.5
 }

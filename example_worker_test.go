@@ -17,10 +17,10 @@ func ExampleQueue_Consume() {
 	q := queue(c, "orders")
 	fill(q, 3)
 	ctx := whileBusy(q) // in a program it is of signal.NotifyContext
-	err := q.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+	err := q.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 		fmt.Println("order", string(d.Body))
 		return nil
-	}), mq.ConsumerConfig{Concurrency: 1})
+	}, mq.ConsumerConfig{Concurrency: 1})
 	fmt.Println(err)
 	// Output:
 	// order 1
@@ -35,9 +35,10 @@ func ExampleNewConsumer() {
 	defer c.Close()
 	q := queue(c, "orders")
 	fill(q, 100)
-	worker := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	worker, err := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 		return nil
 	}), mq.ConsumerConfig{})
+	check(err)
 	worker.SetConcurrency(2)
 	check(worker.Run(whileBusy(q)))
 	s := worker.Stats()
@@ -51,9 +52,10 @@ func ExampleConsumer_Pause() {
 	c := open()
 	defer c.Close()
 	q := queue(c, "orders")
-	worker := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	worker, err := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 		return nil
 	}), mq.ConsumerConfig{})
+	check(err)
 	worker.Pause()
 	fill(q, 10)
 	done := make(chan error)
@@ -72,13 +74,14 @@ func ExampleConsumer_SetConcurrency() {
 	defer c.Close()
 	q := queue(c, "orders")
 	fill(q, 5)
-	var worker *mq.Consumer
-	worker = mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	var worker *mq.Consumer // which its handler changes
+	worker, err := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 		if s := worker.Stats(); s.Acked > 2 {
 			worker.SetConcurrency(20) // handlers that run are not interrupted
 		}
 		return nil
 	}), mq.ConsumerConfig{Concurrency: 1})
+	check(err)
 	fmt.Println(worker.Run(whileBusy(q)))
 	// Output: <nil>
 }
@@ -100,9 +103,8 @@ func deadLetters() {
 	defer c.Close()
 	q := queue(c, "orders")
 	fill(q, 2)
-	check(q.Consume(whileBusy(q), mq.HandlerFunc(act), mq.ConsumerConfig{
-		MaxReads:     2,
-		OnDeadLetter: func(*mq.Delivery, string) {},
+	check(q.Consume(whileBusy(q), act, mq.ConsumerConfig{
+		MaxAttempts: 2,
 	}))
 	dead, err := q.Archived(context.Background(), mq.BrowseOptions{})
 	check(err)
@@ -117,7 +119,7 @@ func ExampleReject() {
 	// Output:
 	// no such product
 	// 1, read 1 times: no such product
-	// 2, read 2 times: read 2 times, the limit is 2: out of stock
+	// 2, read 2 times: attempt 2 failed, the limit is 2: out of stock
 }
 
 func ExampleRetry() {
@@ -159,9 +161,9 @@ func ExampleMiddleware() {
 	defer c.Close()
 	q := queue(c, "orders")
 	fill(q, 1)
-	check(q.Consume(whileBusy(q), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	check(q.Consume(whileBusy(q), func(context.Context, *mq.Delivery) error {
 		return nil
-	}), mq.ConsumerConfig{Middleware: []mq.Middleware{trace}}))
+	}, mq.ConsumerConfig{Middleware: []mq.Middleware{trace}}))
 	// Output: orders 1 <nil>
 }
 
@@ -187,13 +189,13 @@ func ExamplePanicError() {
 	defer c.Close()
 	q := queue(c, "orders")
 	fill(q, 1)
-	check(q.Consume(whileBusy(q), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	check(q.Consume(whileBusy(q), func(context.Context, *mq.Delivery) error {
 		panic("index out of range")
-	}), mq.ConsumerConfig{MaxReads: 1}))
+	}, mq.ConsumerConfig{MaxAttempts: 1}))
 	dead, err := q.Archived(context.Background(), mq.BrowseOptions{})
 	check(err)
 	fmt.Println(dead[0].Reason())
-	// Output: read 1 times, the limit is 1: handler panicked: index out of range
+	// Output: attempt 1 failed, the limit is 1: handler panicked: index out of range
 }
 
 // Handlers that still run after SoftStop and HardStop are counted. Their
@@ -205,11 +207,11 @@ func ExampleStopError() {
 	fill(q, 1)
 	ctx, stop := context.WithCancel(context.Background())
 	release := make(chan struct{})
-	err = q.Consume(ctx, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	err = q.Consume(ctx, func(context.Context, *mq.Delivery) error {
 		stop()
 		<-release // it does not look at its context
 		return nil
-	}), mq.ConsumerConfig{SoftStop: -1, HardStop: time.Millisecond})
+	}, mq.ConsumerConfig{SoftStop: mq.AtOnce, HardStop: time.Millisecond})
 	if e, ok := errors.AsType[*mq.StopError](err); ok {
 		fmt.Println(e.Abandoned, "abandoned")
 	}

@@ -15,7 +15,8 @@ var exampleless = []string{
 	"Client.Provider", "Queue.Client", "Queue.Name",
 	"Header",           // see TypedQueue.Send
 	"Verification.Err", // see Client.Verify
-	"Delivery.LogValue",
+	"Delivery.LogValue", "EventKind.String",
+	"Record.Reason", "Record.LastError", // see Queue.Archived, Snooze
 	"DecodeError.Error", "Error.Error", "PanicError.Error", "StopError.Error",
 	"DecodeError.Unwrap", "Error.Unwrap", "PanicError.Unwrap",
 }

@@ -71,7 +71,7 @@ func ExampleQueue_Archived() {
 			return mq.Retry(time.Minute, err) // again, a minute later
 		}
 		return err // nil: done. Another error: again, after a growing pause
-	}, mq.ConsumerConfig{Concurrency: 32, MaxReads: 8})
+	}, mq.ConsumerConfig{Concurrency: 32, MaxAttempts: 8})
 	check(err)
 
 	dead, err := q.Archived(context.Background(), mq.BrowseOptions{})
@@ -93,7 +93,7 @@ func ExampleDelivery_AckTx() {
 	check(err)
 	ctx := whileBusy(q)
 
-	err = q.Consume(ctx, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+	err = q.Consume(ctx, func(ctx context.Context, d *mq.Delivery) error {
 		tx := p.Begin() // with a database: db.BeginTx(ctx, nil)
 		defer func() { _ = tx.Rollback() }()
 
@@ -105,7 +105,7 @@ func ExampleDelivery_AckTx() {
 			return err // stale: somebody else has the message, and nothing has happened here
 		}
 		return tx.Commit()
-	}), mq.ConsumerConfig{})
+	}, mq.ConsumerConfig{})
 	check(err)
 
 	for _, q := range []*mq.Queue{q, mails} {

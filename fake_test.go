@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -13,7 +14,7 @@ import (
 // blocking and counting. Without a function a call succeeds.
 type fake struct {
 	caps    driver.Caps
-	send    func(ctx context.Context, msgs []Message) ([]string, error)
+	send    func(ctx context.Context, msgs []driver.Message) ([]string, error)
 	receive func(ctx context.Context, r driver.ReceiveRequest) ([]driver.Delivery, error)
 	settle  func(ctx context.Context, s []Settlement) error
 	extend  func(ctx context.Context, rs []Receipt, d time.Duration) error
@@ -69,7 +70,7 @@ func (f *fake) EnsureQueue(context.Context, string, QueueOptions) error {
 	return nil
 }
 
-func (f *fake) Send(ctx context.Context, _ string, msgs []Message) ([]string, error) {
+func (f *fake) Send(ctx context.Context, _ string, msgs []driver.Message) ([]string, error) {
 	f.count("send")
 	if f.send != nil {
 		return f.send(ctx, msgs)
@@ -139,7 +140,17 @@ func numbered(n int) []driver.Delivery {
 	ds := make([]driver.Delivery, n)
 	for i := range ds {
 		id := fmt.Sprint(i)
-		ds[i] = driver.Delivery{ID: id, Receipt: Receipt(id), ReadCount: 1, Message: Message{Body: []byte(id)}}
+		ds[i] = driver.Delivery{ID: id, Receipt: Receipt(id), ReadCount: 1, Message: driver.Message{Body: []byte(id)}}
 	}
 	return ds
+}
+
+// newConsumer is NewConsumer with arguments that are right.
+func newConsumer(t testing.TB, q *Queue, h Handler, cfg ConsumerConfig) *Consumer {
+	t.Helper()
+	c, err := NewConsumer(q, h, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -87,7 +87,7 @@ func TestHangingHandlersCostNobodyElsesLease(t *testing.T) {
 					return context.Cause(ctx)
 				})
 				time.Sleep(5 * time.Minute)
-				if s := r.stop(t); s.Acked+s.Settled != 20 || s.Lost+s.Failed+s.Retried != 0 || s.Received != 20 {
+				if s := r.stop(t); s.Acked != 20 || s.Lost+s.Failed+s.Retried != 0 || s.Received != 20 {
 					t.Errorf("%+v", s)
 				}
 			})
@@ -117,7 +117,7 @@ func TestCallsEndWithoutADeadlineOfTheirOwn(t *testing.T) {
 		"move in two steps": func(ctx context.Context, c *Client) error {
 			d := &Delivery{queue: c.Queue("q")}
 			d.lease.begins(now(), time.Minute, 0)
-			d.lease.original = new(original)
+			d.lease.rare = &rare{original: new(original)}
 			return d.Move(ctx, "other", "")
 		},
 	} {
@@ -148,7 +148,7 @@ func TestCallsEndWithoutADeadlineOfTheirOwn(t *testing.T) {
 // of a context that is not the caller's.
 func TestBareDeadlineIsExplained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{send: func(ctx context.Context, _ []Message) ([]string, error) {
+		f := &fake{send: func(ctx context.Context, _ []driver.Message) ([]string, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}
@@ -201,7 +201,7 @@ func TestLandingBeatsTheEndOfTheContext(t *testing.T) {
 func TestWrongNumberOfIDs(t *testing.T) {
 	for _, n := range []int{0, 2, 5} {
 		f := &fake{caps: driver.Caps{MaxBatch: 3, AtomicSend: true}}
-		f.send = func(context.Context, []Message) ([]string, error) { return make([]string, n), nil }
+		f.send = func(context.Context, []driver.Message) ([]string, error) { return make([]string, n), nil }
 		q := New(f, Config{}).Queue("q")
 		for _, k := range []int{1, 3, 7} {
 			msgs := make([]*Message, k)

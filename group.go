@@ -6,6 +6,18 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
+// ByGroup makes messages with the same Message.Group one FIFO group.
+func ByGroup() *GroupBy { return &GroupBy{} }
+
+// ByHeader makes messages with the same value of a header one FIFO group, for
+// queues whose other programs set a header of their own. Needs Caps.Headers.
+func ByHeader(name string) *GroupBy { return &GroupBy{Header: name} }
+
+// ByPath makes messages with the same value in their JSON bodies one FIFO group. The
+// path is as for PostgreSQL's #>>: object keys, or array positions as decimal
+// numbers.
+func ByPath(path ...string) *GroupBy { return &GroupBy{Path: path} }
+
 // GroupOptions say how to receive from one group.
 type GroupOptions struct {
 	ReceiveOptions
@@ -16,35 +28,61 @@ type GroupOptions struct {
 	IncludeDelayed bool
 }
 
-// ReceiveGroups leases the oldest message of up to o.Max free groups, one of
+// checkGroupBy validates by.
+func checkGroupBy(caps Caps, by *GroupBy) error {
+	switch {
+	case by == nil:
+		return invalid("GroupBy is nil (see ByGroup)")
+	case by.Header != "" && by.Path != nil:
+		return invalid("GroupBy has a Header and a Path")
+	case by.Header != "" && !caps.Headers:
+		return unsupported("GroupBy.Header")
+	}
+	for _, s := range append([]string{by.Header}, by.Path...) {
+		if !isText(s) {
+			return invalid("GroupBy has a NUL or is not UTF-8")
+		}
+	}
+	return nil
+}
+
+// ReceiveHeads leases the oldest message of up to o.Max free groups, one of
 // each: a group is free if no message of it is leased and its oldest one is
-// visible. Among callers of ReceiveGroups and ReceiveGroup each group is
+// visible. Among callers of ReceiveHeads and ReceiveGroup each group is
 // worked on in order, by one holder at a time. Delivery.GroupKey is the group,
 // "" for a message that has none and is a group of its own.
-func (q *Queue) ReceiveGroups(ctx context.Context, by GroupBy, o ReceiveOptions) ([]*Delivery, error) {
-	req, err := q.request(o, 1)
-	return q.receive(ctx, "receive groups", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions) ([]*Delivery, error) {
+	req, err := q.groupRequest(by, o)
+	return q.receive(ctx, "receive heads", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := q.client.groups()
 		if err != nil {
 			return nil, err
 		}
-		return g.ReceiveGroups(ctx, q.name, driver.GroupRequest{ReceiveRequest: r, By: by})
+		return g.ReceiveHeads(ctx, q.name, driver.GroupRequest{ReceiveRequest: r, By: *by})
 	})
 }
 
 // ReceiveGroup leases up to o.Max further messages of one group, in order, and
 // stops in front of a delayed one.
-func (q *Queue) ReceiveGroup(ctx context.Context, by GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
-	req, err := q.request(o.ReceiveOptions, 1)
+func (q *Queue) ReceiveGroup(ctx context.Context, by *GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
+	req, err := q.groupRequest(by, o.ReceiveOptions)
 	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := q.client.groups()
 		if err != nil {
 			return nil, err
 		}
 		return g.ReceiveGroup(ctx, q.name, driver.GroupDrainRequest{
-			ReceiveRequest: r, By: by, Value: value, Holding: o.Holding, IncludeDelayed: o.IncludeDelayed,
+			ReceiveRequest: r, By: *by, Value: value, Holding: o.Holding, IncludeDelayed: o.IncludeDelayed,
 		})
 	})
+}
+
+// groupRequest validates by and o.
+func (q *Queue) groupRequest(by *GroupBy, o ReceiveOptions) (driver.ReceiveRequest, error) {
+	if err := checkGroupBy(q.client.caps, by); err != nil {
+		return driver.ReceiveRequest{}, err
+	}
+	return q.request(o, 1)
 }
 
 // groups returns what receives by group, if the provider declares that it does.

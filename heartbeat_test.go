@@ -28,7 +28,7 @@ func TestHangingHeartbeatCostsNoLease(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBackend(capable, 0)
 					b.fault = hangs("extend", 1, hung)
-					r := run(t, b, Config{}, ConsumerConfig{SoftStop: time.Hour, Prefetch: -1}, working(2*time.Minute))
+					r := run(t, b, Config{}, ConsumerConfig{SoftStop: time.Hour, Prefetch: NoPrefetch}, working(2*time.Minute))
 					time.Sleep(offset) // between the keeper's start and the fetch
 					for i := range 3 {
 						b.mu.Lock()
@@ -178,7 +178,7 @@ func TestHeartbeatsAreBounded(t *testing.T) {
 			caps.Flights, caps.MaxBatch = flights, 10
 			c := &crowd{backend: newBackend(caps, 100)}
 			c.fault = hangs("extend", 1, 1<<30)
-			r := run(t, c, Config{}, ConsumerConfig{Concurrency: 100, SoftStop: -1, MaxReads: -1}, working(time.Hour))
+			r := run(t, c, Config{}, ConsumerConfig{Concurrency: 100, SoftStop: AtOnce, MaxAttempts: Unlimited}, working(time.Hour))
 			time.Sleep(5 * time.Minute)
 			r.stop(t)
 			if c.most > min(flights, maxBeats) {
@@ -206,7 +206,7 @@ func TestLargeBeatHasADeadlineForEachCall(t *testing.T) {
 			}
 			return fault{delay: 500 * time.Millisecond}
 		}
-		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 100, SoftStop: time.Hour, Prefetch: -1}, working(5*time.Minute))
+		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 100, SoftStop: time.Hour, Prefetch: NoPrefetch}, working(5*time.Minute))
 		time.Sleep(6 * time.Minute)
 		if s := r.stop(t); s.Acked != 100 || s.Lost != 0 || s.Received != 100 {
 			t.Errorf("%+v", s)

@@ -31,8 +31,8 @@ func TestInterceptors(t *testing.T) {
 		return next(ctx)
 	}
 	f := &fake{caps: driver.Caps{Headers: true}, receive: deliver(numbered(1)...)}
-	var sent []Message
-	f.send = func(_ context.Context, ms []Message) ([]string, error) {
+	var sent []driver.Message
+	f.send = func(_ context.Context, ms []driver.Message) ([]string, error) {
 		sent = ms
 		return []string{"1", "2"}, nil
 	}
@@ -106,8 +106,8 @@ func TestInterceptorsSeeAConsumersContext(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}
-		cc := ConsumerConfig{Concurrency: 1, Prefetch: 1, SoftStop: -1}
-		if err := c.Queue("q").Consume(ctx, HandlerFunc(slow), cc); err != nil {
+		cc := ConsumerConfig{Concurrency: 1, Prefetch: 1, SoftStop: AtOnce}
+		if err := c.Queue("q").Consume(ctx, slow, cc); err != nil {
 			t.Error(err)
 		}
 		for _, op := range []string{"receive", "extend", "settle", "ack"} {

@@ -89,33 +89,6 @@ func TestTypedMessagesStopsWithItsContext(t *testing.T) {
 	})
 }
 
-// A typed loop that is told to stop while it sets a message aside does that.
-func TestUndecodableIsArchivedAlthoughTheContextEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackend(capable, 1) // "body 0" is no number
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		b.fault = func(op string, _ int) fault {
-			if op == "settle" {
-				cancel()
-			}
-			return fault{}
-		}
-		c := New(b, Config{})
-		defer c.Close()
-		var last error
-		for _, err := range Of[int](c.Queue("q")).Messages(ctx, ReceiveOptions{Wait: Forever}) {
-			last = err
-		}
-		if !errors.Is(last, context.Canceled) {
-			t.Errorf("the loop ended with %v", last)
-		}
-		if got := b.noted("settle"); got != "[archive 0]" {
-			t.Errorf("settled %s", got)
-		}
-	})
-}
-
 func TestMessagesPassesOverLostLeases(t *testing.T) {
 	for name, lose := range map[string]func(q *Queue, d *Delivery){
 		"settled elsewhere": func(q *Queue, _ *Delivery) {

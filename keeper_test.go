@@ -16,7 +16,7 @@ func TestKeeperExtendsInBatches(t *testing.T) {
 		c := New(f, Config{})
 		defer c.Close()
 		release := make(chan struct{})
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
 			<-release
 			return context.Cause(ctx)
 		}), ConsumerConfig{Concurrency: 10_000, Visibility: time.Minute})
@@ -59,7 +59,7 @@ func TestKeeperGivesUpLostLeases(t *testing.T) {
 		defer c.Close()
 		causes := make(chan error, 3)
 		ctx, cancel := context.WithCancel(t.Context())
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, d *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, d *Delivery) error {
 			select {
 			case <-ctx.Done():
 				causes <- context.Cause(ctx)
@@ -104,7 +104,7 @@ func TestKeeperOutlivesFailingHeartbeats(t *testing.T) {
 		c := New(f, Config{})
 		defer c.Close()
 		ctx, cancel := context.WithCancel(t.Context())
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
 			defer cancel()
 			return sleep(ctx, 2*time.Minute)
 		}), ConsumerConfig{Visibility: 30 * time.Second, SoftStop: time.Hour})
@@ -125,7 +125,7 @@ func TestKeeperGivesUpAtTheDeadline(t *testing.T) {
 		defer c.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
 			defer cancel()
 			<-ctx.Done()
 			if took := time.Since(start); took > 36*time.Second {

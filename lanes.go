@@ -9,12 +9,14 @@ import (
 	"slices"
 	"time"
 	"weak"
+
+	"github.com/portmq/mq/driver"
 )
 
 // lanes are the ways of one queue, shared by its handles. The Client does not
 // keep them: when the last handle and the last flight are gone, so are they.
 type lanes struct {
-	send   lane[Message]
+	send   lane[driver.Message]
 	settle lane[Settlement]
 	extend lane[extension]
 }
@@ -50,12 +52,12 @@ func (c *Client) forget(queue string) {
 
 func (c *Client) newLanes(queue string) *lanes {
 	return &lanes{
-		send: lane[Message]{
+		send: lane[driver.Message]{
 			client: c,
-			size:   func(m Message) int { return len(m.Body) },
+			size:   func(m driver.Message) int { return len(m.Body) },
 			hold:   cloneMessages,
 			apart:  !c.caps.AtomicSend, // else a caller may rely on all or nothing
-			fly: func(ctx context.Context, msgs []Message) ([]string, error) {
+			fly: func(ctx context.Context, msgs []driver.Message) ([]string, error) {
 				return c.flySend(ctx, queue, msgs)
 			},
 		},
@@ -80,7 +82,7 @@ func (c *Client) newLanes(queue string) *lanes {
 	}
 }
 
-func (c *Client) flySend(ctx context.Context, queue string, msgs []Message) ([]string, error) {
+func (c *Client) flySend(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	for n := 0; ; n++ {
 		ids, err := c.provider.Send(ctx, queue, msgs)
 		if len(ids) != len(msgs) {
@@ -114,7 +116,7 @@ func (c *Client) flyExtend(ctx context.Context, queue string, es []extension) er
 	})
 }
 
-func cloneMessages(msgs []Message) []Message {
+func cloneMessages(msgs []driver.Message) []driver.Message {
 	out := slices.Clone(msgs)
 	for i := range out {
 		out[i].Body = bytes.Clone(out[i].Body)

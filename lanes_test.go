@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/portmq/mq/driver"
 )
 
 func (c *Client) knownLanes() int {
@@ -40,7 +42,7 @@ func TestLanesAreGivenUp(t *testing.T) {
 // Lanes live as long as a flight does, so that there is one set at a time.
 func TestLanesOutliveTheirHandles(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
-	f := &fake{send: func(context.Context, []Message) ([]string, error) {
+	f := &fake{send: func(context.Context, []driver.Message) ([]string, error) {
 		entered <- true
 		<-leave
 		return make([]string, 1), nil

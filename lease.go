@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/portmq/mq/driver"
 )
 
 // leaseState says where a lease is in its life:
@@ -62,6 +64,10 @@ func (r lossReason) String() string {
 	return "the backend refused the receipt: the visibility timeout ended, or the message was settled elsewhere"
 }
 
+// Error and Unwrap make it the cause of an EventLeaseLost.
+func (r lossReason) Error() string { return r.String() }
+func (r lossReason) Unwrap() error { return ErrStaleReceipt }
+
 // lease is the state of one Delivery. The keeper, the Consumer, the iterator
 // and the delivery's own methods all change it here, so each of them sees what
 // the others did. It keeps three promises:
@@ -75,19 +81,26 @@ func (r lossReason) String() string {
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
 // 256 bytes, which is why the fields are small.
 type lease struct {
-	mu        sync.Mutex
-	ends      instant                 // when it is over by the local clock, as far as is known
-	limit     instant                 // the latest that ends can become, by Caps.MaxHold
-	floor     instant                 // earliest end that an extension of this group may have set
-	quiet     chan struct{}           // closed when extending is 0 again; made by the settlement that waits
-	keeper    *keeper                 // who extends it, or nil
-	cancel    context.CancelCauseFunc // ends its handler's context, or nil
-	original  *original               // what a copying move sends; nil where moves are atomic
-	extending uint16                  // extensions under way
-	state     leaseState
-	why       lossReason // set with lost
-	still     bool       // no extension may begin until the settlement under way has ended
-	doubt     bool       // a settlement may have arrived although it failed
+	mu         sync.Mutex
+	ends       instant                 // when it is over by the local clock, as far as is known
+	limit      instant                 // the latest that ends can become, by Caps.MaxHold
+	floor      instant                 // earliest end that an extension of this group may have set
+	keeper     *keeper                 // who extends it, or nil
+	cancel     context.CancelCauseFunc // ends its handler's context, or nil
+	rare       *rare                   // nil for most
+	extending  uint16                  // extensions under way
+	state      leaseState
+	why        lossReason // set with lost
+	op         driver.Op  // of the last settlement that was claimed
+	unanswered uint8      // Unanswered of the driver's Delivery
+	still      bool       // no extension may begin until the settlement under way has ended
+	doubt      bool       // a settlement may have arrived although it failed
+}
+
+// rare is what few leases need.
+type rare struct {
+	quiet    chan struct{} // closed when extending is 0 again; made by the settlement that waits
+	original *original     // what a copying move sends; nil where moves are atomic
 }
 
 // begins sets the end of a lease that began at begun, which nobody else has seen
@@ -182,9 +195,9 @@ func (l *lease) begin() bool {
 func (l *lease) endExtend(err error, begun instant, visibility time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.extending--; l.extending == 0 && l.quiet != nil {
-		close(l.quiet)
-		l.quiet = nil
+	if l.extending--; l.extending == 0 && l.rare != nil && l.rare.quiet != nil {
+		close(l.rare.quiet)
+		l.rare.quiet = nil
 	}
 	end := min(begun.add(visibility), l.limit)
 	switch {
@@ -241,25 +254,35 @@ func (l *lease) inspect(at instant, visibility time.Duration) (due bool, next in
 // says that the caller is a failed settlement whose next try has come: while it
 // waits for that, nobody else can claim either.
 // If it returns a channel the settlement must not leave before that is closed.
-func (l *lease) claim(still, again bool) (wait <-chan struct{}, err error) {
+func (l *lease) claim(op driver.Op, still, again bool) (wait <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if (l.state == repeating) != again || !l.to(settling) {
 		return nil, ErrStaleReceipt
 	}
+	l.op = op
 	if l.still = still; still && l.extending > 0 {
-		if l.quiet == nil {
-			l.quiet = make(chan struct{})
-		}
-		return l.quiet, nil
+		return l.untilQuiet(), nil
 	}
 	return nil, nil
 }
 
+// untilQuiet returns a channel that is closed when no extension is under way any
+// more. l.mu is held.
+func (l *lease) untilQuiet() <-chan struct{} {
+	if l.rare == nil {
+		l.rare = new(rare)
+	}
+	if l.rare.quiet == nil {
+		l.rare.quiet = make(chan struct{})
+	}
+	return l.rare.quiet
+}
+
 // beginSettle is claim, and waits for the extensions under way if it must.
 // Each of them has a deadline.
-func (l *lease) beginSettle(ctx context.Context, still bool) error {
-	wait, err := l.claim(still, false)
+func (l *lease) beginSettle(ctx context.Context, op driver.Op, still bool) error {
+	wait, err := l.claim(op, still, false)
 	if wait == nil {
 		return err
 	}
@@ -338,4 +361,11 @@ func (l *lease) current() (leaseState, lossReason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state, l.why
+}
+
+// result returns the state, and the operation of the last settlement.
+func (l *lease) result() (leaseState, driver.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state, l.op
 }

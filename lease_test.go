@@ -102,7 +102,7 @@ func TestLossEndsTheHandlerWhoeverFindsOut(t *testing.T) {
 				close(started)
 				synctest.Wait()
 				s := r.stop(t)
-				if cause != ErrStaleReceipt || took != 0 || s.Lost != 1 || s.Settled != 0 || s.Acked != 0 {
+				if cause != ErrStaleReceipt || took != 0 || s.Lost != 1 || s.Acked != 0 {
 					t.Errorf("the handler ended after %v with %v, %+v", took, cause, s)
 				}
 			})
@@ -130,7 +130,7 @@ func TestAckThatArrivedAfterAllIsSettled(t *testing.T) {
 			return ctx.Err()
 		})
 		time.Sleep(time.Minute)
-		if s := r.stop(t); s.Settled != 1 || s.Lost != 0 {
+		if s := r.stop(t); s.Acked != 1 || s.Lost != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -174,7 +174,7 @@ func TestFailedSettlementIsKeptAlive(t *testing.T) {
 				})
 				time.Sleep(6 * time.Minute)
 				s := r.stop(t)
-				if got := b.noted("settle"); got != "[ack 0]" || s.Settled != 1 || s.Lost != 0 || s.Received != 1 {
+				if got := b.noted("settle"); got != "[ack 0]" || s.Acked != 1 || s.Lost != 0 || s.Received != 1 {
 					t.Errorf("settled %s, %+v", got, s)
 				}
 			})
@@ -214,7 +214,7 @@ func TestNoHandlerBeginsAfterItsLease(t *testing.T) {
 		var mu sync.Mutex
 		begun := make(map[string]time.Duration)
 		start := time.Now()
-		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 1, Prefetch: 1, SoftStop: -1, MaxReads: -1}, func(ctx context.Context, d *Delivery) error {
+		r := run(t, b, Config{}, ConsumerConfig{Concurrency: 1, Prefetch: 1, SoftStop: AtOnce, MaxAttempts: Unlimited}, func(ctx context.Context, d *Delivery) error {
 			mu.Lock()
 			if _, again := begun[d.ID]; !again {
 				begun[d.ID] = time.Since(start)
@@ -295,7 +295,7 @@ func TestStuckHandlerDoesNotKeepItsMessage(t *testing.T) {
 		var log journal
 		start := time.Now()
 		var again time.Duration
-		r := run(t, b, log.config(), ConsumerConfig{Timeout: time.Minute, HardStop: 10 * time.Second, SoftStop: -1}, func(_ context.Context, d *Delivery) error {
+		r := run(t, b, log.config(), ConsumerConfig{Timeout: time.Minute, HardStop: 10 * time.Second, SoftStop: AtOnce}, func(_ context.Context, d *Delivery) error {
 			if d.ReadCount == 1 {
 				time.Sleep(time.Hour) // ignores its context
 				return nil
@@ -325,12 +325,12 @@ func TestAbandonedHandlersAreNotKept(t *testing.T) {
 		b.fault = func(op string, n int) fault { return fault{hang: op == "settle"} }
 		c := New(b, Config{CallTimeout: 2 * time.Minute})
 		defer c.Close()
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(_ context.Context, d *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(_ context.Context, d *Delivery) error {
 			if d.ID == "0" {
 				time.Sleep(time.Hour)
 			}
 			return nil
-		}), ConsumerConfig{SoftStop: -1, HardStop: time.Second})
+		}), ConsumerConfig{SoftStop: AtOnce, HardStop: time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		stop := (*StopError)(nil)

@@ -1,34 +1,69 @@
 package mq
 
 import (
-	"log/slog"
 	"math"
 	"time"
 
 	"github.com/portmq/mq/driver"
 )
 
-// The values that users and drivers share. Each is documented in package
-// driver.
+// Message is what is sent.
+type Message struct {
+	// Body is opaque. nil and empty are the same.
+	Body []byte
+	// Headers may be nil. Needs Caps.Headers.
+	Headers Headers
+	// Group is the FIFO key: messages of one group are handed to group
+	// receivers one at a time, in order. Empty means a group of its own.
+	// Needs Caps.Groups.
+	Group string
+	// Delay hides the message for a while after the send. It is relative
+	// because only the backend's clock decides. Needs Caps.Delay.
+	Delay time.Duration
+}
+
+// Record is a message as Peek and Archived show it: not leased, so without a
+// receipt.
+type Record struct {
+	Message
+	ID         string
+	ReadCount  int
+	Attempt    int // leases that counted so far
+	EnqueuedAt time.Time
+	VisibleAt  time.Time // when it becomes, or became, visible
+	ArchivedAt time.Time // zero if it is not archived
+}
+
+// Reason returns why the message was archived or moved, or "".
+func (r *Record) Reason() string { return r.Headers[HeaderReason] }
+
+// LastError returns why the last failed attempt failed, or "". It is kept where
+// the provider has Caps.NackReasons.
+func (r *Record) LastError() string { return r.Headers[HeaderError] }
+
+// The values that users and drivers share.
 type (
-	// Message is what is sent: Body, Headers, Group, Delay.
-	Message = driver.Message
 	// Headers are a message's attributes, a carrier for trace propagation.
 	Headers = driver.Headers
 	// Receipt names one lease of one message of one queue.
 	Receipt = driver.Receipt
 	// Settlement ends one lease, by receipt: see Queue.Settle.
 	Settlement = driver.Settlement
-	// Record is a message that was looked at, not leased.
-	Record = driver.Record
+	// Op is what a Settlement does.
+	Op = driver.Op
 	// Stats describe a queue at one moment.
 	Stats = driver.Stats
-	// QueueOptions say how EnsureQueue makes a queue.
+	// QueueOptions say how EnsureQueue creates a queue.
 	QueueOptions = driver.QueueOptions
-	// GroupBy says what makes two messages one FIFO group.
+	// GroupBy says what makes two messages one FIFO group. See ByGroup, ByHeader
+	// and ByPath.
 	GroupBy = driver.GroupBy
 	// SQLTx is what mq needs of a transaction: *sql.Tx has it.
 	SQLTx = driver.SQLTx
+	// Caps are the facts about a provider: see Client.Caps.
+	Caps = driver.Caps
+	// Order is the order in which a provider hands out visible messages.
+	Order = driver.Order
 )
 
 // What a Settlement does.
@@ -39,6 +74,21 @@ const (
 	OpMove    = driver.OpMove
 )
 
+// The orders of Caps.Order.
+const (
+	Unordered = driver.Unordered
+	OrderDue  = driver.OrderDue
+	OrderID   = driver.OrderID
+)
+
+// The headers that mq and its providers write. Names that begin with "mq-" are
+// reserved for them.
+const (
+	HeaderReason = driver.HeaderReason
+	HeaderOrigin = driver.HeaderOrigin
+	HeaderError  = driver.HeaderError
+)
+
 const (
 	// AtTimeout, as the delay of a nack, leaves the message to its visibility
 	// timeout.
@@ -47,33 +97,20 @@ const (
 	Forever time.Duration = math.MaxInt64
 )
 
-// Delivery is a message that was leased by a receive. Until its visibility
-// timeout ends nobody else gets it; then it is delivered again. Settle it with
-// Ack, Nack, Archive, Move or AckTx.
-//
-// A Delivery settles once: when a settlement has succeeded the next one
-// answers ErrStaleReceipt without any I/O. One that failed may be repeated.
-// The methods are safe for concurrent use; the fields belong to the receiver.
-type Delivery struct {
-	driver.Delivery
-
-	queue *Queue
-	lease lease
+// messagesOf returns messages as an interceptor sees them.
+func messagesOf(msgs []driver.Message) []Message {
+	out := make([]Message, len(msgs))
+	for i := range msgs {
+		out[i] = Message(msgs[i])
+	}
+	return out
 }
 
-// LogValue shows what identifies the delivery, never the body or the headers.
-func (d *Delivery) LogValue() slog.Value {
-	attrs := []slog.Attr{
-		slog.String("id", d.ID),
-		slog.Int("read_count", d.ReadCount),
-		slog.Time("enqueued_at", d.EnqueuedAt),
-		slog.Int("bytes", len(d.Body)),
+// driverMessages is the reverse of messagesOf.
+func driverMessages(msgs []Message) []driver.Message {
+	out := make([]driver.Message, len(msgs))
+	for i := range msgs {
+		out[i] = driver.Message(msgs[i])
 	}
-	if d.queue != nil {
-		attrs = append(attrs, slog.String("queue", d.queue.name))
-	}
-	return slog.GroupValue(attrs...)
+	return out
 }
-
-// Queue returns the queue the delivery came from.
-func (d *Delivery) Queue() *Queue { return d.queue }

@@ -71,12 +71,12 @@ func TestConfigurationIsCopied(t *testing.T) {
 		}
 
 		by := &GroupBy{Path: []string{"a"}}
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(nil2), ConsumerConfig{Groups: by})
+		cc := ConsumerConfig{Groups: by}.withDefaults(driver.Caps{})
 		by.Path[0] = "b"
-		if got := cons.cfg.Groups.Path; len(got) != 1 || got[0] != "a" {
+		if got := cc.Groups.Path; len(got) != 1 || got[0] != "a" {
 			t.Errorf("Groups = %v", got)
 		}
-		if NewConsumer(c.Queue("q"), HandlerFunc(nil2), ConsumerConfig{Groups: new(GroupBy)}).cfg.Groups.Path != nil {
+		if (ConsumerConfig{Groups: ByGroup()}).withDefaults(driver.Caps{}).Groups.Path != nil {
 			t.Error("by Message.Group became by path")
 		}
 	})

@@ -42,7 +42,7 @@ func (q *Queue) copyAndAck(ctx context.Context, d *Delivery, s Settlement) error
 
 // copyOnce sends the copy, unless an earlier try has or may have.
 func (q *Queue) copyOnce(ctx context.Context, d *Delivery, s Settlement) error {
-	o := d.lease.original
+	o := d.lease.rare.original
 	switch {
 	case slices.Contains(o.sent, s.To):
 		return nil
@@ -62,7 +62,7 @@ func (q *Queue) copyOnce(ctx context.Context, d *Delivery, s Settlement) error {
 
 // copyOf returns the message that a move in two steps sends.
 func (q *Queue) copyOf(d *Delivery, s Settlement) *Message {
-	m := d.lease.original.Message
+	m := d.lease.rare.original.Message
 	if !q.client.caps.Headers {
 		return &m
 	}

@@ -35,11 +35,14 @@
 package mq
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +61,10 @@ type Config struct {
 	// the handler hangs, lines may be left out. Its WithAttrs, which NewConsumer
 	// calls, has no limit. Defaults to slog.Default().
 	Logger *slog.Logger
+
+	// Require lists what the program needs of a provider: one that lacks it is
+	// refused by Open, and not at the first call that needs it.
+	Require Requirements
 
 	// Interceptors run around each call, the first one outermost. Interceptor
 	// says what happens if one hangs.
@@ -100,8 +107,11 @@ type Client struct {
 	base   context.Context
 	cancel context.CancelFunc
 	closed atomic.Bool
-	done   chan struct{} // closed with closed
-	guard  *guard        // of the program's functions
+	// hurry is closed when Shutdown has no more patience with consumers.
+	hurry   chan struct{}
+	hurried atomic.Bool
+	done    chan struct{} // closed with closed
+	guard   *guard        // of the program's functions
 
 	consumers tracker
 	iterators tracker
@@ -127,17 +137,21 @@ func OpenConfig(dsn string, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, &openError{&Error{Op: "open", Err: err}}
 	}
+	if err := cfg.Require.check(p); err != nil {
+		_ = p.Close()
+		return nil, &Error{Op: "open", Err: err}
+	}
 	return New(p, cfg), nil
 }
 
 // New returns a Client for a provider that was opened without the registry, as by
-// pgmq.FromPool or pgmq.FromDB. It panics if p is nil or cfg is not valid. The
-// Client owns p and closes it.
+// pgmq.FromPool or pgmq.FromDB. The Client owns p and closes it. It panics if p is
+// nil, cfg is not valid, or p lacks what Config.Require asks for.
 func New(p Provider, cfg Config) *Client {
 	if p == nil {
 		panic("mq: New provider is nil")
 	}
-	if err := cfg.validate(); err != nil {
+	if err := cmp.Or(cfg.validate(), cfg.Require.check(p)); err != nil {
 		panic(err)
 	}
 	c := &Client{
@@ -147,6 +161,7 @@ func New(p Provider, cfg Config) *Client {
 		cfg:      cfg.withDefaults(),
 		lanes:    make(map[string]weak.Pointer[lanes]),
 		done:     make(chan struct{}),
+		hurry:    make(chan struct{}),
 	}
 	c.flights, c.ground = context.WithCancelCause(context.Background())
 	c.guard = &guard{log: c.cfg.Logger}
@@ -283,46 +298,64 @@ func (c *Client) Verify(ctx context.Context, names ...string) Verification {
 	return v
 }
 
-// Close stops the client's consumers and iterators as if their contexts had
-// ended, waits for them and for merged calls under way, and closes the
-// provider, which ends other calls with ErrClosed.
-//
-// It waits until each Run has stopped. It waits up to Config.CallTimeout for the
-// bodies of loops over Messages, and then as long again for calls under way. After
-// that it logs that it stops waiting. Merged calls that are still under way end
-// with ErrUnavailable, or ErrBadConn if certainly not applied, and later ones with
-// ErrClosed. A handler, an OnDeadLetter, or the body of a loop over Messages must
-// not call Close: it would wait for itself. A second Close returns nil.
+// Close is Shutdown with Config.CallTimeout as its deadline.
 func (c *Client) Close() error {
+	ctx, cancel := c.callTimeout().within(context.Background())
+	defer cancel()
+	return c.Shutdown(ctx)
+}
+
+// Shutdown stops the client's consumers and iterators as if their contexts had
+// ended, waits for them and for merged calls under way, and closes the provider,
+// which ends other calls with ErrClosed. It returns nil if all of them ended in time.
+//
+// When ctx ends it waits no longer: consumers end the contexts of their
+// handlers and give up, calls under way end with ErrUnavailable, or ErrBadConn if certainly not
+// applied, later ones with ErrClosed, and the error says what was left behind. The
+// provider is closed in any case.
+//
+// A handler, an OnEvent, or the body of a loop over Messages must not call it: it
+// would wait for itself. A second call returns nil.
+func (c *Client) Shutdown(ctx context.Context) error {
 	c.cancel()
-	bodies := c.iterators.close()
-	patience := time.NewTimer(c.cfg.CallTimeout)
-	defer patience.Stop()
-	<-c.consumers.close()
-	c.await(bodies, patience.C, "the bodies of loops over Messages")
+	runs, bodies := c.consumers.close(), c.iterators.close()
+	patience := ctx
+	left := c.await(ctx, nil, runs, "consumers")
+	if ctx.Err() != nil && c.hurried.CompareAndSwap(false, true) {
+		close(c.hurry)
+		lastWords, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		patience = lastWords
+		left = c.await(patience, nil, runs, "consumers")
+	}
+	left = c.await(patience, left, bodies, "the bodies of loops over Messages")
 	if c.closed.Swap(true) {
 		return nil
 	}
 	close(c.done)
-	patience.Reset(c.cfg.CallTimeout)
-	c.await(c.tasks.close(), patience.C, "calls under way")
+	left = c.await(patience, left, c.tasks.close(), "calls under way")
 	c.ground(errCutByClose)
 	if err := c.provider.Close(); err != nil {
 		return &Error{Op: "close", Provider: c.name, Err: err}
 	}
+	if left != nil {
+		return &Error{Op: "close", Err: fmt.Errorf("%s did not end in time: %w", strings.Join(left, ", "), ended(ctx))}
+	}
 	return nil
 }
 
-// await waits for idle, or until Close has no more patience.
-func (c *Client) await(idle <-chan struct{}, patience <-chan time.Time, what string) {
+// await waits for idle, or until ctx ends: then it adds what to those left behind.
+func (c *Client) await(ctx context.Context, left []string, idle <-chan struct{}, what string) []string {
 	select {
 	case <-idle:
-		return
+		return left
 	default:
 	}
 	select {
 	case <-idle:
-	case <-patience:
+		return left
+	case <-ctx.Done():
 		c.cfg.Logger.Warn("mq: Close stops waiting", "for", what)
+		return append(left, what)
 	}
 }

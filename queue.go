@@ -84,13 +84,13 @@ func (q *Queue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) 
 }
 
 // interceptSend sends messages whose validation had the error bad.
-func (q *Queue) interceptSend(ctx context.Context, batch []Message, bad error) ([]string, error) {
-	call := &Call{Op: "send", Messages: batch}
+func (q *Queue) interceptSend(ctx context.Context, batch []driver.Message, bad error) ([]string, error) {
+	call := &Call{Op: "send", Messages: messagesOf(batch)}
 	err := q.do(ctx, call, func(ctx context.Context) (err error) {
 		if bad != nil {
 			return bad
 		}
-		call.IDs, err = q.lanes.send.do(ctx, call.Messages)
+		call.IDs, err = q.lanes.send.do(ctx, driverMessages(call.Messages))
 		return err
 	})
 	return call.IDs, err
@@ -221,10 +221,10 @@ func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.Recei
 	}
 	out := make([]*Delivery, len(ds))
 	for i := range ds { // one by one, so that a slow one does not hold the memory of all
-		out[i] = &Delivery{Delivery: ds[i], queue: q}
+		out[i] = newDelivery(ds[i], q)
 		out[i].lease.begins(begun, r.Visibility, q.client.caps.MaxHold)
 		if q.client.movesByCopy() {
-			out[i].lease.original = &original{Message: cloneMessages([]Message{ds[i].Message})[0]}
+			out[i].lease.rare = &rare{original: &original{Message: Message(cloneMessages([]driver.Message{ds[i].Message})[0])}}
 		}
 	}
 	return out

@@ -1,9 +1,11 @@
 package mq
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -46,11 +48,38 @@ func lookup(name string) (driver.Driver, error) {
 	if d != nil {
 		return d, nil
 	}
+	return nil, errors.New("mq: unknown driver " + strconv.Quote(name) + " (" + hint(name) + ")")
+}
+
+// schemes are those of other libraries, and the drivers that their users want.
+var schemes = map[string]string{
+	"postgres": "pgmq", "postgresql": "pgmq", "pg": "pgmq", "pgx": "pgmq",
+	"amqp": "rabbitmq", "amqps": "rabbitmq", "rabbit": "rabbitmq",
+	"memory": "mem", "inmem": "mem", "inmemory": "mem",
+	"sqlite3": "sqlite", "file": "sqlite",
+}
+
+// hint says what the user of an unknown driver may have meant.
+func hint(name string) string {
+	names := Drivers()
+	meant := schemes[name]
+	if meant == "" {
+		meant = driver.Nearest(name, names)
+	}
+	var parts []string
+	switch {
+	case meant == "":
+		parts = append(parts, "forgotten import?")
+	case slices.Contains(names, meant):
+		parts = append(parts, "did you mean "+meant+"?")
+	default:
+		parts = append(parts, "did you mean "+meant+", and forget its import?")
+	}
 	have := "none"
-	if names := Drivers(); len(names) > 0 {
+	if len(names) > 0 {
 		have = strings.Join(names, ", ")
 	}
-	return nil, fmt.Errorf("mq: unknown driver %q (forgotten import? have: %s)", name, have)
+	return strings.Join(append(parts, "have: "+have), " ")
 }
 
 // isScheme reports whether s is a scheme of RFC 3986, in lower case.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/portmq/mq/driver"
 )
 
 // A lone message has an error of its own, inside of interceptors and without.
 func TestSendAlone(t *testing.T) {
-	refuse := func(context.Context, []Message) ([]string, error) {
+	refuse := func(context.Context, []driver.Message) ([]string, error) {
 		return []string{""}, &BatchError{Errs: []error{ErrTooLarge}}
 	}
 	ignore := func(ctx context.Context, _ *Call, next func(context.Context) error) error { return next(ctx) }

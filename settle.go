@@ -59,6 +59,7 @@ func (d *Delivery) extend(ctx context.Context, visibility time.Duration) error {
 		d.lease.hurry()
 	}()
 	_, err = d.queue.lanes.extend.do(ctx, []extension{{d.Receipt, visibility, patience}})
+	err = itemError(err, 0)
 	return err
 }
 
@@ -94,7 +95,7 @@ func (d *Delivery) settleOne(ctx context.Context, s []Settlement) error {
 	if err := q.prepare(&s[0]); err != nil {
 		return err
 	}
-	if err := d.lease.beginSettle(ctx, q.mustBeStill(s[0])); err != nil {
+	if err := d.lease.beginSettle(ctx, s[0].Op, q.mustBeStill(s[0])); err != nil {
 		return err
 	}
 	err := errGoexit // unless the call returns
@@ -135,7 +136,7 @@ func (q *Queue) carryOut(ctx context.Context, d *Delivery, s []Settlement) error
 		return q.copyAndAck(ctx, d, s[0])
 	}
 	_, err := q.lanes.settle.do(ctx, s)
-	return err
+	return itemError(err, 0)
 }
 
 // Settle ends leases by receipt, in this process or another one: the provider

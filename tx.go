@@ -56,13 +56,13 @@ func (t *TxQueue) Send(ctx context.Context, m *Message) (string, error) {
 func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) {
 	q := t.queue
 	batch, bad := checkMessages(q.client.caps, msgs)
-	call := &Call{Op: "send", Messages: batch}
+	call := &Call{Op: "send", Messages: messagesOf(batch)}
 	err := q.do(ctx, call, func(ctx context.Context) error {
 		if err := cmp.Or(t.err, bad); err != nil {
 			return err
 		}
 		var ids []string
-		for part := range slices.Chunk(call.Messages, q.client.caps.BatchLimit()) {
+		for part := range slices.Chunk(driverMessages(call.Messages), q.client.caps.BatchLimit()) {
 			err := q.client.limited(ctx, func(ctx context.Context) error {
 				got, err := t.tx.Send(ctx, q.name, part)
 				ids = append(ids, got...)
@@ -116,7 +116,7 @@ func (t *TxQueue) settle(ctx context.Context, d *Delivery, s Settlement) error {
 // would wait for the row that the transaction holds, or change it behind the
 // transaction's back.
 func (t *TxQueue) settleOne(ctx context.Context, d *Delivery, s Settlement) error {
-	if err := d.lease.beginSettle(ctx, true); err != nil {
+	if err := d.lease.beginSettle(ctx, s.Op, true); err != nil {
 		return err
 	}
 	err := errGoexit // unless the call returns

@@ -16,11 +16,12 @@ func TestSettlementsInATransactionCount(t *testing.T) {
 	for name, tt := range map[string]struct {
 		settle func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error
 		total  int64 // messages left
+		count  func(mq.ConsumerStats) int64
 	}{
-		"ack":             {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Ack(ctx, d) }, 0},
-		"nack":            {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, time.Hour) }, 1},
-		"nack at timeout": {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, mq.AtTimeout) }, 1},
-		"archive":         {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Archive(ctx, d, "") }, 0},
+		"ack":             {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Ack(ctx, d) }, 0, acked},
+		"nack":            {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, time.Hour) }, 1, retried},
+		"nack at timeout": {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Nack(ctx, d, mq.AtTimeout) }, 1, retried},
+		"archive":         {func(ctx context.Context, in *mq.TxQueue, d *mq.Delivery) error { return in.Archive(ctx, d, "") }, 0, deadLettered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -29,7 +30,7 @@ func TestSettlementsInATransactionCount(t *testing.T) {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithCancel(t.Context())
-				c := mq.NewConsumer(q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+				c := newConsumer(t, q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
 					defer cancel()
 					tx := p.Begin()
 					if err := tt.settle(ctx, q.Tx(tx), d); err != nil {
@@ -45,10 +46,14 @@ func TestSettlementsInATransactionCount(t *testing.T) {
 				}
 				s := c.Stats()
 				left, err := q.Stats(t.Context())
-				if err != nil || left.Total != tt.total || s.Settled != 1 || s.Acked+s.Retried != 0 {
+				if err != nil || left.Total != tt.total || tt.count(s) != 1 || s.Acked+s.Retried+s.DeadLettered != 1 {
 					t.Errorf("%d messages left, want %d, %+v, %v", left.Total, tt.total, s, err)
 				}
 			})
 		})
 	}
 }
+
+func acked(s mq.ConsumerStats) int64        { return s.Acked }
+func retried(s mq.ConsumerStats) int64      { return s.Retried }
+func deadLettered(s mq.ConsumerStats) int64 { return s.DeadLettered }

@@ -85,7 +85,7 @@ func TestConsumerWithAckTx(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		tries := 0
-		cons := mq.NewConsumer(q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+		cons := newConsumer(t, q, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
 			tries++
 			tx := p.Begin()
 			if err := d.AckTx(ctx, tx); err != nil {
@@ -101,7 +101,7 @@ func TestConsumerWithAckTx(t *testing.T) {
 		if err := cons.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if s := cons.Stats(); tries != 2 || s.Retried != 1 || s.Settled != 1 {
+		if s := cons.Stats(); tries != 2 || s.Retried != 1 || s.Acked != 1 {
 			t.Errorf("%d tries, %+v", tries, s)
 		}
 		if s, _ := q.Stats(t.Context()); s.Total != 0 {
@@ -153,4 +153,13 @@ func TestTxOfAnotherQueue(t *testing.T) {
 	if err := errors.Join(tx.Commit(), ds[0].Ack(t.Context())); err != nil {
 		t.Error(err)
 	}
+}
+
+func newConsumer(t *testing.T, q *mq.Queue, h mq.Handler, cfg mq.ConsumerConfig) *mq.Consumer {
+	t.Helper()
+	c, err := mq.NewConsumer(q, h, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

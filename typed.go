@@ -41,22 +41,44 @@ type Unmarshaler interface {
 
 // TypedQueue is a queue whose payloads are values of type T. It is safe for
 // concurrent use.
-type TypedQueue[T any] struct{ q *Queue }
+type TypedQueue[T any] struct {
+	q     *Queue
+	codec Codec
+}
 
-// Of returns a view of q with payloads of type T.
-func Of[T any](q *Queue) TypedQueue[T] { return TypedQueue[T]{q} }
+// Of returns a view of q with payloads of type T, encoded by codec if there is one,
+// and else by Config.Codec. It panics if there are several.
+func Of[T any](q *Queue, codec ...Codec) TypedQueue[T] {
+	switch len(codec) {
+	case 0:
+		return TypedQueue[T]{q, q.client.cfg.Codec}
+	case 1:
+		return TypedQueue[T]{q, codec[0]}
+	}
+	panic("mq: Of takes one codec")
+}
 
 // TypedDelivery is a delivery and its decoded payload.
 type TypedDelivery[T any] struct {
 	*Delivery
-	Value T
+	value T
+	err   error
 }
+
+// Value returns the decoded payload, or a *DecodeError if it does not decode. Such a
+// message is an ordinary delivery otherwise, to be settled as the receiver thinks
+// best, mostly by Archive.
+func (d TypedDelivery[T]) Value() (T, error) { return d.value, d.err }
 
 // SendOption sets a field of the message that carries a typed payload.
 type SendOption func(*Message)
 
 // Delay hides the message for d after the send.
 func Delay(d time.Duration) SendOption { return func(m *Message) { m.Delay = d } }
+
+// At hides the message until t by this process's clock: it is Delay with the time
+// that is left, and nothing if t has passed.
+func At(t time.Time) SendOption { return Delay(max(0, time.Until(t))) }
 
 // Group sets the message's FIFO key.
 func Group(key string) SendOption { return func(m *Message) { m.Group = key } }
@@ -109,14 +131,13 @@ func (t TypedQueue[T]) SendAll(ctx context.Context, vs []T, opts ...SendOption) 
 
 // Encode returns v as a message, to be sent by a Queue or TxQueue.
 func (t TypedQueue[T]) Encode(v T, opts ...SendOption) (*Message, error) {
-	codec := t.q.client.cfg.Codec
 	m := new(Message)
 	var err error
 	if own, ok := marshaler(&v); ok {
 		m.Body, err = own.MarshalMQ()
 	} else {
-		m.Body, err = codec.Marshal(v)
-		if ct := codec.ContentType(); ct != "" {
+		m.Body, err = t.codec.Marshal(v)
+		if ct := t.codec.ContentType(); ct != "" {
 			Header("content-type", ct)(m)
 		}
 	}
@@ -138,17 +159,19 @@ func marshaler[T any](v *T) (Marshaler, bool) {
 	return own, ok
 }
 
-// decode makes a value of d's body.
-func (t TypedQueue[T]) decode(d *Delivery) (v T, err error) {
-	if own, ok := unmarshaler(&v); ok {
+// decode decodes d's body.
+func (t TypedQueue[T]) decode(d *Delivery) TypedDelivery[T] {
+	out := TypedDelivery[T]{Delivery: d}
+	var err error
+	if own, ok := unmarshaler(&out.value); ok {
 		err = own.UnmarshalMQ(d.Body)
 	} else {
-		err = t.q.client.cfg.Codec.Unmarshal(d.Body, &v)
+		err = t.codec.Unmarshal(d.Body, &out.value)
 	}
 	if err != nil {
-		return v, &DecodeError{Type: reflect.TypeFor[T]().String(), Err: err}
+		out.err = &DecodeError{Type: reflect.TypeFor[T]().String(), Err: err}
 	}
-	return v, nil
+	return out
 }
 
 // unmarshaler finds UnmarshalMQ on *T, or on T if it is a pointer, which it
@@ -165,22 +188,19 @@ func unmarshaler[T any](v *T) (Unmarshaler, bool) {
 	return any(*v).(Unmarshaler), true
 }
 
-// Receive is Queue.Receive with decoded values. A message that does not decode
-// is archived, with the reason, and does not keep the others from being
-// returned.
+// Receive is Queue.Receive with decoded values. A message that does not decode is
+// returned like the others: TypedDelivery.Value has the error.
 func (t TypedQueue[T]) Receive(ctx context.Context, o ReceiveOptions) ([]TypedDelivery[T], error) {
 	ds, err := t.q.Receive(ctx, o)
-	var out []TypedDelivery[T]
-	for _, d := range ds {
-		if v, ok := t.decodeOrArchive(ctx, d); ok {
-			out = append(out, TypedDelivery[T]{d, v})
-		}
+	out := make([]TypedDelivery[T], len(ds))
+	for i, d := range ds {
+		out[i] = t.decode(d)
 	}
 	return out, err
 }
 
-// Messages is Queue.Messages with decoded values. A message that does not
-// decode is archived, with the reason.
+// Messages is Queue.Messages with decoded values. A message that does not decode is
+// yielded like the others: TypedDelivery.Value has the error.
 func (t TypedQueue[T]) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2[TypedDelivery[T], error] {
 	return func(yield func(TypedDelivery[T], error) bool) {
 		for d, err := range t.q.Messages(ctx, o) {
@@ -188,52 +208,31 @@ func (t TypedQueue[T]) Messages(ctx context.Context, o ReceiveOptions) iter.Seq2
 				yield(TypedDelivery[T]{}, err)
 				return
 			}
-			if v, ok := t.decodeOrArchive(ctx, d); ok && !yield(TypedDelivery[T]{d, v}, nil) {
+			if !yield(t.decode(d), nil) {
 				return
 			}
 		}
 	}
 }
 
-// decodeOrArchive decodes d or sets it aside, even if ctx has ended. If that
-// fails the message comes back, later each time.
-func (t TypedQueue[T]) decodeOrArchive(ctx context.Context, d *Delivery) (v T, ok bool) {
-	v, err := t.decode(d)
-	if err == nil {
-		return v, true
-	}
-	t.q.setAside(ctx, d, validText(err.Error()))
-	return v, false
-}
-
-// setAside archives d with a reason, or with the plainest form of it, or else
-// gives it back for a while.
-func (q *Queue) setAside(ctx context.Context, d *Delivery, reason string) {
-	ctx, cancel := q.client.callTimeout().within(context.WithoutCancel(ctx))
-	defer cancel()
-	err := d.Archive(ctx, reason)
-	if plain := plainText(reason); err != nil && divisible(err) && !isLost(err) && plain != reason {
-		err = d.Archive(ctx, plain)
-	}
-	q.client.cfg.Logger.Warn("mq: dead letter", "message", d, "reason", reason, "error", err)
-	if err != nil && definite(err) && !isLost(err) {
-		_ = d.Nack(ctx, possibleDelay(q.client.caps, defaultBackoff(d.ReadCount)))
-	}
-}
-
 // Consume runs a Consumer whose handler gets decoded values. The delivery is
-// in its context: see FromContext.
+// in its context: see FromContext. A message that does not decode becomes a dead
+// letter without another attempt.
 func (t TypedQueue[T]) Consume(ctx context.Context, handle func(context.Context, T) error, cfg ConsumerConfig) error {
-	return t.q.Consume(ctx, t.Handler(handle), cfg)
+	c, err := NewConsumer(t.q, t.Handler(handle), cfg)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
 }
 
 // Handler adapts a function on decoded values to a Handler, for NewConsumer.
 func (t TypedQueue[T]) Handler(handle func(context.Context, T) error) Handler {
 	if handle == nil {
-		return nil // which Run refuses
+		return nil // which NewConsumer refuses
 	}
 	return HandlerFunc(func(ctx context.Context, d *Delivery) error {
-		v, err := t.decode(d)
+		v, err := t.decode(d).Value()
 		if err != nil {
 			return err
 		}

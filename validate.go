@@ -41,25 +41,24 @@ func (c *Client) canonical(name string) (string, error) {
 }
 
 // checkMessages validates msgs against caps and copies them, shallowly.
-func checkMessages(caps driver.Caps, msgs []*Message) ([]Message, error) {
-	out := make([]Message, len(msgs))
+func checkMessages(caps driver.Caps, msgs []*Message) ([]driver.Message, error) {
+	out := make([]driver.Message, len(msgs))
 	for i, m := range msgs {
-		if m == nil {
-			return nil, invalid("message %d is nil", i)
-		}
 		if err := checkMessage(caps, m); err != nil {
 			if len(msgs) > 1 {
 				err = fmt.Errorf("message %d: %w", i, err)
 			}
 			return nil, err
 		}
-		out[i] = *m
+		out[i] = driver.Message(*m)
 	}
 	return out, nil
 }
 
 func checkMessage(caps driver.Caps, m *Message) error {
 	switch {
+	case m == nil:
+		return invalid("the message is nil")
 	case caps.MaxBody > 0 && len(m.Body) > caps.MaxBody:
 		return fmt.Errorf("%w: body has %d bytes, the limit is %d", ErrTooLarge, len(m.Body), caps.MaxBody)
 	case len(m.Headers) > 0 && !caps.Headers:
@@ -137,6 +136,9 @@ func checkSettlement(caps driver.Caps, s Settlement) error {
 	switch s.Op {
 	case OpAck:
 	case OpNack:
+		if !isText(s.Reason) {
+			return invalid("reason has a NUL or is not UTF-8")
+		}
 		if s.Delay != AtTimeout {
 			return checkDelay(caps, s.Delay)
 		}

@@ -62,12 +62,12 @@ func (m memConsumer) Drain(ctx context.Context, workers, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handled atomic.Int64
-	err := m.queue.Consume(ctx, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	err := m.queue.Consume(ctx, func(context.Context, *mq.Delivery) error {
 		if handled.Add(1) == int64(n) {
 			cancel()
 		}
 		return nil
-	}), mq.ConsumerConfig{Concurrency: workers})
+	}, mq.ConsumerConfig{Concurrency: workers})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -43,19 +43,25 @@ func cause(err error) error {
 }
 
 func unknownParameter(name string, known []string) error {
-	best, bestDist := "", 3
-	for _, k := range known {
-		if d := distance(name, k); d < bestDist {
-			best, bestDist = k, d
-		}
-	}
-	if best != "" {
+	if best := Nearest(name, known); best != "" {
 		return fmt.Errorf("unknown parameter %q (did you mean %q?)", name, best)
 	}
 	if len(known) == 0 {
 		return fmt.Errorf("unknown parameter %q (there are none)", name)
 	}
 	return fmt.Errorf("unknown parameter %q (have: %s)", name, strings.Join(known, ", "))
+}
+
+// Nearest returns the one of known that name may be a misspelling of, or "": for
+// error messages.
+func Nearest(name string, known []string) string {
+	best, bestDist := "", 3
+	for _, k := range known {
+		if d := distance(name, k); d < bestDist {
+			best, bestDist = k, d
+		}
+	}
+	return best
 }
 
 // distance is the Levenshtein distance of a and b.

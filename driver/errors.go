@@ -50,7 +50,7 @@ var (
 	ErrUnavailable = errors.New("backend did not answer: the call may or may not have taken effect")
 )
 
-// BatchError tells which items of a batch did not take effect. All others did.
+// BatchError says which items of a batch did not take effect. All others did.
 type BatchError struct {
 	// Errs is as long as the batch; nil marks an item that took effect.
 	Errs []error
@@ -68,21 +68,30 @@ func Batch(errs []error) error {
 
 // Error counts the failed items and shows the first.
 func (e *BatchError) Error() string {
-	failed := e.Unwrap()
+	failed := e.failed()
 	if len(failed) == 0 {
 		return "no item failed"
 	}
 	return fmt.Sprintf("%d of %d failed: %v", len(failed), len(e.Errs), failed[0])
 }
 
-// Unwrap returns the errors of the failed items, so that errors.Is is true if
-// it is for one of them.
-func (e *BatchError) Unwrap() []error {
-	var failed []error
+// Is reports whether target says what became of the batch as a whole: every item
+// failed, and each error is target. Items are looked at one by one, in Errs: that one
+// receipt of a hundred is stale says nothing of the others.
+func (e *BatchError) Is(target error) bool {
 	for _, err := range e.Errs {
-		if err != nil {
-			failed = append(failed, err)
+		if !errors.Is(err, target) {
+			return false
 		}
 	}
-	return failed
+	return len(e.Errs) > 0
+}
+
+func (e *BatchError) failed() (errs []error) {
+	for _, err := range e.Errs {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }

@@ -59,8 +59,13 @@ type Archivist interface {
 	PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error)
 }
 
-// GroupBy says what makes two messages one FIFO group.
+// GroupBy says what makes two messages one FIFO group. The zero value goes by
+// Message.Group.
 type GroupBy struct {
+	// Header is the name of the header whose value is the group, as other
+	// programs may set it. "" means Message.Group. It needs Caps.Headers. mq does
+	// not pass on both a Header and a Path.
+	Header string
 	// Path is the way to a value in a JSON body, as for PostgreSQL's #>>:
 	// object keys, or array positions as decimal numbers, negative ones from
 	// the end. The value is compared as text, so 1 and "1" are one group. nil
@@ -94,9 +99,9 @@ type GroupDrainRequest struct {
 // visible. A message without a key is a group of its own. The rule is strict
 // among group receivers; a plain Receive on the same queue ignores groups.
 type GroupReceiver interface {
-	// ReceiveGroups leases the oldest message of up to r.Max free groups,
+	// ReceiveHeads leases the oldest message of up to r.Max free groups,
 	// one of each, oldest first.
-	ReceiveGroups(ctx context.Context, queue string, r GroupRequest) ([]Delivery, error)
+	ReceiveHeads(ctx context.Context, queue string, r GroupRequest) ([]Delivery, error)
 	// ReceiveGroup leases up to r.Max further messages of one group, in
 	// order. If anybody but the caller (r.Holding) leases a message of the
 	// group it returns nothing. It stops in front of the first message that

@@ -75,9 +75,9 @@ func (l *lab) consumeIn(ctx context.Context, cfg mq.ConsumerConfig, handle func(
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	cfg.Middleware = []mq.Middleware{l.telemetry.Middleware}
-	l.check(l.queue.Consume(ctx, mq.HandlerFunc(func(ctx context.Context, d *mq.Delivery) error {
+	l.check(l.queue.Consume(ctx, func(ctx context.Context, d *mq.Delivery) error {
 		return handle(ctx, d, stop)
-	}), cfg))
+	}, cfg))
 }
 
 // span returns the one span of a name.

@@ -36,7 +36,7 @@ func kind(op string) string {
 	switch op {
 	case "send":
 		return "send"
-	case "receive", "receive groups", "receive group", "pop":
+	case "receive", "receive heads", "receive group", "pop":
 		return "receive"
 	case "ack", "nack", "archive", "move", "settle":
 		return "settle"

@@ -85,7 +85,7 @@ func TestLeaseLostInSilence(t *testing.T) {
 		p := mqtest.Faulty(mem.New(), mqtest.Fault{Op: "extend", Err: driver.ErrUnavailable})
 		l := newLabOf(t, mqotel.Config{}, p)
 		l.send(t.Context(), "1")
-		l.consume(mq.ConsumerConfig{Concurrency: 1, Prefetch: -1}, func(ctx context.Context, _ *mq.Delivery, stop func()) error {
+		l.consume(mq.ConsumerConfig{Concurrency: 1, Prefetch: mq.NoPrefetch}, func(ctx context.Context, _ *mq.Delivery, stop func()) error {
 			defer stop()
 			<-ctx.Done()
 			return ctx.Err()

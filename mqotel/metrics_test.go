@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 		l := newLab(t, mqotel.Config{})
 		l.send(t.Context(), "good", "bad", "bad")
 		handled := 0
-		l.consume(mq.ConsumerConfig{MaxReads: 1, Concurrency: 1, Prefetch: 2}, func(_ context.Context, d *mq.Delivery, stop func()) error {
+		l.consume(mq.ConsumerConfig{MaxAttempts: 1, Concurrency: 1, Prefetch: 2}, func(_ context.Context, d *mq.Delivery, stop func()) error {
 			time.Sleep(40 * time.Second)
 			if handled++; handled == 3 {
 				stop()

@@ -223,12 +223,12 @@ func (b *bench) consume(handlers int) {
 		b.need(n)
 		ctx, stop := context.WithCancel(b.Context())
 		var handled atomic.Int64
-		b.ok(b.q.Consume(ctx, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+		b.ok(b.q.Consume(ctx, func(context.Context, *mq.Delivery) error {
 			if handled.Add(1) == n {
 				stop()
 			}
 			return nil
-		}), mq.ConsumerConfig{Concurrency: handlers}))
+		}, mq.ConsumerConfig{Concurrency: handlers}))
 		stop()
 	}
 	b.rate(n)

@@ -30,7 +30,7 @@ var drainCases = []testCase{
 func (t *tester) drainGroup(q *mq.Queue, group string, limit int, o mq.GroupOptions) []*mq.Delivery {
 	t.Helper()
 	o.Max, o.Visibility = min(limit, t.caps.BatchLimit()), t.long
-	ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, group, o)
+	ds, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), group, o)
 	t.ok(err, "ReceiveGroup")
 	return ds
 }
@@ -94,7 +94,7 @@ func drainBadHolding(t *tester) {
 	t.sendGroups(q, "g 1")
 	for _, r := range garbage {
 		o := mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: t.long}, Holding: []mq.Receipt{r}}
-		_, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", o)
+		_, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), "g", o)
 		t.is(err, "ReceiveGroup holding a malformed receipt", mq.ErrInvalidReceipt)
 	}
 	t.reads(t.head(q, "g 1").ReadCount, 1)
@@ -117,7 +117,7 @@ func drainConcurrent(t *tester) {
 	l := &ledger{got: make(map[string]int)}
 	winners := make(chan int, 8)
 	t.together(8, func(i int) error {
-		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long}})
+		ds, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: min(3, t.caps.BatchLimit()), Visibility: t.long}})
 		l.add(ds)
 		if len(ds) > 0 {
 			winners <- i
@@ -150,7 +150,7 @@ func drainLease(t *tester) {
 	id := t.sendGroups(q, "g 1")[0]
 	v := 3 * t.unit
 	leased := timed(func() {
-		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: v, Wait: t.patience}})
+		ds, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: v, Wait: t.patience}})
 		t.ok(err, "ReceiveGroup")
 		t.wantBodies(ds, "g 1")
 	})
@@ -171,7 +171,7 @@ func (t *tester) drainWaiting(m *mq.Message, o mq.GroupOptions) {
 	var got int
 	var at time.Time
 	done := t.background(func() {
-		ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", o)
+		ds, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), "g", o)
 		if err != nil {
 			t.Errorf("ReceiveGroup: %v", err)
 		}
@@ -193,7 +193,7 @@ func drainPath(t *tester) {
 	q := t.queue()
 	t.send(q, `{"id":7,"n":1}`, `{"id":8}`, `{"id":"7","n":2}`, `{"n":3}`)
 	o := mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: min(10, t.caps.BatchLimit()), Visibility: t.long}}
-	ds, err := q.ReceiveGroup(t.ctx, mq.GroupBy{Path: []string{"id"}}, "7", o)
+	ds, err := q.ReceiveGroup(t.ctx, &mq.GroupBy{Path: []string{"id"}}, "7", o)
 	t.ok(err, "ReceiveGroup by path")
 	if len(ds) != 2 {
 		t.Fatalf("received %q, want both of group 7", bodies(ds))
@@ -230,7 +230,7 @@ func groupWorkers(t *tester) {
 	t.together(8, func(i int) error {
 		o := mq.ReceiveOptions{Max: min(1+i%4, t.caps.BatchLimit()), Visibility: t.long, Wait: mq.Forever}
 		for {
-			ds, err := q.ReceiveGroups(ctx, mq.GroupBy{}, o)
+			ds, err := q.ReceiveHeads(ctx, mq.ByGroup(), o)
 			if ctx.Err() != nil {
 				return t.ctx.Err()
 			}
@@ -301,6 +301,6 @@ func groupConsumer(t *tester) {
 			close(done)
 		}
 		return nil
-	}, mq.ConsumerConfig{Concurrency: 6, Groups: &mq.GroupBy{}, MaxReads: -1})
+	}, mq.ConsumerConfig{Concurrency: 6, Groups: &mq.GroupBy{}, MaxAttempts: mq.Unlimited})
 	t.await("all messages of all groups are handled", done)
 }

@@ -230,7 +230,7 @@ func (t *tester) faultConsumption(hurt func()) {
 		time.Sleep(t.unit / 10)
 		y.add(string(d.Body))
 		return nil
-	}, mq.ConsumerConfig{Concurrency: 4, Visibility: t.heartbeat(), MaxReads: -1})
+	}, mq.ConsumerConfig{Concurrency: 4, Visibility: t.heartbeat(), MaxAttempts: mq.Unlimited})
 	t.handled(y, half/4)
 	hurt()
 	for _, m := range numbered(2 * half)[half:] {

@@ -13,8 +13,8 @@ import (
 )
 
 var groupCases = []testCase{
-	{name: "group/heads", rule: "ReceiveGroups leases the oldest message of each free group, oldest first", needs: grouped, run: groupHeads},
-	{name: "group/max", rule: "ReceiveGroups leases up to Max heads, and nothing of an empty queue", needs: grouped, run: groupMax},
+	{name: "group/heads", rule: "ReceiveHeads leases the oldest message of each free group, oldest first", needs: grouped, run: groupHeads},
+	{name: "group/max", rule: "ReceiveHeads leases up to Max heads, and nothing of an empty queue", needs: grouped, run: groupMax},
 	{name: "group/in-order", rule: "the messages of a group come in order, one at a time", needs: grouped, run: groupInOrder},
 	{name: "group/freed-by-ack", rule: "an ack frees the group for its next message", needs: grouped, run: groupFreedBy(mq.OpAck)},
 	{name: "group/freed-by-archive", rule: "an archive frees the group for its next message: poison does not block it", needs: grouped, run: groupFreedBy(mq.OpArchive)},
@@ -30,7 +30,7 @@ var groupCases = []testCase{
 	{name: "group/several-paths", rule: "one queue can be read by several GroupBy", needs: groupedByPath, run: groupSeveralPaths},
 	{name: "group/path-missing", rule: "a body that is not JSON, or has nothing or a null at the path, is a group of its own", needs: groupedByPath, run: groupPathMissing},
 	{name: "group/path-keys", rule: "the steps of a path are keys as they are, whatever characters they have", needs: groupedByPath, run: groupPathKeys},
-	{name: "group/wait", rule: "a ReceiveGroups that waits gets a group that becomes free", needs: grouped, run: groupWait},
+	{name: "group/wait", rule: "a ReceiveHeads that waits gets a group that becomes free", needs: grouped, run: groupWait},
 	{name: "group/workers", rule: "8 workers on 40 groups: no two messages of a group are out at once, and each group is in order", needs: grouped, run: groupWorkers},
 	{name: "group/late-commit", rule: "a send that commits late follows the lease in progress", needs: all(grouped, transactions), run: groupLateCommit},
 	{name: "group/consumer", rule: "ConsumerConfig.Groups hands out the messages of a group one at a time and in order", needs: grouped, run: groupConsumer},
@@ -52,8 +52,8 @@ func (t *tester) heads(q *mq.Queue, by mq.GroupBy, n int) (got []*mq.Delivery) {
 	t.Helper()
 	for len(got) < n {
 		o := mq.ReceiveOptions{Max: min(n-len(got), t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience}
-		ds, err := q.ReceiveGroups(t.ctx, by, o)
-		t.ok(err, "ReceiveGroups, with %d of %d heads received", len(got), n)
+		ds, err := q.ReceiveHeads(t.ctx, &by, o)
+		t.ok(err, "ReceiveHeads, with %d of %d heads received", len(got), n)
 		if len(ds) == 0 {
 			t.Fatalf("received %d of %d heads", len(got), n)
 		}
@@ -75,8 +75,8 @@ func (t *tester) head(q *mq.Queue, want string) *mq.Delivery {
 // blocked checks that no group is free.
 func (t *tester) blocked(q *mq.Queue, by mq.GroupBy, why string) {
 	t.Helper()
-	ds, err := q.ReceiveGroups(t.ctx, by, mq.ReceiveOptions{Max: min(10, t.caps.BatchLimit()), Visibility: t.long})
-	t.ok(err, "ReceiveGroups")
+	ds, err := q.ReceiveHeads(t.ctx, &by, mq.ReceiveOptions{Max: min(10, t.caps.BatchLimit()), Visibility: t.long})
+	t.ok(err, "ReceiveHeads")
 	if len(ds) > 0 {
 		t.Errorf("received heads %q, want none: %s", bodies(ds), why)
 	}
@@ -102,7 +102,7 @@ func groupMax(t *tester) {
 	q := t.queue()
 	t.blocked(q, mq.GroupBy{}, "the queue is empty")
 	t.sendGroups(q, "a 1", "b 1", "c 1")
-	ds, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, mq.ReceiveOptions{Max: min(2, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience})
+	ds, err := q.ReceiveHeads(t.ctx, mq.ByGroup(), mq.ReceiveOptions{Max: min(2, t.caps.BatchLimit()), Visibility: t.long, Wait: t.patience})
 	if err != nil || len(ds) == 0 || len(ds) > 2 {
 		t.Errorf("received %d heads with Max 2, %v", len(ds), err)
 	}
@@ -151,8 +151,8 @@ func groupFreedByNack(t *tester) {
 func (t *tester) leaseHead(q *mq.Queue, o mq.ReceiveOptions) (d *mq.Delivery, when span) {
 	t.Helper()
 	when = timed(func() {
-		ds, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, o)
-		t.ok(err, "ReceiveGroups")
+		ds, err := q.ReceiveHeads(t.ctx, mq.ByGroup(), o)
+		t.ok(err, "ReceiveHeads")
 		if len(ds) != 1 {
 			t.Fatalf("received %d heads, want 1", len(ds))
 		}
@@ -345,9 +345,9 @@ func groupWait(t *tester) {
 	d := t.head(q, "g 1")
 	var got *mq.Delivery
 	done := t.background(func() {
-		ds, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, mq.ReceiveOptions{Visibility: t.long, Wait: mq.Forever})
+		ds, err := q.ReceiveHeads(t.ctx, mq.ByGroup(), mq.ReceiveOptions{Visibility: t.long, Wait: mq.Forever})
 		if err != nil || len(ds) != 1 {
-			t.Errorf("ReceiveGroups returned %d messages, %v", len(ds), err)
+			t.Errorf("ReceiveHeads returned %d messages, %v", len(ds), err)
 			return
 		}
 		got = ds[0]
@@ -355,11 +355,11 @@ func groupWait(t *tester) {
 	t.sleep(t.unit)
 	select {
 	case <-done:
-		t.Fatal("a ReceiveGroups returned while no group was free")
+		t.Fatal("a ReceiveHeads returned while no group was free")
 	default:
 	}
 	acked := timed(func() { t.ok(d.Ack(t.ctx), "ack") })
-	t.await("a ReceiveGroups that waits gets the next message of a group", done)
+	t.await("a ReceiveHeads that waits gets the next message of a group", done)
 	t.wokeWithin(time.Now(), acked)
 	if got != nil && string(got.Body) != "g 2" {
 		t.Errorf("received %q, want %q", got.Body, "g 2")

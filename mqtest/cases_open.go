@@ -177,12 +177,12 @@ func (t *tester) everyCall(c *mq.Client, q *mq.Queue, d *mq.Delivery) map[string
 		"Queues":    func(ctx context.Context) error { _, err := c.Queues(ctx); return err },
 		"Send":      func(ctx context.Context) error { _, err := q.Send(ctx, &mq.Message{Body: []byte("never")}); return err },
 		"Receive":   func(ctx context.Context) error { _, err := q.Receive(ctx, o); return err },
-		"ReceiveGroups": func(ctx context.Context) error {
-			_, err := q.ReceiveGroups(ctx, by, o)
+		"ReceiveHeads": func(ctx context.Context) error {
+			_, err := q.ReceiveHeads(ctx, &by, o)
 			return err
 		},
 		"ReceiveGroup": func(ctx context.Context) error {
-			_, err := q.ReceiveGroup(ctx, by, "g", mq.GroupOptions{ReceiveOptions: o})
+			_, err := q.ReceiveGroup(ctx, &by, "g", mq.GroupOptions{ReceiveOptions: o})
 			return err
 		},
 		"Messages": func(ctx context.Context) error {

@@ -18,8 +18,8 @@ var outcomeCases = []testCase{
 	{name: "outcome/goexit", rule: "a handler that ends its goroutine has failed, and the Consumer goes on", run: outcomeAbnormal(runtime.Goexit)},
 	{name: "outcome/reject", rule: "Reject: the message is archived with the error as its reason, and OnDeadLetter is told", needs: canSeeArchive, run: outcomeReject},
 	{name: "outcome/timeout", rule: "ConsumerConfig.Timeout ends the handler's ctx with DeadlineExceeded", run: outcomeTimeout},
-	{name: "outcome/max-reads", rule: "after MaxReads an error makes a dead letter, with a reason", needs: all(exactReads, canSeeArchive), run: outcomeMaxReads},
-	{name: "outcome/crash-loop", rule: "a message that was read MaxReads times is dead-lettered before the handler runs again", needs: all(exactReads, canSeeArchive), run: outcomeCrashLoop},
+	{name: "outcome/max-reads", rule: "after MaxAttempts an error makes a dead letter, with a reason", needs: all(exactReads, canSeeArchive), run: outcomeMaxAttempts},
+	{name: "outcome/crash-loop", rule: "a message that was read MaxAttempts times is dead-lettered before the handler runs again", needs: all(exactReads, canSeeArchive), run: outcomeCrashLoop},
 	{name: "outcome/undecodable", rule: "a payload that does not decode is dead-lettered without another try", needs: canSeeArchive, run: outcomeUndecodable},
 	{name: "outcome/dead-letter-queue", rule: "ConsumerConfig.DeadLetter: dead letters are moved to that queue", run: outcomeDeadLetterQueue},
 }
@@ -119,14 +119,14 @@ func outcomeReject(t *tester) {
 	_, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
 		y.add("called")
 		return mq.Reject(errors.New("card declined"))
-	}, mq.ConsumerConfig{OnDeadLetter: func(d *mq.Delivery, reason string) { told.add(d.ID + " " + reason) }})
+	}, mq.ConsumerConfig{OnEvent: func(_ context.Context, e mq.Event) { told.add(e.Kind.String() + " " + e.Delivery.ID + " " + e.Reason) }})
 	r := t.deadLetter(q)
 	t.ok(stop(), "Run")
 	if r.ID != id || r.Reason() != "card declined" {
 		t.Errorf("the dead letter is %s with reason %q", r.ID, r.Reason())
 	}
-	if got := told.all(); len(got) != 1 || got[0] != id+" card declined" {
-		t.Errorf("OnDeadLetter was told %q", got)
+	if got := told.all(); len(got) != 1 || got[0] != "dead letter "+id+" card declined" {
+		t.Errorf("OnEvent was told %q", got)
 	}
 	if n := len(y.all()); n != 1 {
 		t.Errorf("a rejected message was handled %d times", n)
@@ -155,14 +155,14 @@ func outcomeTimeout(t *tester) {
 	t.is(cause, "the cause of the handler's ctx", context.DeadlineExceeded)
 }
 
-func outcomeMaxReads(t *tester) {
+func outcomeMaxAttempts(t *tester) {
 	q := t.queue()
 	id := t.send(q, "poison")[0]
 	y := new(tally)
 	_, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
 		y.add("called")
 		return errors.New("always fails")
-	}, mq.ConsumerConfig{MaxReads: 3, Backoff: func(int) time.Duration { return 0 }})
+	}, mq.ConsumerConfig{MaxAttempts: 3, Backoff: func(int) time.Duration { return 0 }})
 	r := t.deadLetter(q)
 	t.ok(stop(), "Run")
 	if n := len(y.all()); n != 3 || r.ID != id || r.ReadCount != 3 {
@@ -183,7 +183,7 @@ func outcomeCrashLoop(t *tester) {
 	_, stop := t.consume(q, func(context.Context, *mq.Delivery) error {
 		y.add("called")
 		return nil
-	}, mq.ConsumerConfig{MaxReads: 3})
+	}, mq.ConsumerConfig{MaxAttempts: 3})
 	r := t.deadLetter(q)
 	t.ok(stop(), "Run")
 	if n := len(y.all()); n != 0 {

@@ -72,7 +72,7 @@ func stopHard(t *tester) {
 	_, stop := t.consume(q, func(ctx context.Context, d *mq.Delivery) error {
 		running.Store(true)
 		return handle(ctx, d)
-	}, mq.ConsumerConfig{SoftStop: -1})
+	}, mq.ConsumerConfig{SoftStop: mq.AtOnce})
 	t.eventually("the handler runs", running.Load)
 	stopped := timed(func() { t.ok(stop(), "Run") })
 	t.is(cause, "the cause of the handler's ctx", mq.ErrStopping)
@@ -83,7 +83,7 @@ func stopGivesBack(t *tester) {
 	q := t.queue()
 	t.post(q, numbered(4)...)
 	var cause error
-	c, stop := t.consume(q, t.untilStopped(&cause), mq.ConsumerConfig{Concurrency: 1, Prefetch: 3, SoftStop: -1})
+	c, stop := t.consume(q, t.untilStopped(&cause), mq.ConsumerConfig{Concurrency: 1, Prefetch: 3, SoftStop: mq.AtOnce})
 	t.eventually("some are prefetched", func() bool { return c.Stats().Buffered > 0 })
 	t.ok(stop(), "Run")
 	t.receive(q, 4)
@@ -103,7 +103,7 @@ func stopAbandoned(t *tester) {
 		case <-t.ctx.Done():
 		}
 		return nil
-	}, mq.ConsumerConfig{SoftStop: -1, HardStop: t.unit})
+	}, mq.ConsumerConfig{SoftStop: mq.AtOnce, HardStop: t.unit})
 	t.eventually("the handler runs", running.Load)
 	err := stop()
 	close(release)
@@ -156,12 +156,12 @@ func stopClose(t *tester) {
 	q := t.queueOf(c)
 	t.post(q, numbered(3)...)
 	y := new(tally)
-	consumer := mq.NewConsumer(q, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+	consumer, err := mq.NewConsumer(q, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
 		time.Sleep(t.unit / 2)
 		y.add(d.ID)
 		return nil
 	}), mq.ConsumerConfig{Visibility: t.long, SoftStop: t.long})
-	var err error
+	t.ok(err, "NewConsumer")
 	done := t.background(func() { err = consumer.Run(context.Background()) })
 	t.eventually("a handler runs", func() bool { return consumer.Stats().Running > 0 })
 	t.ok(c.Close(), "Close")

@@ -37,12 +37,12 @@ func unsupportedMethods() (all []testCase) {
 		{"redrive", "Archivist.Redrive", canRedrive, func(t *tester, q *mq.Queue) error { _, err := q.Redrive(t.ctx, mq.RedriveOptions{}); return err }},
 		{"purge-archive", "Archivist.PurgeArchive", canPurgeArchive, func(t *tester, q *mq.Queue) error { _, err := q.PurgeArchive(t.ctx, 0); return err }},
 		{"receive-groups", "Caps.Groups", grouped, func(t *tester, q *mq.Queue) error {
-			_, err := q.ReceiveGroups(t.ctx, mq.GroupBy{}, mq.ReceiveOptions{Visibility: t.long})
+			_, err := q.ReceiveHeads(t.ctx, mq.ByGroup(), mq.ReceiveOptions{Visibility: t.long})
 			return err
 		}},
 		{"receive-group", "Caps.Groups", grouped, func(t *tester, q *mq.Queue) error {
 			o := mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: t.long}}
-			_, err := q.ReceiveGroup(t.ctx, mq.GroupBy{}, "g", o)
+			_, err := q.ReceiveGroup(t.ctx, mq.ByGroup(), "g", o)
 			return err
 		}},
 	} {

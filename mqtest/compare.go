@@ -12,11 +12,10 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
-	"github.com/portmq/mq/driver"
 )
 
 // sameMessage checks that what came is what was sent.
-func (t *tester) sameMessage(got driver.Message, want *mq.Message) {
+func (t *tester) sameMessage(got mq.Message, want *mq.Message) {
 	t.Helper()
 	t.sameBody(got.Body, want.Body)
 	if len(got.Headers)+len(want.Headers) > 0 && !maps.Equal(got.Headers, want.Headers) {

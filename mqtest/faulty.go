@@ -15,7 +15,7 @@ import (
 type Fault struct {
 	// Op is the operation: "send", "receive", "settle", "extend", "stats",
 	// "ping", "ensure", or one of an optional interface: "drop", "list",
-	// "purge", "pop", "browse", "redrive", "purge archive", "receive groups",
+	// "purge", "pop", "browse", "redrive", "purge archive", "receive heads",
 	// "receive group", "tx send", "tx settle".
 	Op string
 	// When chooses the calls. Nil means all of them.

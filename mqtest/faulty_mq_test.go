@@ -101,7 +101,8 @@ func consume(t *testing.T, q *mq.Queue, d time.Duration, cfg mq.ConsumerConfig, 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	c := mq.NewConsumer(q, h, cfg)
+	c, err := mq.NewConsumer(q, h, cfg)
+	ok(t, err)
 	ok(t, c.Run(ctx))
 	return c.Stats()
 }
@@ -174,7 +175,7 @@ func TestConsumerCannotSettle(t *testing.T) {
 		p, q := faulty(t, mqtest.Fault{Op: "settle", Err: driver.ErrUnavailable})
 		send(t, q, "a")
 		var handled []time.Time
-		s := consume(t, q, 65*time.Second, mq.ConsumerConfig{MaxReads: -1}, func(context.Context, *mq.Delivery) error {
+		s := consume(t, q, 65*time.Second, mq.ConsumerConfig{MaxAttempts: mq.Unlimited}, func(context.Context, *mq.Delivery) error {
 			handled = append(handled, time.Now())
 			if len(handled) == 2 {
 				p.Heal()
@@ -209,7 +210,7 @@ func TestConsumerFetchesAgain(t *testing.T) {
 func TestConsumerEndsWithoutHope(t *testing.T) {
 	for _, err := range []error{driver.ErrQueueNotFound, driver.ErrNotSupported, driver.ErrInvalid} {
 		_, q := faulty(t, mqtest.Fault{Op: "receive", Err: err})
-		fails(t, q.Consume(t.Context(), mq.HandlerFunc(nothing), mq.ConsumerConfig{}), err)
+		fails(t, q.Consume(t.Context(), nothing, mq.ConsumerConfig{}), err)
 	}
 }
 
@@ -248,7 +249,7 @@ func TestHeartbeatsFailForGood(t *testing.T) {
 				send(t, q, "a")
 				var held time.Duration
 				var cause error
-				consume(t, q, time.Second, mq.ConsumerConfig{SoftStop: time.Hour, Prefetch: -1}, func(ctx context.Context, _ *mq.Delivery) error {
+				consume(t, q, time.Second, mq.ConsumerConfig{SoftStop: time.Hour, Prefetch: mq.NoPrefetch}, func(ctx context.Context, _ *mq.Delivery) error {
 					start := time.Now()
 					<-ctx.Done()
 					held, cause = time.Since(start), context.Cause(ctx)

@@ -177,7 +177,7 @@ func optionalCalls(ctx context.Context, p *mqtest.FaultyProvider) map[string]err
 	_, errs["browse"] = p.Browse(ctx, "q", driver.BrowseRequest{Limit: 1})
 	_, errs["redrive"] = p.Redrive(ctx, "q", nil, 1)
 	_, errs["purge archive"] = p.PurgeArchive(ctx, "q", 0)
-	_, errs["receive groups"] = p.ReceiveGroups(ctx, "q", driver.GroupRequest{ReceiveRequest: r})
+	_, errs["receive heads"] = p.ReceiveHeads(ctx, "q", driver.GroupRequest{ReceiveRequest: r})
 	_, errs["receive group"] = p.ReceiveGroup(ctx, "q", driver.GroupDrainRequest{ReceiveRequest: r})
 	errs["drop"] = p.DropQueue(ctx, "q")
 	return errs

@@ -22,7 +22,7 @@ var (
 var faultyOps = []string{
 	"ensure", "send", "receive", "settle", "extend", "stats", "ping",
 	"drop", "list", "purge", "pop", "browse", "redrive", "purge archive",
-	"receive groups", "receive group", "tx send", "tx settle",
+	"receive heads", "receive group", "tx send", "tx settle",
 }
 
 // Name returns the inner provider's.
@@ -124,10 +124,10 @@ func (f *FaultyProvider) PurgeArchive(ctx context.Context, queue string, olderTh
 	})
 }
 
-// ReceiveGroups is the operation "receive groups".
-func (f *FaultyProvider) ReceiveGroups(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
-	return faultyOptional(ctx, f, "receive groups", func(g driver.GroupReceiver) ([]driver.Delivery, error) {
-		return g.ReceiveGroups(ctx, queue, r)
+// ReceiveHeads is the operation "receive heads".
+func (f *FaultyProvider) ReceiveHeads(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
+	return faultyOptional(ctx, f, "receive heads", func(g driver.GroupReceiver) ([]driver.Delivery, error) {
+		return g.ReceiveHeads(ctx, queue, r)
 	})
 }
 

@@ -191,7 +191,7 @@ func TestHang(t *testing.T) {
 	t.Run("none", func(t *testing.T) { hangs(t, silenced("", ""), false) })
 	for _, deaf := range []string{
 		"close", "ensure", "send", "receive", "settle", "extend", "stats", "ping", "drop", "list", "purge", "pop", "browse",
-		"redrive", "purge archive", "receive groups", "receive group", "tx send", "tx settle",
+		"redrive", "purge archive", "receive heads", "receive group", "tx send", "tx settle",
 	} {
 		t.Run("deaf "+deaf, func(t *testing.T) { hangs(t, silenced(deaf, ""), true) })
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
-	"github.com/portmq/mq/driver"
 )
 
 // New returns a client in memory that nobody else has, and that is closed when
@@ -81,7 +80,7 @@ func peekAll(t testing.TB, q *mq.Queue) (all []mq.Record) {
 
 // payload decodes a record as a handler of T would get it.
 func payload[T any](q *mq.Queue, r mq.Record) (v T, err error) {
-	d := &mq.Delivery{Delivery: driver.Delivery{Message: r.Message, ID: r.ID}}
+	d := &mq.Delivery{Message: r.Message, ID: r.ID}
 	err = mq.Of[T](q).Handler(func(_ context.Context, got T) error {
 		v = got
 		return nil
@@ -138,7 +137,7 @@ func Deliver(t testing.TB, h mq.Handler, msg mq.Message) Outcome {
 		_, err = q.Send(ctx, &msg)
 	}
 	if err == nil {
-		err = q.Consume(ctx, w, mq.ConsumerConfig{Concurrency: 1, Prefetch: -1})
+		err = q.Consume(ctx, w.Handle, mq.ConsumerConfig{Concurrency: 1, Prefetch: mq.NoPrefetch})
 	}
 	if err != nil {
 		t.Fatalf("mqtest: %v", err)

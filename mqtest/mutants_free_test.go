@@ -12,7 +12,7 @@ import (
 
 var freeMutations = []mutation{
 	{"a nack with a delay is a lease", "a group is free if its oldest message is visible and none is leased", delayedHold, "group/delayed-behind drain/nacked-delayed"},
-	{"free groups are looked for among the oldest", "ReceiveGroups leases the oldest message of free groups", nearSighted, "group/behind-blocked"},
+	{"free groups are looked for among the oldest", "ReceiveHeads leases the oldest message of free groups", nearSighted, "group/behind-blocked"},
 	{"the empty key starves", "GroupBy.Path: the value is compared as text", withoutEmpty, "group/empty-key"},
 	{"a batch overtakes", "Caps.Order", overtakes, "send/order-batch"},
 }
@@ -31,7 +31,7 @@ func delayedHold(m *mutant) {
 		if held() {
 			return nil, nil
 		}
-		return m.Provider.ReceiveGroups(ctx, queue, r)
+		return m.Provider.ReceiveHeads(ctx, queue, r)
 	}
 	m.group = func(ctx context.Context, queue string, r driver.GroupDrainRequest) ([]driver.Delivery, error) {
 		if held() {
@@ -53,10 +53,10 @@ func withoutEmpty(m *mutant) {
 	m.groups = only(m, func(d driver.Delivery) bool { return d.GroupKey != "" })
 }
 
-// only is ReceiveGroups without some of what it leases.
+// only is ReceiveHeads without some of what it leases.
 func only(m *mutant, sees func(driver.Delivery) bool) func(context.Context, string, driver.GroupRequest) ([]driver.Delivery, error) {
 	return func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
-		ds, err := m.Provider.ReceiveGroups(ctx, queue, r)
+		ds, err := m.Provider.ReceiveHeads(ctx, queue, r)
 		return slices.DeleteFunc(ds, func(d driver.Delivery) bool { return !sees(d) }), err
 	}
 }

@@ -14,9 +14,9 @@ import (
 // The optional interfaces.
 
 var groupMutations = []mutation{
-	{"two of a group", "ReceiveGroups leases one of each group", headsAndMore, "group/heads"},
+	{"two of a group", "ReceiveHeads leases one of each group", headsAndMore, "group/heads"},
 	{"groups ignored when none is free", "a group is free if its oldest message is visible and none is leased", headsOrAny, "group/delayed-head group/in-order group/plain-lease"},
-	{"youngest group first", "ReceiveGroups: oldest first", headsReversed, "group/heads"},
+	{"youngest group first", "ReceiveHeads: oldest first", headsReversed, "group/heads"},
 	{"keyless are one group", "a message without a key is a group of its own", storing(keyless), "group/no-key"},
 	{"group keys folded", "messages of one Group are a group", storing(func(m *driver.Message) { m.Group = strings.ToLower(m.Group) }), "group/keys"},
 	{"path ignored", "GroupBy.Path", groupsBy(func(by *driver.GroupBy) { by.Path = nil }), "group/path"},
@@ -34,7 +34,7 @@ func headsAndMore(m *mutant) {
 	m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
 		limit := r.Max
 		r.Max = (r.Max + 1) / 2
-		ds, err := m.Provider.ReceiveGroups(ctx, queue, r)
+		ds, err := m.Provider.ReceiveHeads(ctx, queue, r)
 		for _, d := range ds {
 			more := driver.GroupDrainRequest{ReceiveRequest: r.ReceiveRequest, By: r.By, Value: d.Group, Holding: []driver.Receipt{d.Receipt}}
 			if more.Max, more.Wait = limit-len(ds), 0; more.Max > 0 && d.Group != "" {
@@ -50,7 +50,7 @@ func headsOrAny(m *mutant) {
 	m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
 		now := r
 		now.Wait = 0
-		if ds, err := m.Provider.ReceiveGroups(ctx, queue, now); err != nil || len(ds) > 0 {
+		if ds, err := m.Provider.ReceiveHeads(ctx, queue, now); err != nil || len(ds) > 0 {
 			return ds, err
 		}
 		return m.Provider.Receive(ctx, queue, r.ReceiveRequest)
@@ -59,7 +59,7 @@ func headsOrAny(m *mutant) {
 
 func headsReversed(m *mutant) {
 	m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
-		ds, err := m.Provider.ReceiveGroups(ctx, queue, r)
+		ds, err := m.Provider.ReceiveHeads(ctx, queue, r)
 		slices.Reverse(ds)
 		return ds, err
 	}
@@ -75,7 +75,7 @@ func groupsBy(change func(*driver.GroupBy)) func(*mutant) {
 	return func(m *mutant) {
 		m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
 			change(&r.By)
-			return m.Provider.ReceiveGroups(ctx, queue, r)
+			return m.Provider.ReceiveHeads(ctx, queue, r)
 		}
 	}
 }

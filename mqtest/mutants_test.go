@@ -87,7 +87,7 @@ func newMutant(p *mem.Provider, dsn string) *mutant {
 		ensure: p.EnsureQueue, send: p.Send, receive: p.Receive, settle: p.Settle, extend: p.Extend,
 		stats: p.Stats, close: p.Close, drop: p.DropQueue, list: p.ListQueues, purge: p.PurgeQueue,
 		pop: p.Pop, browse: p.Browse, redrive: p.Redrive, purgeArchive: p.PurgeArchive,
-		groups: p.ReceiveGroups, group: p.ReceiveGroup, tx: p.Tx,
+		groups: p.ReceiveHeads, group: p.ReceiveGroup, tx: p.Tx,
 		leases: make(map[driver.Receipt]*mutantLease),
 		last:   make(map[string]driver.Receipt),
 	}
@@ -150,7 +150,7 @@ func (m *mutant) PurgeArchive(ctx context.Context, queue string, olderThan time.
 	return m.purgeArchive(ctx, queue, olderThan)
 }
 
-func (m *mutant) ReceiveGroups(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
+func (m *mutant) ReceiveHeads(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
 	ds, err := m.groups(ctx, queue, r)
 	m.remember(queue, ds)
 	return ds, err

@@ -92,7 +92,7 @@ var (
 	delayLimit   = capability("MaxDelay", func(c driver.Caps) bool { return c.MaxDelay > 0 })
 	leaseLimit   = capability("MaxVisibility or MaxHold", func(c driver.Caps) bool { return c.MaxVisibility > 0 || c.MaxHold > 0 })
 	bodyLimit    = capability("MaxBody, up to 64 MiB", func(c driver.Caps) bool { return c.MaxBody > 0 && c.MaxBody <= 64<<20 })
-	grouped      = all(capability("Groups", func(c driver.Caps) bool { return c.Groups }), canReceiveGroups, canReceiveGroup)
+	grouped      = all(capability("Groups", func(c driver.Caps) bool { return c.Groups }), canReceiveHeads, canReceiveGroup)
 	durable      = capability("Durable", func(c driver.Caps) bool { return c.Durable })
 	hasAgain     = hook("Again", func(h Harness) bool { return h.Again != nil })
 	hasHang      = hook("Hang", func(h Harness) bool { return h.Hang != nil })
@@ -126,16 +126,16 @@ var (
 	canPurgeArchive = method("Archivist.PurgeArchive", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(a driver.Archivist) error { _, err := a.PurgeArchive(ctx, nowhere, 0); return err })
 	})
-	canReceiveGroups = method("GroupReceiver.ReceiveGroups", func(ctx context.Context, p driver.Provider) error {
+	canReceiveHeads = method("GroupReceiver.ReceiveHeads", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(g driver.GroupReceiver) error {
-			_, err := g.ReceiveGroups(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe})
+			_, err := g.ReceiveHeads(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe})
 			return err
 		})
 	})
 	groupedByPath = all(grouped, method("GroupReceiver with GroupBy.Path", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(g driver.GroupReceiver) error {
 			by := driver.GroupBy{Path: []string{"group"}}
-			_, err := g.ReceiveGroups(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe, By: by})
+			_, err := g.ReceiveHeads(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe, By: by})
 			return err
 		})
 	}))

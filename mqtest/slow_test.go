@@ -117,8 +117,8 @@ func (s *slow) PurgeArchive(ctx context.Context, queue string, olderThan time.Du
 	return slowly(ctx, s, "purge archive", func() (int64, error) { return s.FaultyProvider.PurgeArchive(ctx, queue, olderThan) })
 }
 
-func (s *slow) ReceiveGroups(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
-	return slowly(ctx, s, "receive groups", func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroups(ctx, queue, r) })
+func (s *slow) ReceiveHeads(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
+	return slowly(ctx, s, "receive heads", func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveHeads(ctx, queue, r) })
 }
 
 func (s *slow) ReceiveGroup(ctx context.Context, queue string, r driver.GroupDrainRequest) ([]driver.Delivery, error) {

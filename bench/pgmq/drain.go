@@ -50,12 +50,12 @@ func (l *lab) consume(ctx context.Context, q *mq.Queue, n, left int, cfg mq.Cons
 	defer stop()
 	var handled atomic.Int64
 	took, err := clock(func() error {
-		return q.Consume(running, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+		return q.Consume(running, func(context.Context, *mq.Delivery) error {
 			if handled.Add(1) == int64(n) {
 				stop()
 			}
 			return nil
-		}), cfg)
+		}, cfg)
 	})
 	if err != nil {
 		return 0, err

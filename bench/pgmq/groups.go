@@ -29,10 +29,10 @@ func groups(ctx context.Context, l *lab) (rows []row, err error) {
 	return append(rows, ordered...), err
 }
 
-// groups is size for a number of groups: ReceiveGroups shall find ten.
+// groups is size for a number of groups: ReceiveHeads shall find ten.
 func (l *lab) groups(n int) int { return max(l.size(n), 50) }
 
-// heads measures ReceiveGroups on a queue of 1,000,000 messages with these
+// heads measures ReceiveHeads on a queue of 1,000,000 messages with these
 // groups. If blocked the head of the oldest group is leased before.
 func (l *lab) heads(ctx context.Context, what, group string, blocked bool, most time.Duration) (rows []row, err error) {
 	q, err := l.client.EnsureQueue(ctx, "grouped", grouped)
@@ -43,7 +43,7 @@ func (l *lab) heads(ctx context.Context, what, group string, blocked bool, most 
 		return nil, err
 	}
 	if blocked {
-		ds, err := q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{Visibility: time.Hour})
+		ds, err := q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{Visibility: time.Hour})
 		if err != nil || len(ds) != 1 || ds[0].GroupKey != "big" {
 			return nil, fmt.Errorf("leased %v, %w; want the head of group big", ds, err)
 		}
@@ -64,7 +64,7 @@ func (l *lab) headsOf(ctx context.Context, q *mq.Queue, what string, n int, most
 	took, err := timed(l.size(1000), func() (took time.Duration, err error) {
 		var ds []*mq.Delivery
 		took, err = clock(func() error {
-			ds, err = q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{Max: n})
+			ds, err = q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{Max: n})
 			return err
 		})
 		got, calls = got+len(ds), calls+1

@@ -64,7 +64,7 @@ func (p strict) Caps() driver.Caps {
 	return caps
 }
 
-func (p strict) Send(ctx context.Context, queue string, msgs []mq.Message) ([]string, error) {
+func (p strict) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	switch body := string(msgs[0].Body); {
 	case len(msgs) > 1 || body == "bad":
 		return nil, driver.ErrInvalid

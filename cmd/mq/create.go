@@ -24,7 +24,7 @@ func createCommand(a *app) *cobra.Command {
 		Args: takes(1, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, g := range groups {
-				o.GroupIndexes = append(o.GroupIndexes, groupBy(g))
+				o.GroupIndexes = append(o.GroupIndexes, *groupBy(g))
 			}
 			o.NotifyInterval = notify
 			a.level = slog.LevelWarn // it says what it waits for
@@ -51,9 +51,9 @@ func createCommand(a *app) *cobra.Command {
 }
 
 // groupBy parses header, or a path of keys with dots between them.
-func groupBy(text string) mq.GroupBy {
+func groupBy(text string) *mq.GroupBy {
 	if text == "header" {
-		return mq.GroupBy{}
+		return mq.ByGroup()
 	}
-	return mq.GroupBy{Path: strings.Split(text, ".")}
+	return mq.ByPath(strings.Split(text, ".")...)
 }

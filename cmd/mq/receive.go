@@ -103,7 +103,7 @@ func (r receiving) receive(ctx context.Context, q *mq.Queue) ([]*mq.Delivery, er
 	case r.pop:
 		return q.Pop(ctx, r.Max)
 	case r.groupBy != "":
-		return q.ReceiveGroups(ctx, groupBy(r.groupBy), r.ReceiveOptions)
+		return q.ReceiveHeads(ctx, groupBy(r.groupBy), r.ReceiveOptions)
 	}
 	return q.Receive(ctx, r.ReceiveOptions)
 }

@@ -44,7 +44,7 @@ ID  READ  SENT  RECEIPT  BODY
 	}
 }
 
-func TestReceiveGroups(t *testing.T) {
+func TestReceiveHeads(t *testing.T) {
 	d := newDesk(t, "mem")
 	for _, body := range []string{`{"g":1,"n":1}`, `{"g":1,"n":2}`, `{"g":2,"n":3}`} {
 		d.send(text(body))

@@ -178,7 +178,7 @@ type failing struct {
 	calls  int
 }
 
-func (p *failing) Send(ctx context.Context, queue string, msgs []mq.Message) ([]string, error) {
+func (p *failing) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	if p.calls++; p.calls != 2 {
 		return p.Provider.Send(ctx, queue, msgs)
 	}

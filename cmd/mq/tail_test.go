@@ -102,7 +102,7 @@ type hiding struct {
 	hidden map[string]bool
 }
 
-func (h *hiding) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]mq.Record, error) {
+func (h *hiding) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
 	rs, err := h.Provider.Browse(ctx, queue, r)
-	return slices.DeleteFunc(rs, func(r mq.Record) bool { return h.hidden[r.ID] }), err
+	return slices.DeleteFunc(rs, func(r driver.Record) bool { return h.hidden[r.ID] }), err
 }

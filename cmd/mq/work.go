@@ -88,7 +88,7 @@ func (w *working) flags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVarP(&w.cfg.Concurrency, "concurrency", "c", 1, "how many commands run at once")
 	flags.DurationVar(&w.cfg.Visibility, "visibility", 0, "how long messages are leased at a time: if mq dies they come again that late (default 30s)")
-	flags.IntVar(&w.cfg.MaxReads, "max-reads", 10, "how often a message is tried; 0 for no limit")
+	flags.IntVar(&w.cfg.MaxAttempts, "max-reads", 10, "how often a message is tried; 0 for no limit")
 	flags.StringVar(&w.cfg.DeadLetter, "dead-letter", "", "the `queue` for dead letters (default: the archive)")
 	flags.DurationVar(&w.cfg.Timeout, "timeout", 0, "how long a command may take; then it gets SIGTERM, and its message comes again")
 	flags.StringVar(&w.groupBy, "group-by", "", "one message of a `group` at a time and in order: header, or a path in the body as in repo.id")
@@ -103,20 +103,19 @@ func (w *working) check() error {
 	switch {
 	case w.cfg.Concurrency < 1:
 		return usagef("-concurrency %d is below 1", w.cfg.Concurrency)
-	case w.cfg.MaxReads < 0 || w.cfg.Visibility < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
+	case w.cfg.MaxAttempts < 0 || w.cfg.Visibility < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
 		return usagef("-max-reads, -visibility, -timeout, -stop-timeout and -idle are not negative")
 	}
-	if w.cfg.MaxReads == 0 {
-		w.cfg.MaxReads = -1
+	if w.cfg.MaxAttempts == 0 {
+		w.cfg.MaxAttempts = mq.Unlimited
 	}
 	if w.cfg.SoftStop == 0 {
-		w.cfg.SoftStop = -1
+		w.cfg.SoftStop = mq.AtOnce
 	}
 	w.cfg.HardStop = killAfter + 2*time.Second
-	w.cfg.Prefetch = -1
+	w.cfg.Prefetch = mq.NoPrefetch
 	if w.groupBy != "" {
-		by := groupBy(w.groupBy)
-		w.cfg.Groups = &by
+		w.cfg.Groups = groupBy(w.groupBy)
 	}
 	return nil
 }
@@ -150,10 +149,15 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) (err 
 	}
 	defer r.dog.close()
 	a.atAbort(r.killAll)
-	w.cfg.OnDeadLetter = func(d *mq.Delivery, reason string) {
-		a.note("%s/%s is a dead letter: %s", q.Name(), d.ID, reason)
+	w.cfg.OnEvent = func(_ context.Context, e mq.Event) {
+		if e.Kind == mq.EventDeadLetter {
+			a.note("%s/%s is a dead letter: %s", q.Name(), e.Delivery.ID, e.Reason)
+		}
 	}
-	consumer := mq.NewConsumer(q, r, w.cfg)
+	consumer, err := mq.NewConsumer(q, r, w.cfg)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if w.idle > 0 {

@@ -158,7 +158,7 @@ func TestWorkConcurrency(t *testing.T) {
 	}
 }
 
-func TestWorkMaxReads(t *testing.T) {
+func TestWorkMaxAttempts(t *testing.T) {
 	d := newDesk(t, "mem")
 	d.must("create", "dead")
 	d.send(text("1"))
@@ -204,7 +204,7 @@ func TestWorkIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		send := func() { _, _ = q.Send(t.Context(), &mq.Message{}) }
-		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+		consumer := newConsumer(t, q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 			time.Sleep(time.Minute)
 			return nil
 		}), mq.ConsumerConfig{})
@@ -238,7 +238,7 @@ func TestWorkAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		var worked atomic.Int64
-		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { worked.Add(1); return nil }), mq.ConsumerConfig{})
+		consumer := newConsumer(t, q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { worked.Add(1); return nil }), mq.ConsumerConfig{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go (&idler{consumer: consumer, queue: q, idle: 10 * time.Second}).run(ctx, cancel)
 		time.AfterFunc(30*time.Second, func() { _, _ = q.Send(t.Context(), &mq.Message{}) })
@@ -267,7 +267,7 @@ func TestWorkIdleFirstReceive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return nil }), mq.ConsumerConfig{})
+		consumer := newConsumer(t, q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return nil }), mq.ConsumerConfig{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go (&idler{consumer: consumer, queue: q, idle: 2 * time.Second}).run(ctx, cancel)
 		if err := consumer.Run(ctx); err != nil || consumer.Stats().Acked != 1 {
@@ -292,7 +292,7 @@ func TestWorkIdleSlowLook(t *testing.T) {
 			t.Fatal(err)
 		}
 		var end time.Time
-		consumer := mq.NewConsumer(q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+		consumer := newConsumer(t, q, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 			time.Sleep(24 * time.Second)
 			end = time.Now()
 			return nil
@@ -375,4 +375,13 @@ func (w *watched) Write(p []byte) (int, error) {
 		w.once.Do(w.then)
 	}
 	return n, err
+}
+
+func newConsumer(t *testing.T, q *mq.Queue, h mq.Handler, cfg mq.ConsumerConfig) *mq.Consumer {
+	t.Helper()
+	c, err := mq.NewConsumer(q, h, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

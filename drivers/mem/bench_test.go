@@ -98,8 +98,8 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkReceiveGroups works on the heads of 1,000 groups of 1,000 messages.
-func BenchmarkReceiveGroups(b *testing.B) {
+// BenchmarkReceiveHeads works on the heads of 1,000 groups of 1,000 messages.
+func BenchmarkReceiveHeads(b *testing.B) {
 	c := open(b)
 	for i := range 1000 {
 		msgs := make([]driver.Message, 1000)

@@ -7,8 +7,8 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// ReceiveGroups leases the heads of free groups.
-func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
+// ReceiveHeads leases the heads of free groups.
+func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
 	return p.receive(ctx, name, demand{wait: r.Wait, claim: func(q *queue, _ []view) []view {
 		return q.claimHeads(q.index(r.By), r.ReceiveRequest)
 	}})

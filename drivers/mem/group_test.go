@@ -20,7 +20,7 @@ func grouped(group, body string) driver.Message {
 
 func (c client) heads(by driver.GroupBy, limit int) []driver.Delivery {
 	c.t.Helper()
-	ds, err := c.ReceiveGroups(c.t.Context(), "q", driver.GroupRequest{
+	ds, err := c.ReceiveHeads(c.t.Context(), "q", driver.GroupRequest{
 		ReceiveRequest: driver.ReceiveRequest{Max: limit, Visibility: time.Minute}, By: by,
 	})
 	c.must(err)
@@ -50,7 +50,7 @@ func (c client) ack(ds ...driver.Delivery) {
 	}
 }
 
-func TestReceiveGroups(t *testing.T) {
+func TestReceiveHeads(t *testing.T) {
 	c := open(t)
 	c.send("q", grouped("x", "x1"), grouped("y", "y1"), grouped("x", "x2"), text("alone1"), text("alone2"), grouped("z", "z1"))
 	first := c.heads(byGroup, 4)
@@ -78,7 +78,7 @@ func TestGroupsOfIndexBuiltLate(t *testing.T) {
 	requireBodies(t, c.heads(byGroup, 9), "y1")
 }
 
-func TestReceiveGroupsByPath(t *testing.T) {
+func TestReceiveHeadsByPath(t *testing.T) {
 	c := open(t)
 	c.send("q",
 		grouped("g", `{"case":1,"n":1}`), grouped("h", `{"case":"1","n":2}`), grouped("g", `{"case":{"a": 1}}`),
@@ -332,7 +332,7 @@ func TestWaitForGroup(t *testing.T) {
 				c.send("q", grouped("x", "1"), grouped("x", "2"))
 				held := c.heads(byGroup, 1)[0]
 				w := c.begin(func() ([]driver.Delivery, error) {
-					return c.ReceiveGroups(t.Context(), "q", driver.GroupRequest{ReceiveRequest: waitFor(2, forever)})
+					return c.ReceiveHeads(t.Context(), "q", driver.GroupRequest{ReceiveRequest: waitFor(2, forever)})
 				})
 				tt.act(c, held)
 				w.require(t, tt.after, tt.want)
@@ -380,7 +380,7 @@ func TestWaitersOfGroupsAreServed(t *testing.T) {
 	bubble(t, func(t *testing.T, c client) {
 		groups := func() *waiting {
 			return c.begin(func() ([]driver.Delivery, error) {
-				return c.ReceiveGroups(t.Context(), "q", driver.GroupRequest{ReceiveRequest: waitFor(1, forever)})
+				return c.ReceiveHeads(t.Context(), "q", driver.GroupRequest{ReceiveRequest: waitFor(1, forever)})
 			})
 		}
 		g1 := groups()

@@ -197,8 +197,8 @@ var calls = map[string]func(ctx context.Context, p *Provider) error{
 		_, err := p.PurgeArchive(ctx, "q", 0)
 		return err
 	},
-	"ReceiveGroups": func(ctx context.Context, p *Provider) error {
-		_, err := p.ReceiveGroups(ctx, "q", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1}})
+	"ReceiveHeads": func(ctx context.Context, p *Provider) error {
+		_, err := p.ReceiveHeads(ctx, "q", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1}})
 		return err
 	},
 	"ReceiveGroup": func(ctx context.Context, p *Provider) error {

@@ -111,7 +111,7 @@ func (q *modelQueue) group(path bool, key string) []*modelMessage {
 	return slices.DeleteFunc(slices.Clone(q.msgs), func(m *modelMessage) bool { return m.key(path) != key })
 }
 
-// heads returns what ReceiveGroups chooses.
+// heads returns what ReceiveHeads chooses.
 func (q *modelQueue) heads(path bool, limit int) []*modelMessage {
 	var heads []*modelMessage
 	for _, m := range q.msgs {

@@ -178,7 +178,7 @@ func (p *player) by() (driver.GroupBy, bool, func(*modelMessage) string) {
 func (p *player) receiveHeads() {
 	r := p.request()
 	by, path, key := p.by()
-	ds, err := p.ReceiveGroups(p.t.Context(), p.name, driver.GroupRequest{ReceiveRequest: r, By: by})
+	ds, err := p.ReceiveHeads(p.t.Context(), p.name, driver.GroupRequest{ReceiveRequest: r, By: by})
 	p.must(err)
 	p.leased(ds, p.queue.heads(path, r.Max), r.Visibility, key)
 }

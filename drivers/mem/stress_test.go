@@ -175,7 +175,7 @@ func TestGroupsAreExclusive(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			for left.Load() > 0 {
 				r := driver.ReceiveRequest{Max: 2, Visibility: time.Hour, Wait: 20 * time.Millisecond}
-				ds, err := c.ReceiveGroups(t.Context(), "q", driver.GroupRequest{ReceiveRequest: r})
+				ds, err := c.ReceiveHeads(t.Context(), "q", driver.GroupRequest{ReceiveRequest: r})
 				if err != nil {
 					t.Error(err)
 				}

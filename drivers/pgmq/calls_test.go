@@ -49,7 +49,7 @@ func calls() []call {
 		{name: "PurgeQueue", run: purges},
 		{name: "PurgeArchive", run: func(r *rig) error { return second(r.PurgeArchive(r.ctx, "jobs", 0)) }},
 		{name: "Redrive", run: redrives},
-		{name: "ReceiveGroups", run: func(r *rig) error { return second(r.ReceiveGroups(r.ctx, "jobs", groups)) }},
+		{name: "ReceiveHeads", run: func(r *rig) error { return second(r.ReceiveHeads(r.ctx, "jobs", groups)) }},
 		{name: "ReceiveGroup", run: func(r *rig) error { return second(r.ReceiveGroup(r.ctx, "jobs", group)) }},
 
 		{name: "Ping", run: func(r *rig) error { return r.Ping(r.ctx) }},
@@ -161,7 +161,7 @@ func TestCallsComplete(t *testing.T) {
 	}
 	for _, name := range []string{
 		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse",
-		"Redrive", "PurgeArchive", "ReceiveGroups", "ReceiveGroup", "Tx", "Install",
+		"Redrive", "PurgeArchive", "ReceiveHeads", "ReceiveGroup", "Tx", "Install",
 	} {
 		if !seen[name] {
 			t.Errorf("%s is not among the calls", name)

@@ -180,7 +180,7 @@ func TestCallsFail(t *testing.T) {
 // reads reports whether a call shows what messages hold.
 func (c call) reads() bool {
 	name, _, _ := strings.Cut(c.name, " ")
-	return slices.Contains([]string{"Receive", "ReceiveGroups", "ReceiveGroup", "Pop", "Browse", "Rows"}, name)
+	return slices.Contains([]string{"Receive", "ReceiveHeads", "ReceiveGroup", "Pop", "Browse", "Rows"}, name)
 }
 
 // check checks the error of a call that met the failure.

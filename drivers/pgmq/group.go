@@ -116,11 +116,11 @@ const (
 	minWalk              = 100 * time.Millisecond // of a call that does not wait
 )
 
-// ReceiveGroups claims in one short transaction: it chooses groups that look
+// ReceiveHeads claims in one short transaction: it chooses groups that look
 // free and takes their advisory locks, and then looks again, under a snapshot
 // that begins after the locks, and claims. Without indexes for the grouping
 // (see [driver.QueueOptions].GroupIndexes) each call reads the whole queue.
-func (p *Provider) ReceiveGroups(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
+func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
 	g, err := p.grouping(ctx, name, r.By)
 	if err != nil {
 		return nil, err

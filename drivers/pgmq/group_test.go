@@ -51,10 +51,10 @@ func TestGroupIndexNames(t *testing.T) {
 	}
 }
 
-// TestReceiveGroupsWindow: how far a search for free groups goes, and from
+// TestReceiveHeadsWindow: how far a search for free groups goes, and from
 // where: where the last one ended, unless that failed, and so on too when the
 // queue was looked up again.
-func TestReceiveGroupsWindow(t *testing.T) {
+func TestReceiveHeadsWindow(t *testing.T) {
 	l := layout113.indexed(driver.GroupBy{})
 	g := groupingOf(l, driver.GroupBy{})
 	var args values
@@ -88,16 +88,16 @@ func TestReceiveGroupsWindow(t *testing.T) {
 			p.queues.Clear()
 		}
 		next, fails = tt.to, tt.fail
-		_, err := p.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: tt.max}})
+		_, err := p.ReceiveHeads(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: tt.max}})
 		if (err != nil) != (tt.fail != nil) || !reflect.DeepEqual(args, tt.want) {
 			t.Errorf("search %d is given %v, want %v: %v", i, args, tt.want, err)
 		}
 	}
 }
 
-// TestReceiveGroupsLap: a call that claims nothing goes on, with more steps, until
+// TestReceiveHeadsLap: a call that claims nothing goes on, with more steps, until
 // it has been at all groups.
-func TestReceiveGroupsLap(t *testing.T) {
+func TestReceiveHeadsLap(t *testing.T) {
 	l := layout113.indexed(driver.GroupBy{})
 	g := groupingOf(l, driver.GroupBy{})
 	for _, tt := range []struct {
@@ -168,7 +168,7 @@ func TestGroupsRefused(t *testing.T) {
 			if tt.holding != nil {
 				return
 			}
-			requireErr(t, second(p.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{By: tt.by})), tt.want)
+			requireErr(t, second(p.ReceiveHeads(t.Context(), "jobs", driver.GroupRequest{By: tt.by})), tt.want)
 			requireErr(t, p.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{tt.by}}), tt.want)
 		})
 	}

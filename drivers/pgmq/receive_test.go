@@ -55,7 +55,7 @@ var claims = map[string]func(*rig) ([]driver.Delivery, error){
 	"receive": func(r *rig) ([]driver.Delivery, error) { return r.Receive(r.ctx, "jobs", oneMinute) },
 	"pop":     func(r *rig) ([]driver.Delivery, error) { return r.Pop(r.ctx, "jobs", 10) },
 	"groups": func(r *rig) ([]driver.Delivery, error) {
-		return r.ReceiveGroups(r.ctx, "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
+		return r.ReceiveHeads(r.ctx, "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
 	},
 	"group": func(r *rig) ([]driver.Delivery, error) {
 		return r.ReceiveGroup(r.ctx, "jobs", driver.GroupDrainRequest{ReceiveRequest: oneMinute})

@@ -182,11 +182,11 @@ func TestStmtPoolGroups(t *testing.T) {
 			s.ExpectQuery(g.claim).WillReturnRows(sqlmock.NewRows(nil))
 			s.ExpectCommit()
 		}
-		_, err := p.ReceiveGroups(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
+		_, err := p.ReceiveHeads(t.Context(), "jobs", driver.GroupRequest{ReceiveRequest: oneMinute})
 		if _, known := p.queues.Load("jobs"); known != (fails == nil) {
 			t.Errorf("the queue is known: %v", known)
 		}
-		checkIs(t, "ReceiveGroups", err, map[bool]error{false: driver.ErrBadConn}[fails == nil])
+		checkIs(t, "ReceiveHeads", err, map[bool]error{false: driver.ErrBadConn}[fails == nil])
 	}
 }
 

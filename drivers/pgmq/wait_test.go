@@ -206,9 +206,9 @@ func TestReceiveWoken(t *testing.T) {
 	})
 }
 
-// TestReceiveGroupsWait: the groups may be free when a message has been settled,
+// TestReceiveHeadsWait: the groups may be free when a message has been settled,
 // and a look that finds a message says nothing of its group.
-func TestReceiveGroupsWait(t *testing.T) {
+func TestReceiveHeadsWait(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		q := r.known("jobs")
 		g := groupingOf(layout113, driver.GroupBy{})
@@ -224,7 +224,7 @@ func TestReceiveGroupsWait(t *testing.T) {
 		time.AfterFunc(70*ms, q.hub.wakeGroups)
 		req := driver.GroupRequest{ReceiveRequest: oneMinute}
 		req.Wait = time.Minute
-		ds, err := r.ReceiveGroups(t.Context(), "jobs", req)
+		ds, err := r.ReceiveHeads(t.Context(), "jobs", req)
 		if r.must(err); len(ds) != 1 || time.Since(r.start) != 70*ms {
 			t.Errorf("it receives %v after %v", ds, time.Since(r.start))
 		}

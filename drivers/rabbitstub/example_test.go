@@ -39,7 +39,7 @@ func Example() {
 			fmt.Println("lease lost:", errors.Is(context.Cause(ctx), mq.ErrStaleReceipt))
 			return ctx.Err()
 		}
-		check(orders.Consume(ctx, mq.HandlerFunc(work), mq.ConsumerConfig{Concurrency: 1}))
+		check(orders.Consume(ctx, work, mq.ConsumerConfig{Concurrency: 1}))
 	}
 	run(func(t *testing.T) { synctest.Test(t, test) }) // what a TestReconnect(t *testing.T) does
 	// Output:

@@ -103,7 +103,11 @@ func receive(ctx context.Context, pages mq.TypedQueue[Page], out io.Writer) erro
 		return err
 	}
 	d := ds[0]
+	page, err := d.Value()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "%s (%q): %d bytes of text, less in the queue: %v\n",
-		d.Value.Title, d.Headers["content-type"], len(d.Value.Text), len(d.Body) < len(d.Value.Text))
+		page.Title, d.Headers["content-type"], len(page.Text), len(d.Body) < len(page.Text))
 	return d.Ack(ctx)
 }

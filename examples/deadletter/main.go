@@ -81,11 +81,18 @@ func work(ctx context.Context, q *mq.Queue, charge func(Order) error) error {
 	return mq.Of[Order](q).Consume(ctx, func(_ context.Context, o Order) error {
 		return charge(o)
 	}, mq.ConsumerConfig{
-		MaxReads:     3, // then it is a dead letter; without a limit it would come for ever
-		Backoff:      mq.Exponential(5*time.Millisecond, time.Second),
-		OnDeadLetter: func(*mq.Delivery, string) {}, // the place for an alarm; without it there is a line in the log
+		MaxAttempts: 3, // then it is a dead letter; without a limit it would come for ever
+		Backoff:     mq.Exponential(5*time.Millisecond, time.Second),
+		OnEvent: func(_ context.Context, e mq.Event) {
+			if e.Kind == mq.EventDeadLetter {
+				alarm(e.Reason)
+			}
+		},
 	})
 }
+
+// alarm is the place for an alarm. Each failure is a line in the log as well.
+func alarm(string) {}
 
 var errDown = errors.New("bank is down")
 
@@ -94,7 +101,7 @@ func charge(o Order) error {
 	case "stolen":
 		return mq.Reject(errors.New("card declined")) // no use in trying again
 	case "amex":
-		return errDown // may get better: again, up to MaxReads
+		return errDown // may get better: again, up to MaxAttempts
 	}
 	return nil
 }

@@ -55,7 +55,11 @@ func remind(ctx context.Context, mails mq.TypedQueue[string], out io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: at least %v later: %v\n", ds[0].Value, later, time.Since(sent) >= later-time.Millisecond)
+	mail, err := ds[0].Value()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: at least %v later: %v\n", mail, later, time.Since(sent) >= later-time.Millisecond)
 	return ds[0].Ack(ctx)
 }
 
@@ -94,7 +98,7 @@ func deliver(ctx context.Context, mails mq.TypedQueue[string], out io.Writer) er
 		}
 		return err // any other error: after Backoff
 	}, mq.ConsumerConfig{
-		Backoff:  mq.Exponential(10*time.Millisecond, time.Second), // 10 ms, 20 ms, 40 ms ... by a fifth either way
-		MaxReads: 10,                                               // then it is a dead letter
+		Backoff:     mq.Exponential(10*time.Millisecond, time.Second), // 10 ms, 20 ms, 40 ms ... by a fifth either way
+		MaxAttempts: 10,                                               // then it is a dead letter
 	})
 }

@@ -52,7 +52,7 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 func workAfter(ctx context.Context, q *mq.Queue, do func(Job) error) error {
 	return mq.Of[Job](q).Consume(ctx, func(_ context.Context, j Job) error {
 		return do(j)
-	}, mq.ConsumerConfig{MaxReads: 5})
+	}, mq.ConsumerConfig{MaxAttempts: 5})
 }
 
 // try has a job sent by the old client and done by a worker. Both are on the

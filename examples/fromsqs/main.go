@@ -69,11 +69,11 @@ func before(ctx context.Context, queue sqs, do func(body string) error) error {
 }
 
 // after is the worker. It fetches, extends and deletes in batches by itself,
-// and MaxReads is the redrive policy.
+// and MaxAttempts is the redrive policy.
 func after(ctx context.Context, q *mq.Queue, do func(body string) error) error {
-	return q.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+	return q.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 		return do(string(d.Body))
-	}), mq.ConsumerConfig{Concurrency: 10, MaxReads: 5})
+	}, mq.ConsumerConfig{Concurrency: 10, MaxAttempts: 5})
 }
 
 // try sends names of pictures the old way and has them made smaller.

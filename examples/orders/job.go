@@ -25,7 +25,7 @@ type job struct {
 	tally    *tally
 }
 
-func newJob(queue *mq.Queue, t *tally) *job {
+func newJob(queue *mq.Queue, t *tally) (*job, error) {
 	j := &job{
 		queue:    queue,
 		inOrder:  queue.Client().Caps().Groups,
@@ -34,19 +34,20 @@ func newJob(queue *mq.Queue, t *tally) *job {
 		ledger:   ledger{posted: make(map[int64]string)},
 		tally:    t,
 	}
-	j.consumer = mq.NewConsumer(queue, mq.Of[Order](queue).Handler(j.process), j.config())
-	return j
+	var err error
+	j.consumer, err = mq.NewConsumer(queue, mq.Of[Order](queue).Handler(j.process), j.config())
+	return j, err
 }
 
 func (j *job) config() mq.ConsumerConfig {
 	cfg := mq.ConsumerConfig{
 		Concurrency: workers,
-		MaxReads:    4,
+		MaxAttempts: 4,
 		Backoff:     mq.Exponential(20*time.Millisecond, 80*time.Millisecond), // seconds, in real life
 		SoftStop:    5 * time.Second,
 	}
 	if j.inOrder {
-		cfg.Groups = &mq.GroupBy{} // by Message.Group
+		cfg.Groups = mq.ByGroup()
 	}
 	return cfg
 }

@@ -59,7 +59,11 @@ func runPoor(t *testing.T, p *poor, input string) (r result, err error) {
 			t.Fatal(err1)
 		}
 		var stdout, stderr bytes.Buffer
-		err = newJob(queue, tally).present(t.Context(), strings.NewReader(input), &stdout, &stderr)
+		var j *job
+		if j, err = newJob(queue, tally); err != nil {
+			t.Fatal(err)
+		}
+		err = j.present(t.Context(), strings.NewReader(input), &stdout, &stderr)
 		drop(queue, &stderr)
 		r = result{stdout: stdout.String(), stderr: stderr.String()}
 	})

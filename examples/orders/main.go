@@ -103,7 +103,11 @@ func (o options) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 	} else {
 		defer drop(queue, stderr)
 	}
-	return newJob(queue, t).present(ctx, in, stdout, stderr)
+	j, err := newJob(queue, t)
+	if err != nil {
+		return err
+	}
+	return j.present(ctx, in, stdout, stderr)
 }
 
 func (o options) open(stdin io.Reader) (io.ReadCloser, error) {

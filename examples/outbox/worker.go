@@ -16,7 +16,7 @@ func (s *shop) work(ctx context.Context) error {
 	return s.queue.Consume(ctx, s.ship, mq.ConsumerConfig{
 		Concurrency: workers,
 		Visibility:  2 * time.Second, // so soon comes back what a killed worker had
-		MaxReads:    -1,              // and it is no fault of the order
+		MaxAttempts: mq.Unlimited,    // and it is no fault of the order
 	})
 }
 

@@ -84,15 +84,18 @@ func work(ctx context.Context, q *mq.Queue, jobs int, timeout time.Duration, out
 		}
 		return err
 	}
-	worker := mq.NewConsumer(q, mq.Of[Job](q).Handler(handle), mq.ConsumerConfig{
+	worker, err := mq.NewConsumer(q, mq.Of[Job](q).Handler(handle), mq.ConsumerConfig{
 		Concurrency: 4,
 		Timeout:     timeout,          // of one job: then its context ends
 		Visibility:  30 * time.Second, // extended while a job runs: how soon those of a crashed worker come back
 		SoftStop:    10 * time.Second, // after the signal, for the jobs that run
 		HardStop:    2 * time.Second,  // after that, for those that see their contexts end
 	})
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(out, "working")
-	err := worker.Run(ctx)
+	err = worker.Run(ctx)
 	s := worker.Stats()
 	fmt.Fprintf(out, "stopped: %d jobs done, %d will come again, %d are running\n", s.Acked, s.Retried, s.Running)
 	return err

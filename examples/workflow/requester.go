@@ -26,11 +26,14 @@ func (q *Queues) Await(ctx context.Context, taskIDs ...string) (map[string]TaskF
 		if err != nil {
 			return ends, err
 		}
-		id := d.Value.TaskID
-		if !awaited[id] {
-			err = d.Archive(ctx, fmt.Sprintf("nobody awaits task %q", id))
-		} else {
-			ends[id] = d.Value // the same again, if it came twice
+		end, err := d.Value()
+		switch {
+		case err != nil:
+			err = d.Archive(ctx, err.Error())
+		case !awaited[end.TaskID]:
+			err = d.Archive(ctx, fmt.Sprintf("nobody awaits task %q", end.TaskID))
+		default:
+			ends[end.TaskID] = end // the same again, if it came twice
 			err = d.Ack(ctx)
 		}
 		if err != nil && !errors.Is(err, mq.ErrStaleReceipt) {

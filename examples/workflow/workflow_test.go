@@ -178,12 +178,16 @@ func TestCrashAfterReport(t *testing.T) {
 	f.startPlanners()
 	task := f.submit(x.folder)
 	for i, d := range f.lease(workflow.Count, 3) {
-		outputs, err := workflow.Steps()[workflow.Count](f.ctx, d.Value)
+		step, err := d.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		outputs, err := workflow.Steps()[workflow.Count](f.ctx, step)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i > 0 { // the first one does not get so far
-			f.report(workflow.StepExecutionResult{TaskID: task, StepID: d.Value.StepID, Attempt: 1, Outputs: outputs})
+			f.report(workflow.StepExecutionResult{TaskID: task, StepID: step.StepID, Attempt: 1, Outputs: outputs})
 		}
 	}
 	f.startWorkers(2, workflow.Steps())

@@ -12,7 +12,7 @@ import (
 
 // unseen are operations whose effect picture does not show, and those that need
 // more than one answer.
-var unseen = []string{"ack one", "extend", "nack", "move", "receive groups", "receive a group"}
+var unseen = []string{"ack one", "extend", "nack", "move", "receive heads", "receive a group"}
 
 // TestAnswerLost: the server did what it was told, and the connection broke
 // before it could say so. The caller learns that nobody knows, and nothing is

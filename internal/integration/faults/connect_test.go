@@ -86,10 +86,10 @@ func TestDownLater(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			ended <- mine.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+			ended <- mine.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 				got <- d.ID
 				return nil
-			}), mq.ConsumerConfig{})
+			}, mq.ConsumerConfig{})
 		}()
 		b.post(q, 1)
 		arrives(b, got)

@@ -32,7 +32,7 @@ package faults
 //	a receive that must not wait does, with a connection   receive/no-wait, wait/*; TestPoolOfOne
 //	a batch is not atomic                                  send/atomic
 //	the name of the channel is not what is notified        TestSpelling, TestPlainInsert
-//	what does not decode fails the whole receive           outcome/undecodable, typed/quarantine, body/*; TestForeignRows
+//	what does not decode fails the whole receive           outcome/undecodable, typed/undecodable, body/*; TestForeignRows
 //	durations are cut to seconds, or wrap                  lease/short, lease/longest, delay/longest
 //	an extension counts from the old end                   lease/extend-from-now, lease/extend-late
 //	a subscriber's failure to connect is final             TestListenNowhere, TestListenKilled
@@ -134,9 +134,9 @@ func TestInjection(t *testing.T) {
 				for _, op := range operations {
 					b.ok(stale(op.run(t.Context(), b, q)))
 				}
-				_, err := q.ReceiveGroups(t.Context(), mq.GroupBy{Path: []string{name, `\`, `'`}}, mq.ReceiveOptions{})
+				_, err := q.ReceiveHeads(t.Context(), &mq.GroupBy{Path: []string{name, `\`, `'`}}, mq.ReceiveOptions{})
 				b.ok(err)
-				_, err = q.ReceiveGroup(t.Context(), mq.GroupBy{}, name, mq.GroupOptions{})
+				_, err = q.ReceiveGroup(t.Context(), mq.ByGroup(), name, mq.GroupOptions{})
 				b.ok(err)
 				_, err = q.Peek(t.Context(), mq.BrowseOptions{After: name})
 				b.is(err, mq.ErrInvalid, "an id that is none")
@@ -167,7 +167,7 @@ func TestLeaseAfterWaiting(t *testing.T) {
 	tx := b.block(blocked{block: "SELECT pg_advisory_xact_lock('pgmq.q_%s'::regclass::oid::int, hashtext('" + canary + "'))"}, "jobs")
 	received := make(chan []*mq.Delivery, 1)
 	go func() {
-		ds, err := q.ReceiveGroup(t.Context(), mq.GroupBy{}, canary, mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: time.Minute}})
+		ds, err := q.ReceiveGroup(t.Context(), mq.ByGroup(), canary, mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: time.Minute}})
 		if err != nil {
 			t.Error(err)
 		}

@@ -112,14 +112,14 @@ var fates = []struct {
 		}
 	}},
 	{"group", func(b *base, q *mq.Queue) {
-		ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{})
+		ds, err := q.ReceiveHeads(b.Context(), mq.ByGroup(), mq.ReceiveOptions{})
 		if b.ok(err); len(ds) != 1 {
 			b.Fatalf("%d group heads", len(ds))
 		}
 		b.ok(ds[0].Ack(b.Context()))
 	}},
 	{"group by path, transaction", func(b *base, q *mq.Queue) {
-		ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{Path: []string{"a"}}, mq.ReceiveOptions{})
+		ds, err := q.ReceiveHeads(b.Context(), &mq.GroupBy{Path: []string{"a"}}, mq.ReceiveOptions{})
 		if b.ok(err); len(ds) != 1 {
 			b.Fatalf("%d group heads", len(ds))
 		}

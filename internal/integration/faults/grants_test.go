@@ -51,7 +51,7 @@ var grants = []struct {
 	{"send many", []string{usage, insert, selects}, run("send many")},
 	{"receive", []string{usage, selects, updates}, run("receive")},
 	{"receive waiting", []string{usage, selects, updates}, run("receive waiting")},
-	{"receive groups", []string{usage, selects, updates}, run("receive groups")},
+	{"receive heads", []string{usage, selects, updates}, run("receive heads")},
 	{"receive a group", []string{usage, selects, updates}, run("receive a group")},
 	{"pop", []string{usage, selects, updates, deletes}, run("pop")},
 	{"ack one", []string{usage, selects, updates, deletes}, run("ack one")},

@@ -42,10 +42,10 @@ func (b *base) load(c *mq.Client, queue string) *load {
 	}
 	l.workers.Go(func() { l.receive(working) })
 	l.workers.Go(func() {
-		_ = l.q.Consume(working, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+		_ = l.q.Consume(working, func(_ context.Context, d *mq.Delivery) error {
 			l.handle(d)
 			return nil
-		}), mq.ConsumerConfig{Visibility: lease, MaxReads: -1, Concurrency: 4})
+		}, mq.ConsumerConfig{Visibility: lease, MaxAttempts: mq.Unlimited, Concurrency: 4})
 	})
 	return l
 }

@@ -45,14 +45,14 @@ func TestDroppedWhileWaiting(t *testing.T) {
 		ended := make(map[string]chan error)
 		waits := map[string]func(q *mq.Queue) error{
 			"consumer": func(q *mq.Queue) error {
-				return q.Consume(t.Context(), mq.HandlerFunc(func(context.Context, *mq.Delivery) error { return nil }), mq.ConsumerConfig{})
+				return q.Consume(t.Context(), func(context.Context, *mq.Delivery) error { return nil }, mq.ConsumerConfig{})
 			},
 			"receiver": func(q *mq.Queue) error {
 				_, err := q.Receive(t.Context(), mq.ReceiveOptions{Wait: mq.Forever})
 				return err
 			},
 			"group_receiver": func(q *mq.Queue) error {
-				_, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Wait: mq.Forever})
+				_, err := q.ReceiveHeads(t.Context(), mq.ByGroup(), mq.ReceiveOptions{Wait: mq.Forever})
 				return err
 			},
 		}

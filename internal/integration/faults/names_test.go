@@ -108,7 +108,7 @@ func (b *base) all(c *mq.Client, name string, first *sql.DB) {
 		if err := stale(op.run(ctx, b, q)); err != nil {
 			b.Errorf("%s, %s: %v", name, op.name, err)
 		}
-		_, err := q.ReceiveGroups(ctx, by, mq.ReceiveOptions{Max: 10})
+		_, err := q.ReceiveHeads(ctx, &by, mq.ReceiveOptions{Max: 10})
 		b.ok(err)
 	}
 	for range 2 { // with the row of the throttle and without

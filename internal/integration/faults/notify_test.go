@@ -33,7 +33,7 @@ func (b *base) waitingToo(q *mq.Queue, got chan *mq.Delivery) {
 func (b *base) waitingForGroups(q *mq.Queue) <-chan *mq.Delivery {
 	got := make(chan *mq.Delivery, 1000)
 	b.keep(got, func(ctx context.Context) ([]*mq.Delivery, error) {
-		return q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{Visibility: time.Hour, Wait: mq.Forever})
+		return q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{Visibility: time.Hour, Wait: mq.Forever})
 	})
 	return got
 }

@@ -34,12 +34,12 @@ var operations = []operation{
 		_, err := q.Receive(ctx, mq.ReceiveOptions{Wait: 10 * time.Millisecond})
 		return err
 	}},
-	{"receive groups", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
-		_, err := q.ReceiveGroups(ctx, mq.GroupBy{}, mq.ReceiveOptions{})
+	{"receive heads", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.ReceiveHeads(ctx, mq.ByGroup(), mq.ReceiveOptions{})
 		return err
 	}},
 	{"receive a group", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
-		_, err := q.ReceiveGroup(ctx, mq.GroupBy{}, canary, mq.GroupOptions{})
+		_, err := q.ReceiveGroup(ctx, mq.ByGroup(), canary, mq.GroupOptions{})
 		return err
 	}},
 	{"pop", false, func(ctx context.Context, _ *base, q *mq.Queue) error {

@@ -80,7 +80,7 @@ func (b *base) groupsTogether(c *mq.Client, name string) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 3})
+				ds, err := q.ReceiveHeads(b.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 3})
 				if err != nil {
 					b.Error(err)
 					return

@@ -82,7 +82,7 @@ func TestSilentInUse(t *testing.T) {
 	n := new(atomic.Int32)
 	eachLibrary(t, func(t *testing.T, library string) {
 		t.Parallel()
-		for _, name := range []string{"send", "receive", "receive groups", "ack", "peek", "stats"} {
+		for _, name := range []string{"send", "receive", "receive heads", "ack", "peek", "stats"} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				b := b.of(t)

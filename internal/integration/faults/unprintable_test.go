@@ -70,7 +70,7 @@ var unprintableReceivers = map[string]func(*base, *mq.Queue) int{
 	"receive": func(b *base, q *mq.Queue) int { return len(b.take(q, 10)) },
 	"groups": func(b *base, q *mq.Queue) (n int) {
 		for range 8 { // all are one group, except those with another or none
-			ds, err := q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 10, Visibility: time.Hour})
+			ds, err := q.ReceiveHeads(b.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 10, Visibility: time.Hour})
 			b.ok(err)
 			for _, d := range ds {
 				b.ok(d.Ack(b.Context()))
@@ -104,10 +104,10 @@ var unprintableReceivers = map[string]func(*base, *mq.Queue) int{
 		var n atomic.Int32
 		ended := make(chan error, 1)
 		go func() {
-			ended <- q.Consume(ctx, mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+			ended <- q.Consume(ctx, func(context.Context, *mq.Delivery) error {
 				n.Add(1)
 				return nil
-			}), mq.ConsumerConfig{})
+			}, mq.ConsumerConfig{})
 		}()
 		b.eventually("all are handled", func() bool { return n.Load() == 4 || len(ended) > 0 })
 		stop()
@@ -126,10 +126,10 @@ var printedReceivers = map[string]func(*base, *mq.Queue) ([]*mq.Delivery, error)
 	},
 	"pop": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) { return q.Pop(b.Context(), 1000) },
 	"groups": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) {
-		return q.ReceiveGroups(b.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour})
+		return q.ReceiveHeads(b.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 1000, Visibility: time.Hour})
 	},
 	"group": func(b *base, q *mq.Queue) ([]*mq.Delivery, error) {
-		return q.ReceiveGroup(b.Context(), mq.GroupBy{}, "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}})
+		return q.ReceiveGroup(b.Context(), mq.ByGroup(), "g", mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}})
 	},
 }
 

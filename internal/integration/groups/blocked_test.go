@@ -49,7 +49,7 @@ func TestBlockedInFront(t *testing.T) {
 					}
 				}
 				statements.Store(0)
-				ds, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 10, Visibility: time.Hour, Wait: 5 * time.Minute})
+				ds, err := q.ReceiveHeads(t.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 10, Visibility: time.Hour, Wait: 5 * time.Minute})
 				if err != nil || len(ds) != 1 || ds[0].GroupKey != want {
 					t.Errorf("it receives %d heads, want that of group %q: %v", len(ds), want, err)
 				}
@@ -57,7 +57,7 @@ func TestBlockedInFront(t *testing.T) {
 					t.Errorf("group %q takes %d statements", want, n)
 				}
 			}
-			ds, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 10})
+			ds, err := q.ReceiveHeads(t.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 10})
 			if err != nil || len(ds) != 0 {
 				t.Errorf("it receives %d heads of groups that are not free: %v", len(ds), err)
 			}
@@ -79,7 +79,7 @@ func TestLocksBounded(t *testing.T) {
 		IF (SELECT count(*) FROM pg_locks WHERE locktype = ''advisory'' AND pid = pg_backend_pid()) > 48 THEN RAISE EXCEPTION ''locks''; END IF; RETURN NULL; END'`,
 		"CREATE TRIGGER counted AFTER UPDATE ON pgmq.q_many FOR EACH STATEMENT EXECUTE FUNCTION counted()")
 	for left := 3000; left > 0; {
-		ds, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour, Wait: time.Minute})
+		ds, err := q.ReceiveHeads(t.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 1000, Visibility: time.Hour, Wait: time.Minute})
 		if err != nil || len(ds) == 0 {
 			t.Fatalf("with %d left it receives %d: %v", left, len(ds), err)
 		}
@@ -120,7 +120,7 @@ func TestManyClients(t *testing.T) {
 	for _, q := range queues {
 		for range calls {
 			all.Go(func() {
-				if _, err := q.ReceiveGroups(t.Context(), mq.GroupBy{}, mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}); err != nil {
+				if _, err := q.ReceiveHeads(t.Context(), mq.ByGroup(), mq.ReceiveOptions{Max: 1000, Visibility: time.Hour}); err != nil {
 					failed <- err
 				}
 			})

@@ -183,7 +183,7 @@ func (s *stress) consume(ctx context.Context, n int) error {
 			visibility = short
 		}
 		began := s.begin()
-		ds, err := c.q.ReceiveGroups(ctx, s.by, mq.ReceiveOptions{Max: 1 + rand.N(3), Visibility: visibility})
+		ds, err := c.q.ReceiveHeads(ctx, s.by, mq.ReceiveOptions{Max: 1 + rand.N(3), Visibility: visibility})
 		if err != nil {
 			return fmt.Errorf("receiving groups: %w", err)
 		}

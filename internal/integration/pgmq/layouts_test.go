@@ -89,13 +89,13 @@ func (r *rig) attributes(there bool) {
 	_, err := r.Send(r.Context(), &mq.Message{Headers: headers, Group: "g"})
 	if !there {
 		wantError(r, err, mq.ErrNotSupported)
-		_, err = r.ReceiveGroups(r.Context(), group, mq.ReceiveOptions{})
+		_, err = r.ReceiveHeads(r.Context(), &group, mq.ReceiveOptions{})
 		wantError(r, err, mq.ErrNotSupported)
 		r.none()
 		return
 	}
 	ok(r, err)
-	ds := must(r.ReceiveGroups(r.Context(), group, mq.ReceiveOptions{}))(r)
+	ds := must(r.ReceiveHeads(r.Context(), &group, mq.ReceiveOptions{}))(r)
 	if len(ds) != 1 || ds[0].Group != "g" || ds[0].Headers["k"] != "v" {
 		r.Fatalf("received %+v", ds)
 	}
@@ -108,11 +108,11 @@ func (r *rig) groups() {
 	for _, body := range []string{`{"pr": {"id": 1}}`, `{"pr": {"id": "1"}}`, `{"pr": {"id": 2}}`} {
 		r.send(body)
 	}
-	heads := must(r.ReceiveGroups(r.Context(), by, o))(r)
+	heads := must(r.ReceiveHeads(r.Context(), &by, o))(r)
 	if len(heads) != 2 || heads[0].GroupKey != "1" || heads[1].GroupKey != "2" {
 		r.Fatalf("received %+v", heads)
 	}
-	rest := must(r.ReceiveGroup(r.Context(), by, "1", mq.GroupOptions{ReceiveOptions: o, Holding: []mq.Receipt{heads[0].Receipt}}))(r)
+	rest := must(r.ReceiveGroup(r.Context(), &by, "1", mq.GroupOptions{ReceiveOptions: o, Holding: []mq.Receipt{heads[0].Receipt}}))(r)
 	if len(rest) != 1 {
 		r.Fatalf("received %+v", rest)
 	}

@@ -26,7 +26,7 @@ var plain = claimed{driver.QueueOptions{}, hot, "claim", func(ctx context.Contex
 }}
 
 var byGroup = claimed{driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}}, grouped, "claim groups", func(ctx context.Context, p *pgmq.Provider) error {
-	_, err := p.ReceiveGroups(ctx, "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1, Visibility: time.Hour}})
+	_, err := p.ReceiveHeads(ctx, "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1, Visibility: time.Hour}})
 	return err
 }}
 

@@ -159,7 +159,7 @@ var hot = []operation{
 var grouped = []operation{{"choose groups", 0, receiveGroups}, {"claim groups", 1, receiveGroups}, {"claim group", 1, receiveGroup}}
 
 func receiveGroups(ctx context.Context, p *pgmq.Provider, q string) error {
-	_, err := p.ReceiveGroups(ctx, q, driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: batch, Visibility: time.Minute}})
+	_, err := p.ReceiveHeads(ctx, q, driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: batch, Visibility: time.Minute}})
 	return err
 }
 

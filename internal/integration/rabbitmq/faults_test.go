@@ -144,7 +144,7 @@ func TestDeletedUnderConsumer(t *testing.T) {
 	handled := make(chan bool, 1)
 	done := make(chan error, 1)
 	go func() {
-		done <- r.Consume(t.Context(), mq.HandlerFunc(func(context.Context, *mq.Delivery) error { handled <- true; return nil }), mq.ConsumerConfig{})
+		done <- r.Consume(t.Context(), func(context.Context, *mq.Delivery) error { handled <- true; return nil }, mq.ConsumerConfig{})
 	}()
 	r.send("1")
 	<-handled

@@ -176,7 +176,7 @@ func TestRetriesWithoutRights(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var at []time.Time
-			err := q.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+			err := q.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 				if string(d.Body) == "stays" {
 					return nil
 				}
@@ -184,8 +184,8 @@ func TestRetriesWithoutRights(t *testing.T) {
 					t.Errorf("call %d has read count %d", len(at), d.ReadCount)
 				}
 				return errors.New("bug")
-			}), mq.ConsumerConfig{
-				Concurrency: 1, MaxReads: 3, Visibility: 20 * time.Minute,
+			}, mq.ConsumerConfig{
+				Concurrency: 1, MaxAttempts: 3, Visibility: 20 * time.Minute,
 				Backoff:      func(int) time.Duration { return backoff },
 				OnDeadLetter: func(*mq.Delivery, string) { cancel() },
 			})

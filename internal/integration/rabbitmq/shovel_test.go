@@ -38,17 +38,17 @@ func TestShovelled(t *testing.T) {
 	r := newRig(t)
 	const archive = queueName + ".archive"
 	r.send("dead")
-	cfg := mq.ConsumerConfig{MaxReads: 3, Backoff: func(int) time.Duration { return 100 * time.Millisecond }}
+	cfg := mq.ConsumerConfig{MaxAttempts: 3, Backoff: func(int) time.Duration { return 100 * time.Millisecond }}
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
 		cfg.OnDeadLetter = func(*mq.Delivery, string) { cancel() }
-		ok(t, r.Consume(ctx, mq.HandlerFunc(func(_ context.Context, d *mq.Delivery) error {
+		ok(t, r.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 			if calls++; d.ReadCount != calls {
 				t.Errorf("call %d has read count %d", calls, d.ReadCount)
 			}
 			return errors.New("bug")
-		}), cfg))
+		}, cfg))
 		cancel()
 		if calls != 3 {
 			t.Errorf("the handler was called %d times, want 3", calls)

@@ -60,11 +60,24 @@ func (c *Consumer) fetch(ctx context.Context) ([]*Delivery, error) {
 	defer c.mu.Unlock()
 	c.cancelFetch = nil
 	c.stats.Received += int64(len(ds))
-	if fetching.Err() != nil && ctx.Err() == nil {
-		err = nil // a Pause, over by now or not
+	if fetching.Err() != nil {
+		if ctx.Err() == nil {
+			err = nil // a Pause, over by now or not
+		}
+	} else {
+		c.fetched(err)
 	}
 	c.intake.fetched(n, c.queue.client.caps.BatchLimit(), ds, err)
 	return ds, err
+}
+
+// fetched takes note of how a fetch ended. c.mu is held.
+func (c *Consumer) fetched(err error) {
+	if c.sick = err; err == nil {
+		c.stats.LastFetch = time.Now()
+		return
+	}
+	c.stats.LastError, c.stats.LastErrorAt = err, time.Now()
 }
 
 // awaitRoom waits until something changes. What keeps a Consumer from fetching
@@ -89,15 +102,16 @@ func (c *Consumer) awaitRoom(ctx context.Context) {
 	}
 }
 
-// receive leases messages. No heartbeat extends their leases before it returns,
+// receive leases messages. It returns now and then without any, which shows that the
+// backend answers. No heartbeat extends their leases before it returns,
 // so interceptors have little time after the receive.
 func (c *Consumer) receive(ctx context.Context, n int) ([]*Delivery, error) {
 	in := c.queue.client.limits()
 	in.after = min(in.after, c.cfg.Visibility/beatsPerVisibility)
 	ctx = unattended(ctx, in)
-	o := ReceiveOptions{Max: n, Visibility: c.cfg.Visibility, Wait: Forever}
+	o := ReceiveOptions{Max: n, Visibility: c.cfg.Visibility, Wait: maxWait}
 	if c.cfg.Groups != nil {
-		return c.queue.ReceiveGroups(ctx, *c.cfg.Groups, o)
+		return c.queue.ReceiveHeads(ctx, c.cfg.Groups, o)
 	}
 	return c.queue.Receive(ctx, o)
 }
@@ -109,13 +123,10 @@ func (c *Consumer) push(ds []*Delivery) {
 	}
 	c.keeper.keep(ds)
 	c.mu.Lock()
+	ds, back := c.isolate(ds)
 	c.buffer = append(c.buffer, ds...)
-	for _, d := range ds {
-		if c.suspicious(d.ReadCount) {
-			c.intake.suspects++
-		}
-	}
 	c.mu.Unlock()
+	c.giveBack(back)
 	c.dispatch()
 }
 
@@ -123,6 +134,10 @@ func (c *Consumer) push(ds []*Delivery) {
 func (c *Consumer) dispatch() {
 	c.mu.Lock()
 	n := max(0, min(c.concurrency-c.running, len(c.buffer)))
+	if c.loneMayBegin() {
+		c.beginLone()
+		n = 1
+	}
 	c.running += n
 	c.mu.Unlock()
 	for range n {
@@ -134,11 +149,18 @@ func (c *Consumer) dispatch() {
 func (c *Consumer) next() *Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.buffer) == 0 || c.running > c.concurrency {
-		c.running--
-		c.poke()
-		return nil
+	switch {
+	case c.running > c.concurrency:
+	case len(c.buffer) > 0:
+		return c.takeFirst()
 	}
+	c.running--
+	c.poke()
+	return nil
+}
+
+// takeFirst takes the first message out of the buffer. c.mu is held.
+func (c *Consumer) takeFirst() *Delivery {
 	d := c.buffer[0]
 	c.buffer[0] = nil
 	c.buffer = c.buffer[1:]

@@ -17,7 +17,8 @@ type BrowseOptions struct {
 }
 
 // Pop receives and deletes up to limit messages in one step: at most once. A
-// crash after it loses them, and they need not be settled.
+// crash after it loses them, and they need not be settled. A limit of 0 is
+// ErrInvalid.
 func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 	call := &Call{Op: "pop"}
 	err := q.do(ctx, call, func(ctx context.Context) error {
@@ -25,8 +26,11 @@ func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 		if err != nil {
 			return err
 		}
-		if limit, err = checkLimit(q.client.caps, "limit", limit, 1); err != nil {
+		if limit, err = checkLimit(q.client.caps, "limit", limit, 0); err != nil {
 			return err
+		}
+		if limit == 0 {
+			return invalid("limit is 0: say how many messages to delete")
 		}
 		var ds []driver.Delivery
 		err = q.client.look(ctx, func(ctx context.Context) (err error) {
@@ -34,7 +38,9 @@ func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 			return err
 		})
 		for _, d := range ds {
-			call.Deliveries = append(call.Deliveries, &Delivery{Delivery: d, queue: q, lease: lease{state: settled}})
+			out := newDelivery(d, q)
+			out.lease.state = settled
+			call.Deliveries = append(call.Deliveries, out)
 		}
 		return err
 	})
@@ -63,11 +69,24 @@ func (q *Queue) browse(ctx context.Context, op string, o BrowseOptions, archive 
 			return err
 		}
 		return q.client.look(ctx, func(ctx context.Context) (err error) {
-			rs, err = browser.Browse(ctx, q.name, driver.BrowseRequest{Archive: archive, After: o.After, Limit: limit})
+			found, err := browser.Browse(ctx, q.name, driver.BrowseRequest{Archive: archive, After: o.After, Limit: limit})
+			rs = records(found, q.client.caps)
 			return err
 		})
 	})
 	return rs, err
+}
+
+// records returns what a provider has shown.
+func records(found []driver.Record, caps Caps) []Record {
+	rs := make([]Record, len(found))
+	for i, r := range found {
+		rs[i] = Record{Message(r.Message), r.ID, r.ReadCount, r.Attempt, r.EnqueuedAt, r.VisibleAt, r.ArchivedAt}
+		if !caps.Attempts {
+			rs[i].Attempt = r.ReadCount
+		}
+	}
+	return rs
 }
 
 // Purge removes every message of the queue, leased and delayed ones included,
@@ -134,19 +153,22 @@ func (q *Queue) Redrive(ctx context.Context, o RedriveOptions) (n int64, err err
 	return n, err
 }
 
-// PurgeArchive deletes what has been in the archive for olderThan or longer, 0
-// meaning all, and returns how many.
+// AnyAge, as the age of PurgeArchive, deletes the whole archive.
+const AnyAge time.Duration = -1
+
+// PurgeArchive deletes what has been in the archive for olderThan or longer, and
+// returns how many. AnyAge deletes everything; 0 is ErrInvalid.
 func (q *Queue) PurgeArchive(ctx context.Context, olderThan time.Duration) (n int64, err error) {
 	err = q.do(ctx, &Call{Op: "purge archive"}, func(ctx context.Context) error {
 		a, err := optional[driver.Archivist](q.client.provider)
 		if err != nil {
 			return err
 		}
-		if olderThan < 0 {
-			return invalid("olderThan %v is negative", olderThan)
+		if olderThan < 0 && olderThan != AnyAge || olderThan == 0 {
+			return invalid("olderThan %v is not positive (AnyAge deletes the whole archive)", olderThan)
 		}
 		return q.client.labour(ctx, "purge archive", q.name, func(ctx context.Context) (err error) {
-			n, err = a.PurgeArchive(ctx, q.name, olderThan)
+			n, err = a.PurgeArchive(ctx, q.name, max(olderThan, 0))
 			return err
 		})
 	})

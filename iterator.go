@@ -124,8 +124,8 @@ func (q *Queue) giveBack(ctx context.Context, ds []*Delivery) {
 	var back []Settlement
 	var claimed []*Delivery
 	for _, d := range ds {
-		s := Settlement{Receipt: d.Receipt, Op: OpNack}
-		if d.lease.beginSettle(ctx, q.mustBeStill(s)) == nil {
+		s := Settlement{Receipt: d.Receipt, Op: OpNack, Uncounted: q.client.caps.Attempts}
+		if d.lease.beginSettle(ctx, OpNack, q.mustBeStill(s)) == nil {
 			back, claimed = append(back, s), append(claimed, d)
 		}
 	}

@@ -2,11 +2,8 @@ package mq
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 	"time"
-
-	"github.com/portmq/mq/driver"
 )
 
 type deliveryKey struct{}
@@ -37,27 +34,19 @@ func (c *Consumer) process(t task) {
 	d := t.d
 	ctx, cancel := context.WithCancelCause(context.WithValue(c.handlers, deliveryKey{}, d))
 	defer cancel(nil)
-	if c.suspicious(d.ReadCount) {
-		defer c.cleared()
-	}
+	defer c.endLone()
 	d.lease.attach(cancel)
 	switch state := d.lease.stateAt(t.begun); {
 	case state != held: // lost in the buffer, or settled by an interceptor of the receive
-		c.leave(d, state)
-	case c.exhausted(d.ReadCount):
-		c.settle(ctx, t, c.deadLetter(fmt.Sprintf("read %d times, the limit is %d", d.ReadCount, c.cfg.MaxReads)))
+		c.leave(ctx, d, nil, nothing)
+	case c.exhausted(d):
+		c.settle(ctx, t, c.unanswered(d))
 	default:
 		c.handle(ctx, t)
 	}
 }
 
-// cleared takes note that a suspicious message has been dealt with.
-func (c *Consumer) cleared() {
-	c.mu.Lock()
-	c.intake.suspects--
-	c.mu.Unlock()
-	c.poke()
-}
+func nothing() {}
 
 // handle calls the handler and settles by its result, whatever happens.
 func (c *Consumer) handle(ctx context.Context, t task) {
@@ -117,22 +106,31 @@ func (c *Consumer) finish(ctx context.Context, t task, err error) {
 		c.settle(ctx, t, c.outcome(t.d, err))
 		return
 	}
-	c.leave(t.d, state)
+	c.unsettle(1, 0)
+	c.leave(ctx, t.d, err, func() { c.unsettle(-1, 0) })
 }
 
-// leave takes note of a message that somebody else has settled, or is settling.
-func (c *Consumer) leave(d *Delivery, state leaseState) {
+// leave takes note of a message that somebody else has settled, or is settling:
+// mostly its handler, which returned err. done is called at the end.
+func (c *Consumer) leave(ctx context.Context, d *Delivery, err error, done func()) {
+	state, op := d.lease.result()
 	if state == lost {
-		c.lost(d)
+		c.lost(ctx, d, err, done)
 		return
 	}
 	d.lease.release()
-	c.count(func(s *ConsumerStats) { s.Settled++ })
+	c.count(func(s *ConsumerStats) { *s.counter(outcome{op: op, kind: EventRetry})++ })
+	if err != nil {
+		c.log.Warn("mq: handler failed, and had settled the message", "op", op.String(), "error", errorText(err), "message", d)
+	}
+	done()
 }
 
-func (c *Consumer) lost(d *Delivery) {
+// lost reports a lost lease, whose handler returned err.
+func (c *Consumer) lost(ctx context.Context, d *Delivery, err error, done func()) {
 	c.count(func(s *ConsumerStats) { s.Lost++ })
-	c.queue.logLost(d)
+	_, why := d.lease.current()
+	c.report(ctx, Event{Kind: EventLeaseLost, Delivery: d, Err: err, Cause: why}, done)
 }
 
 func (c *Consumer) count(f func(*ConsumerStats)) {
@@ -141,13 +139,19 @@ func (c *Consumer) count(f func(*ConsumerStats)) {
 	c.mu.Unlock()
 }
 
-// counter returns the counter of an operation.
-func (s *ConsumerStats) counter(op driver.Op) *int64 {
-	switch op {
-	case OpAck:
+// counter returns the counter of an outcome.
+func (s *ConsumerStats) counter(o outcome) *int64 {
+	switch {
+	case o.op == OpAck:
 		return &s.Acked
-	case OpNack:
-		return &s.Retried
+	case o.op == OpMove && o.kind != EventDeadLetter: // by the handler
+		return &s.Moved
+	case o.op != OpNack:
+		return &s.DeadLettered
+	case o.kind == EventSnoozed:
+		return &s.Snoozed
+	case o.uncounted:
+		return &s.Returned
 	}
-	return &s.DeadLettered
+	return &s.Retried
 }

@@ -56,7 +56,7 @@ func TestPrefetchIsBoundedInBytes(t *testing.T) {
 		{"large, and kept twice", 512 << 10, ConsumerConfig{}, true, 8<<20 + over, 4 << 20},
 		{"larger than the bound", 20 << 20, ConsumerConfig{}, false, 4 * 20 << 20, 0},
 		{"a bound of its own", 512 << 10, ConsumerConfig{PrefetchBytes: 2 << 20}, false, 2<<20 + over, 1 << 20},
-		{"no bound", 512 << 10, ConsumerConfig{Prefetch: 100, PrefetchBytes: -1}, false, 60 << 20, 40 << 20},
+		{"no bound", 512 << 10, ConsumerConfig{Prefetch: 100, PrefetchBytes: Unlimited}, false, 60 << 20, 40 << 20},
 		{"small", 10, ConsumerConfig{Prefetch: 900}, false, 9500, 8000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestClaimThatWasCutOffMakesTheNextSmaller(t *testing.T) {
 			b.add("q", Message{Body: make([]byte, 1<<20)})
 		}
 		line := &slowLine{backend: b, rate: 2 << 20, limit: 10 * time.Second}
-		r := run(t, line, Config{}, ConsumerConfig{Concurrency: 100, MaxReads: -1, SoftStop: time.Hour}, nil2)
+		r := run(t, line, Config{}, ConsumerConfig{Concurrency: 100, MaxAttempts: Unlimited, SoftStop: time.Hour}, nil2)
 		time.Sleep(10 * time.Minute)
 		if s := r.stop(t); s.Acked != 200 {
 			t.Errorf("%+v, %d claims cut off", s, line.cut)
@@ -203,7 +203,7 @@ func TestNothingIsPrefetchedBesideSuspects(t *testing.T) {
 		b := newBackend(capable, 51)
 		seen := make(map[string]int)
 		for range 15 { // restarts in the middle of the first message
-			r := run(t, b, Config{}, ConsumerConfig{Concurrency: 1, Prefetch: 50, SoftStop: -1}, func(ctx context.Context, d *Delivery) error {
+			r := run(t, b, Config{}, ConsumerConfig{Concurrency: 1, Prefetch: 50, MaxAttempts: 10, SoftStop: AtOnce}, func(ctx context.Context, d *Delivery) error {
 				seen[d.ID]++
 				<-ctx.Done()
 				return ctx.Err()

@@ -16,8 +16,8 @@ func (c *Consumer) behind() bool {
 // room returns how many messages to fetch now. c.mu is held.
 func (c *Consumer) room() int {
 	limit := c.queue.client.caps.BatchLimit()
-	if c.paused || c.behind() {
-		return 0 // the settlements must catch up first
+	if c.paused || c.isolated() || c.behind() {
+		return 0
 	}
 	c.prefetch = c.wantPrefetch(limit)
 	if len(c.buffer) > c.prefetch/2 || c.intake.buffered > c.cfg.PrefetchBytes/2 {
@@ -43,7 +43,7 @@ const defaultPrefetchBytes = 16 << 20
 // is held.
 func (c *Consumer) wantPrefetch(limit int) int {
 	switch {
-	case c.cfg.Prefetch < 0 || !c.intake.known || c.intake.suspects > 0:
+	case c.cfg.Prefetch < 0 || !c.intake.known:
 		return 0
 	case c.cfg.Prefetch > 0:
 		return c.cfg.Prefetch
@@ -58,13 +58,6 @@ func (c *Consumer) wantPrefetch(limit int) int {
 	return min(n, limit, 2*max(c.prefetch, c.concurrency))
 }
 
-// suspicious reports whether the reads of a message are running out: it may be
-// one that ends the process. Messages leased beside it would then lose a read,
-// too, so nothing is prefetched while it is in hand.
-func (c *Consumer) suspicious(readCount int) bool {
-	return c.cfg.MaxReads > 0 && readCount > max(1, c.cfg.MaxReads/2)
-}
-
 // intake is what a Consumer knows of the messages that come: how large they
 // are, how many bytes wait in the buffer, and how many messages one fetch can
 // bring. It is guarded by the Consumer's mutex.
@@ -73,8 +66,7 @@ type intake struct {
 	size      int  // bytes of a message: up to the mean of a fetch at once, down slowly
 	buffered  int  // bytes in the buffer
 	unsettled int  // bytes of messages whose settlement is under way
-	suspects  int  // suspicious messages in the buffer or with a handler
-	limit     int  // messages of one fetch, after one that was cut off; 0 is no limit
+	limit     int  // messages of one fetch, after one that was cut off or brought a suspicious one; 0 is no limit
 }
 
 // weight is roughly what a delivery takes in memory, with the copy that is kept
@@ -85,8 +77,8 @@ func weight(d *Delivery) int {
 	for k, v := range d.Headers {
 		n += len(k) + len(v)
 	}
-	if o := d.lease.original; o != nil {
-		n += len(o.Body)
+	if d.queue != nil && d.queue.client.movesByCopy() {
+		n += len(d.lease.rare.original.Body)
 	}
 	return n
 }

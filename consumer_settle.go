@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -18,6 +17,7 @@ type job struct {
 	ctx     context.Context // the values of the handler's, without its end
 	d       *Delivery
 	s       [1]Settlement
+	o       outcome
 	bytes   int
 	begun   instant
 	tries   int
@@ -29,8 +29,8 @@ type job struct {
 // settle carries out an outcome without holding up the worker. The fetches stop
 // when too many settlements are under way.
 func (c *Consumer) settle(ctx context.Context, t task, o outcome) {
-	j := &job{c: c, ctx: context.WithoutCancel(ctx), d: t.d, bytes: t.bytes, begun: now()}
-	j.s[0] = Settlement{Receipt: t.d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
+	j := &job{c: c, ctx: context.WithoutCancel(ctx), d: t.d, o: o, bytes: t.bytes, begun: now()}
+	j.s[0] = o.settlement(t.d.Receipt, c)
 	c.unsettle(1, t.bytes)
 	j.begin()
 }
@@ -38,13 +38,11 @@ func (c *Consumer) settle(ctx context.Context, t task, o outcome) {
 // begin claims the settlement and sends it, at once or when the extensions that
 // could undo it have ended.
 func (j *job) begin() {
-	wait, err := j.d.lease.claim(j.c.queue.mustBeStill(j.s[0]), j.again)
+	wait, err := j.d.lease.claim(j.s[0].Op, j.c.queue.mustBeStill(j.s[0]), j.again)
 	j.again = false
 	switch {
 	case err != nil:
-		state, _ := j.d.lease.current()
-		j.c.leave(j.d, state)
-		j.done()
+		j.c.leave(j.ctx, j.d, j.o.err, j.done)
 	case wait == nil:
 		j.send()
 	default:
@@ -100,10 +98,11 @@ func (j *job) landed(err error) {
 		j.stored()
 	case isLost(err):
 		j.d.lease.endSettle(err)
-		if !j.instead {
-			j.c.lost(j.d)
+		if j.instead {
+			j.done()
+			return
 		}
-		j.done()
+		j.c.lost(j.ctx, j.d, j.o.err, j.done)
 	case j.mayRepeat(err):
 		j.repeat(err)
 	default:
@@ -119,56 +118,30 @@ func arrived(op driver.Op, err error) bool {
 	return errors.Is(err, ErrMessageNotFound)
 }
 
+// stored takes note that the backend has the settlement.
 func (j *job) stored() {
 	j.d.lease.endSettle(nil)
-	s := j.s[0]
-	if !j.instead {
-		j.c.count(func(st *ConsumerStats) { *st.counter(s.Op)++ })
-	}
-	if s.Op == OpArchive || s.Op == OpMove {
-		j.c.nowStored(j.d.ID)
-		j.tell(s.Reason)
-		return
-	}
-	j.done()
-}
-
-// tell reports a dead letter. OnDeadLetter gets another goroutine, since it may be
-// slow and this one may be a lane's, which carries the settlements of others.
-func (j *job) tell(reason string) {
-	c := j.c
-	if c.cfg.OnDeadLetter == nil {
-		c.log.Warn("mq: dead letter", "message", j.d, "reason", reason)
+	if j.instead {
 		j.done()
 		return
 	}
-	f := func() {
-		defer j.done()
-		if err := c.call("OnDeadLetter", func() { c.cfg.OnDeadLetter(j.d, reason) }); err != nil {
-			c.log.Warn("mq: dead letter", "message", j.d, "reason", reason)
-			c.logCall("OnDeadLetter", j.d, err)
-		}
+	j.c.count(func(st *ConsumerStats) { *st.counter(j.o)++ })
+	if j.s[0].Op != OpNack {
+		j.c.nowStored(j.d.ID)
 	}
-	c.queue.client.background(func(error) { go f() }, f)
-}
-
-// call calls one of the Consumer's functions.
-func (c *Consumer) call(what string, f func()) error {
-	client := c.queue.client
-	return client.guard.call(what+" of queue "+strconv.Quote(c.queue.name), client.limits(), nil, f)
-}
-
-// logCall logs that one of the program's own functions panicked or called
-// runtime.Goexit. One that hangs is logged by the guard.
-func (c *Consumer) logCall(what string, d *Delivery, err error) {
-	if errors.Is(err, errOverdue) {
+	if j.o.kind == 0 {
+		j.done()
 		return
 	}
-	stack := ""
-	if p := (*PanicError)(nil); errors.As(err, &p) {
-		err, stack = fmt.Errorf("panic: %v", p.Value), string(p.Stack)
+	j.c.report(j.ctx, Event{Kind: j.o.kind, Delivery: j.d, Err: j.o.err, Delay: j.o.delay, Reason: j.dead()}, j.done)
+}
+
+// dead returns the reason of a dead letter, and "" for anything else.
+func (j *job) dead() string {
+	if j.o.kind != EventDeadLetter {
+		return ""
 	}
-	c.log.Error("mq: "+what+" did not return", "message", d, "error", err, "stack", stack)
+	return j.s[0].Reason
 }
 
 func (j *job) pause() time.Duration { return minFetchPause << min(j.tries, 6) }
@@ -198,15 +171,15 @@ func (j *job) repeat(err error) {
 	})
 }
 
-// refused ends a settlement that cannot succeed. A dead letter is tried with
-// the plainest reason, and else given back with a growing pause; anything else
-// waits for its visibility timeout.
+// refused ends a settlement that cannot succeed. It is tried again with the plainest
+// reason. A dead letter is then given back with a growing pause; anything else waits
+// for its visibility timeout.
 func (j *job) refused(err error) {
 	s := &j.s[0]
 	dead := (s.Op == OpArchive || s.Op == OpMove) && !errors.Is(err, ErrClosed)
 	plain := plainText(s.Reason)
 	switch {
-	case dead && divisible(err) && plain != s.Reason:
+	case divisible(err) && plain != s.Reason:
 		s.Reason = plain
 		j.send()
 	case dead && (definite(err) || errors.Is(err, errCopyInDoubt)):
@@ -222,25 +195,36 @@ func (j *job) refused(err error) {
 func (j *job) giveBack(err error) {
 	c, s := j.c, j.s[0]
 	times := c.notStored(j.d.ID)
-	delay := c.possibleDelay(c.backoff(j.d, max(j.d.ReadCount, times)))
+	delay := c.possibleDelay(c.backoff(j.d, max(j.d.Attempt, times)))
 	if times == 1 {
 		c.log.Error("mq: a dead letter could not be stored and will be delivered again",
 			"op", s.Op.String(), "message", j.d, "reason", s.Reason, "error", err)
 	}
-	c.count(func(st *ConsumerStats) { st.Failed++ })
+	c.failed(err)
 	j.d.lease.endSettle(err)
 	j.s[0] = Settlement{Receipt: s.Receipt, Op: OpNack, Delay: delay}
 	j.tries, j.instead = 0, true
 	j.begin()
 }
 
+// giveUp leaves the message to its visibility timeout.
 func (j *job) giveUp(err error) {
 	j.d.lease.giveUp()
-	if !j.instead {
-		j.c.count(func(st *ConsumerStats) { st.Failed++ })
+	if j.instead { // which was counted as failed before
+		j.c.logEvent(Event{Kind: EventNotSettled, Delivery: j.d, Cause: err})
+		j.done()
+		return
 	}
-	j.c.log.Error("mq: a message could not be settled and waits for its visibility timeout", "op", j.s[0].Op.String(), "message", j.d, "error", err)
-	j.done()
+	j.c.failed(err)
+	j.c.report(j.ctx, Event{Kind: EventNotSettled, Delivery: j.d, Err: j.o.err, Cause: err}, j.done)
+}
+
+// failed counts an outcome that the backend did not take.
+func (c *Consumer) failed(err error) {
+	c.count(func(st *ConsumerStats) {
+		st.Failed++
+		st.LastError, st.LastErrorAt = err, time.Now()
+	})
 }
 
 func (j *job) done() { j.c.unsettle(-1, -j.bytes) }

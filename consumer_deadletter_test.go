@@ -3,7 +3,6 @@ package mq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,10 +145,10 @@ func TestDeadLetterQueueIsCheckedAtTheStart(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				handled := false
-				err := c.Queue("q").Consume(ctx, HandlerFunc(func(context.Context, *Delivery) error {
+				err := c.Queue("q").Consume(ctx, func(context.Context, *Delivery) error {
 					handled = true
 					return nil
-				}), ConsumerConfig{DeadLetter: tt.dead})
+				}, ConsumerConfig{DeadLetter: tt.dead})
 				if !errors.Is(err, tt.want) || tt.want == nil && err != nil || handled != (tt.want == nil) {
 					t.Errorf("Consume = %v, handled %v, want %v", err, handled, tt.want)
 				}
@@ -213,7 +212,7 @@ func TestDeadLetterWithoutAPlace(t *testing.T) {
 				var log journal
 				var at []time.Time
 				var reads []int
-				cc.MaxReads, cc.Concurrency = 3, 20
+				cc.MaxAttempts, cc.Concurrency = 3, 20
 				r := run(t, b, log.config(), cc, func(_ context.Context, d *Delivery) error {
 					if d.ID == "3" {
 						at, reads = append(at, time.Now()), append(reads, d.ReadCount)
@@ -289,7 +288,7 @@ func TestReasonThatCannotBeStored(t *testing.T) {
 				b := newBackend(capable, 1)
 				b.refuse = onlyASCII
 				var told string
-				r := run(t, b, Config{}, ConsumerConfig{OnDeadLetter: func(_ *Delivery, reason string) { told = reason }}, handle)
+				r := run(t, b, Config{}, ConsumerConfig{OnEvent: func(_ context.Context, e Event) { told = e.Reason }}, handle)
 				time.Sleep(time.Second)
 				s := r.stop(t)
 				if s.DeadLettered != 1 || s.Failed != 0 || b.noted("settle") != "[archive 0]" || told != "gr??er als 5 ??" {
@@ -307,54 +306,6 @@ func onlyASCII(op, _ string) error {
 	return nil
 }
 
-// The same for payloads that do not decode, outside of a Consumer.
-func TestUndecodableWithoutAPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackend(capable, 0)
-		b.add("q", Message{Body: []byte(`"größer"`)})
-		b.refuse = func(op, _ string) error {
-			if strings.HasPrefix(op, "archive") {
-				return errBad
-			}
-			return nil
-		}
-		c := New(b, (&journal{}).config())
-		defer c.Close()
-		q := Of[int](c.Queue("q"))
-		received := 0
-		for end := time.Now().Add(time.Hour); time.Now().Before(end); received++ {
-			ds, err := q.Receive(t.Context(), ReceiveOptions{Wait: time.Hour})
-			if len(ds) > 0 || err != nil {
-				t.Fatal(ds, err)
-			}
-		}
-		if received > 30 || b.noted("settle") == "[]" {
-			t.Errorf("received %d times in an hour, settled %s", received, b.noted("settle"))
-		}
-	})
-}
-
-func TestUndecodableWithAnOddReason(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackend(capable, 1)
-		b.refuse = onlyASCII
-		c := New(b, Config{Codec: oddCodec{}, Logger: (&journal{}).config().Logger})
-		defer c.Close()
-		if ds, err := Of[int](c.Queue("q")).Receive(t.Context(), ReceiveOptions{}); len(ds) != 0 || err != nil {
-			t.Error(ds, err)
-		}
-		if got := b.noted("settle"); got != "[archive 0]" {
-			t.Errorf("settled %s", got)
-		}
-	})
-}
-
-type oddCodec struct{}
-
-func (oddCodec) ContentType() string         { return "" }
-func (oddCodec) Marshal(any) ([]byte, error) { return nil, nil }
-func (oddCodec) Unmarshal([]byte, any) error { return fmt.Errorf("größer: %w", errBad) }
-
 // While a Consumer stops, what is interrupted is given back: by a Retry too.
 func TestRetryWhileStoppingIsNoDeadLetter(t *testing.T) {
 	for name, result := range map[string]func(ctx context.Context) error{
@@ -364,12 +315,12 @@ func TestRetryWhileStoppingIsNoDeadLetter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBackend(capable, 1)
-				r := run(t, b, Config{}, ConsumerConfig{MaxReads: 1, SoftStop: -1}, func(ctx context.Context, _ *Delivery) error {
+				r := run(t, b, Config{}, ConsumerConfig{MaxAttempts: 1, SoftStop: AtOnce}, func(ctx context.Context, _ *Delivery) error {
 					<-ctx.Done()
 					return result(ctx)
 				})
 				time.Sleep(time.Second)
-				if s := r.stop(t); s.Retried != 1 || s.DeadLettered != 0 {
+				if s := r.stop(t); s.Returned != 1 || s.DeadLettered != 0 {
 					t.Errorf("%+v", s)
 				}
 				if visible, _ := b.state("q"); (visible == 1) != (name == "plain") {

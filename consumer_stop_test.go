@@ -15,7 +15,7 @@ func TestHandlersAreToldBeforeTheBackendIsAsked(t *testing.T) {
 		b.fault = func(op string, _ int) fault { return fault{hang: op == "settle" || op == "extend"} }
 		told := make(chan time.Time, 1)
 		c := New(b, (&journal{}).config())
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(ctx context.Context, _ *Delivery) error {
 			<-ctx.Done()
 			told <- time.Now()
 			return ctx.Err()
@@ -45,10 +45,10 @@ func TestGivingBackRunsBesideHardStop(t *testing.T) {
 		b := newBackend(capable, 5)
 		b.fault = func(op string, _ int) fault { return fault{hang: op == "settle"} }
 		c := New(b, (&journal{}).config())
-		cons := NewConsumer(c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
+		cons := newConsumer(t, c.Queue("q"), HandlerFunc(func(context.Context, *Delivery) error {
 			time.Sleep(time.Hour)
 			return nil
-		}), ConsumerConfig{Concurrency: 1, Prefetch: 4, SoftStop: -1, HardStop: 20 * time.Second})
+		}), ConsumerConfig{Concurrency: 1, Prefetch: 4, SoftStop: AtOnce, HardStop: 20 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()

@@ -65,7 +65,7 @@ func TestStandstillIsLogged(t *testing.T) {
 		b := newBackend(caps, 100)
 		b.fault = hangs("settle", 1, 1<<30)
 		var log journal
-		r := run(t, b, log.config(), ConsumerConfig{Concurrency: 10, SoftStop: -1}, nil2)
+		r := run(t, b, log.config(), ConsumerConfig{Concurrency: 10, SoftStop: AtOnce}, nil2)
 		time.Sleep(2 * time.Minute)
 		s := r.stop(t)
 		if s.Received > 30 || !strings.Contains(log.String(), "not fetching, settlements do not get through") {
