@@ -2,18 +2,11 @@ package pgmq
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"strconv"
-	"text/template"
 
 	"github.com/portmq/mq/driver"
 )
-
-//go:embed rows.sql
-var rowsSQL string
-
-var _ = template.Must(statements.Parse(rowsSQL))
 
 // Row is a message as it is stored, whichever program has written it. Receive
 // and Send do not keep all of that: a header that is a number becomes a text,
