@@ -23,7 +23,7 @@ var fuzzOps = []struct {
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpAck}) }},
 	{"settle", func(f *fuzzer) { f.opSettle(f.nack(0)) }},
 	{"settle", (*fuzzer).opNackDelayed},
-	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
+	{"settle", func(f *fuzzer) { f.opSettle(f.nack(mq.AtTimeout)) }},
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
 	{"settle", (*fuzzer).opSettleBatch},

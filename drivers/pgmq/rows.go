@@ -10,7 +10,8 @@ import (
 
 // Row is a message as it is stored, whichever program has written it. Receive
 // and Send do not keep all of that: a header that is a number becomes a text,
-// and headers that are not an object do not fit into a driver.Message.
+// and headers that are not an object do not fit into a driver.Message. What nacks
+// have left in the headers is not part of it.
 type Row struct {
 	ID string
 	// Message is the body: JSON as PostgreSQL prints it, with an envelope if

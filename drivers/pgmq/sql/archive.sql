@@ -26,7 +26,7 @@ i AS (
     CASE
       WHEN {{template "enclosed"}} THEN x.headers -> 'mq-headers'::text
       WHEN {{template "has room"}}
-      THEN {{template "object"}} - 'mq-reason'::text
+      THEN {{template "object"}} - 'mq-reason'::text - {{template "of nacks"}}
         || pg_catalog.jsonb_build_object('mq-origin'::text, $4::text || x.msg_id::text)
       ELSE x.headers
     END{{end}}

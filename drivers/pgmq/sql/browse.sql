@@ -15,9 +15,18 @@ LIMIT $2::int
 {{end}}
 
 {{- /* The messages $1 as the server prints them: it reads that back as the same
-value. */ -}}
+value. What nacks have written is left out, and headers that they have made are
+NULL again. */ -}}
 {{define "rows"}}
-SELECT q.msg_id, q.message::text, ({{template "headers" .}})::text
+SELECT
+  q.msg_id,
+  q.message::text,
+  {{if .Headers}}CASE
+    WHEN pg_catalog.jsonb_typeof(q.headers) = 'object'::text
+      AND pg_catalog.jsonb_exists_any(q.headers, {{template "of nacks"}})
+    THEN nullif(q.headers - {{template "of nacks"}}, '{}'::jsonb)
+    ELSE q.headers
+  END::text{{else}}NULL::text{{end}}
 FROM {{.Q}} q
 WHERE q.msg_id = ANY($1::bigint[])
 ORDER BY q.msg_id

@@ -73,30 +73,34 @@ SELECT i, gone FROM m WHERE NOT (ok AND alive)
 {{end}}
 
 {{- /* Acks, nacks and archives in one statement. The operations, $4, have the
-numbers of driver.Op; $5 are delays in microseconds, $6 reasons. Without .Kept
-nothing is archived. */ -}}
+numbers of driver.Op; $5 are delays in microseconds, $6 reasons, $7 says which nacks do
+not count. Without .Kept nothing is archived. */ -}}
 {{define "settle"}}
 WITH s AS MATERIALIZED (
   SELECT *
-  FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::text[])
-    WITH ORDINALITY AS t(id, reads, sent, op, delay, reason, i)
+  FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::boolean[])
+    WITH ORDINALITY AS t(id, reads, sent, op, delay, reason, uncounted, i)
 ),
 {{template "fence" .}},
-{{/* The delays of the nacks, by id. */ -}}
+{{/* The nacks, by id. */ -}}
 j AS MATERIALIZED (
-  SELECT pg_catalog.jsonb_object_agg(id, delay) AS delays FROM m WHERE ok AND op = 2
+  SELECT pg_catalog.jsonb_object_agg(id, pg_catalog.jsonb_build_array(delay, reason, uncounted)) AS nacks
+  FROM m
+  WHERE ok AND op = 2
 ),
 {{/* The acks. */ -}}
 d AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 1))),
 {{/* The nacks. They forget last_read_at, so that a message that waits for its
 delay can be told from one that is leased. */ -}}
 n AS (
-  UPDATE {{.Q}}
+  UPDATE {{.Q}} x
   SET
-    vt = pg_catalog.clock_timestamp() + {{template "micros" "((SELECT delays FROM j) ->> msg_id::text)"}}
+    vt = pg_catalog.clock_timestamp()
+      + {{template "micros" "((SELECT nacks FROM j) -> x.msg_id::text ->> 0)"}}
     {{- if .LastReadAt}},
-    last_read_at = NULL{{end}}
-  WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 2))
+    last_read_at = NULL{{end}}{{if .Headers}},
+    headers = {{template "nacked"}}{{end}}
+  WHERE x.msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 2))
 ){{if .Kept}},
 {{/* What is to be archived. */ -}}
 x AS (DELETE FROM {{.Q}} WHERE msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 3)) RETURNING *),
@@ -117,6 +121,34 @@ taken AS MATERIALIZED (
 ){{end}}
 SELECT i, gone FROM m WHERE NOT ok
 {{end}}
+
+{{- /* The headers of a nacked message: at which read it was nacked, why, and how many
+of its leases were no attempts. A nack that is repeated, while its receipt still acts,
+finds the lease answered and leaves out no other one. Headers that are not an object
+have no room and stay as they are. */ -}}
+{{define "nacked"}}CASE
+      WHEN {{template "has room"}}
+      THEN {{template "object"}} || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'mq-answered'::text, x.read_ct,
+        'mq-error'::text, (SELECT nacks FROM j) -> x.msg_id::text ->> 1,
+        'mq-uncounted'::text, CASE
+          WHEN (SELECT nacks FROM j) -> x.msg_id::text ->> 2 = 'true'::text
+            AND x.headers ->> 'mq-answered'::text IS DISTINCT FROM x.read_ct::text
+          THEN {{template "uncounted"}} + 1
+        END
+      ))
+      ELSE x.headers
+    END
+{{- end}}
+{{define "uncounted"}}CASE
+            WHEN (x.headers -> 'mq-uncounted'::text)::text ~ '^[0-9]{1,9}$'::text
+            THEN (x.headers -> 'mq-uncounted'::text)::text::int
+            ELSE 0
+          END
+{{- end}}
+
+{{- /* The headers of nacks, which a new message does not take over. */ -}}
+{{define "of nacks"}}ARRAY['mq-answered', 'mq-error', 'mq-uncounted']::text[]{{end}}
 
 {{- /* Ids can repeat: after a TRUNCATE with RESTART IDENTITY, a crash that
 emptied an unlogged queue, or a sequence that was set back. The archive keeps both
@@ -166,11 +198,10 @@ i AS (
     x.message,
     CASE
       WHEN {{template "has room"}}
-      THEN {{template "object"}} - 'mq-reason'::text || pg_catalog.jsonb_strip_nulls(
-        pg_catalog.jsonb_build_object(
+      THEN {{template "object"}} - 'mq-reason'::text - {{template "of nacks"}}
+        || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
           'mq-origin'::text, $5::text || x.msg_id::text, 'mq-reason'::text, m.reason
-        )
-      )
+        ))
       ELSE x.headers
     END
   FROM x
