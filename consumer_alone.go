@@ -28,9 +28,9 @@ func (c *Consumer) suspicious(d *Delivery) bool {
 	case !c.queue.client.caps.Attempts: // nobody knows what was answered
 		return most > 0 && d.Attempt > max(1, most/2)
 	case most > 0:
-		return int(d.lease.unanswered) >= max(1, min(unansweredLimit, most-1))
+		return d.Unanswered >= max(1, min(unansweredLimit, most-1))
 	}
-	return int(d.lease.unanswered) >= unansweredLimit
+	return d.Unanswered >= unansweredLimit
 }
 
 // isolate takes suspicious messages out of ds. The first of them will be handled

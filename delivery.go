@@ -32,6 +32,10 @@ type Delivery struct {
 	// given back unhandled, interrupted by a stop, or snoozed. Without Caps.Attempts
 	// it is ReadCount.
 	Attempt int
+	// Unanswered counts the attempts before this one, since the last counted nack,
+	// that nobody answered: a process that was killed, a lease that was lost. It may
+	// be too high unless Caps.ExactReadCount, and is 0 without Caps.Attempts.
+	Unanswered int
 	// EnqueuedAt is when the message was sent, by the backend's clock. It
 	// survives redelivery.
 	EnqueuedAt time.Time
@@ -49,13 +53,12 @@ type Delivery struct {
 // newDelivery returns what a provider has delivered.
 func newDelivery(d driver.Delivery, q *Queue) *Delivery {
 	out := &Delivery{
-		Message: Message(d.Message), GroupKey: d.GroupKey, ID: d.ID, Receipt: d.Receipt, ReadCount: d.ReadCount, Attempt: d.Attempt,
+		Message: Message(d.Message), GroupKey: d.GroupKey, ID: d.ID, Receipt: d.Receipt, ReadCount: d.ReadCount, Attempt: d.Attempt, Unanswered: d.Unanswered,
 		EnqueuedAt: d.EnqueuedAt, VisibleAt: d.VisibleAt, Native: d.Native, queue: q,
 	}
 	if !q.client.caps.Attempts {
 		out.Attempt = d.ReadCount
 	}
-	out.lease.unanswered = uint8(max(0, min(d.Unanswered, 255)))
 	return out
 }
 

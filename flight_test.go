@@ -117,7 +117,7 @@ func TestCallsEndWithoutADeadlineOfTheirOwn(t *testing.T) {
 		"move in two steps": func(ctx context.Context, c *Client) error {
 			d := &Delivery{queue: c.Queue("q")}
 			d.lease.begins(now(), time.Minute, 0)
-			d.lease.rare = &rare{original: new(original)}
+			d.lease.keepOriginal(Message{})
 			return d.Move(ctx, "other", "")
 		},
 	} {

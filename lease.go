@@ -81,24 +81,23 @@ func (r lossReason) Unwrap() error { return ErrStaleReceipt }
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
 // 256 bytes, which is why the fields are small.
 type lease struct {
-	mu         sync.Mutex
-	ends       instant                 // when it is over by the local clock, as far as is known
-	limit      instant                 // the latest that ends can become, by Caps.MaxHold
-	floor      instant                 // earliest end that an extension of this group may have set
-	keeper     *keeper                 // who extends it, or nil
-	cancel     context.CancelCauseFunc // ends its handler's context, or nil
-	rare       *rare                   // nil for most
-	extending  uint16                  // extensions under way
-	state      leaseState
-	why        lossReason // set with lost
-	op         driver.Op  // of the last settlement that was claimed
-	unanswered uint8      // Unanswered of the driver's Delivery
-	still      bool       // no extension may begin until the settlement under way has ended
-	doubt      bool       // a settlement may have arrived although it failed
+	mu        sync.Mutex
+	ends      instant                 // when it is over by the local clock, as far as is known
+	floor     instant                 // earliest end that an extension of this group may have set
+	keeper    *keeper                 // who extends it, or nil
+	cancel    context.CancelCauseFunc // ends its handler's context, or nil
+	rare      *rare                   // nil for most
+	extending uint16                  // extensions under way
+	state     leaseState
+	why       lossReason // set with lost
+	op        driver.Op  // of the last settlement that was claimed
+	still     bool       // no extension may begin until the settlement under way has ended
+	doubt     bool       // a settlement may have arrived although it failed
 }
 
 // rare is what few leases need.
 type rare struct {
+	limit    instant       // the latest that ends can become, by Caps.MaxHold
 	quiet    chan struct{} // closed when extending is 0 again; made by the settlement that waits
 	original *original     // what a copying move sends; nil where moves are atomic
 }
@@ -106,9 +105,9 @@ type rare struct {
 // begins sets the end of a lease that began at begun, which nobody else has seen
 // yet.
 func (l *lease) begins(begun instant, visibility, maxHold time.Duration) {
-	l.ends, l.limit = begun.add(visibility), never
+	l.ends = begun.add(visibility)
 	if maxHold > 0 {
-		l.limit = begun.add(maxHold)
+		l.rare = &rare{limit: begun.add(maxHold)}
 	}
 }
 
@@ -141,6 +140,14 @@ func (l *lease) lose(why lossReason) bool {
 	return true
 }
 
+// keepOriginal keeps what a copying move will send. Nobody else has seen the lease yet.
+func (l *lease) keepOriginal(m Message) {
+	if l.rare == nil {
+		l.rare = &rare{limit: never}
+	}
+	l.rare.original = &original{Message: m}
+}
+
 // loseByClock ends a lease whose time is over. l.mu is held.
 func (l *lease) loseByClock() {
 	if l.atLimit() {
@@ -151,7 +158,15 @@ func (l *lease) loseByClock() {
 }
 
 // atLimit reports whether no extension can add to the lease. l.mu is held.
-func (l *lease) atLimit() bool { return l.ends >= l.limit }
+func (l *lease) atLimit() bool { return l.ends >= l.limit() }
+
+// limit returns the latest that ends can become. l.mu is held.
+func (l *lease) limit() instant {
+	if l.rare == nil {
+		return never
+	}
+	return l.rare.limit
+}
 
 // beginExtend reports whether the lease may be extended by its holder.
 func (l *lease) beginExtend() bool {
@@ -199,7 +214,7 @@ func (l *lease) endExtend(err error, begun instant, visibility time.Duration) {
 		close(l.rare.quiet)
 		l.rare.quiet = nil
 	}
-	end := min(begun.add(visibility), l.limit)
+	end := min(begun.add(visibility), l.limit())
 	switch {
 	case err == nil:
 		l.floor = min(l.floor, end)
@@ -271,7 +286,7 @@ func (l *lease) claim(op driver.Op, still, again bool) (wait <-chan struct{}, er
 // more. l.mu is held.
 func (l *lease) untilQuiet() <-chan struct{} {
 	if l.rare == nil {
-		l.rare = new(rare)
+		l.rare = &rare{limit: never}
 	}
 	if l.rare.quiet == nil {
 		l.rare.quiet = make(chan struct{})

@@ -224,7 +224,7 @@ func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.Recei
 		out[i] = newDelivery(ds[i], q)
 		out[i].lease.begins(begun, r.Visibility, q.client.caps.MaxHold)
 		if q.client.movesByCopy() {
-			out[i].lease.rare = &rare{original: &original{Message: Message(cloneMessages([]driver.Message{ds[i].Message})[0])}}
+			out[i].lease.keepOriginal(Message(cloneMessages([]driver.Message{ds[i].Message})[0]))
 		}
 	}
 	return out

@@ -133,24 +133,19 @@ func checkLimit(caps driver.Caps, what string, n, def int) (int, error) {
 }
 
 func checkSettlement(caps driver.Caps, s Settlement) error {
-	switch s.Op {
-	case OpAck:
-	case OpNack:
-		if !isText(s.Reason) {
-			return invalid("reason has a NUL or is not UTF-8")
-		}
-		if s.Delay != AtTimeout {
-			return checkDelay(caps, s.Delay)
-		}
-	case OpArchive, OpMove:
-		if !isText(s.Reason) {
-			return invalid("reason has a NUL or is not UTF-8")
-		}
-		if s.Op == OpMove && !caps.AtomicMove {
-			return unsupported("moving in one step (see Config.AllowDuplicateMoves)")
-		}
-	default:
+	switch {
+	case s.Op < OpAck || s.Op > OpMove:
 		return invalid("settlement has no operation: %v", s.Op)
+	case s.Op != OpAck && !isText(s.Reason):
+		return invalid("reason has a NUL or is not UTF-8")
+	case s.Op == OpMove && !caps.AtomicMove:
+		return unsupported("moving in one step (see Config.AllowDuplicateMoves)")
+	case s.Uncounted && s.Op != OpNack:
+		return invalid("only a nack can be uncounted, not %v", s.Op)
+	case s.Uncounted && !caps.Attempts:
+		return unsupported("a nack that does not count as an attempt")
+	case s.Op == OpNack && s.Delay != AtTimeout:
+		return checkDelay(caps, s.Delay)
 	}
 	return nil
 }

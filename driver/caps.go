@@ -39,12 +39,11 @@ type Caps struct {
 	// where it counts deliveries that never reached a receiver, 0 if it cannot
 	// tell.
 	ExactReadCount bool
-	// Attempts: nacks with Settlement.Uncounted work, and Delivery.Attempt and
-	// Delivery.Unanswered are set.
+	// Attempts: nacks with Settlement.Uncounted work, and Delivery.Attempt,
+	// Delivery.Unanswered and Record.Attempt are set.
 	Attempts bool
-	// NackReasons: a nack keeps Settlement.Reason as header mq-error. On a
-	// backend where a nack can take a form that changes no headers, as one
-	// without a delay may, it need not then.
+	// NackReasons: a nack keeps Settlement.Reason as header mq-error. Otherwise
+	// it passes over the reason.
 	NackReasons bool
 	// ExactStats: no figure of Stats is -1 or Approximate on a small queue.
 	ExactStats bool

@@ -47,13 +47,16 @@
 //     the claim the result is ctx.Err(); the claim itself runs to its end,
 //     and what it leased is returned.
 //  4. ID and EnqueuedAt survive redelivery. The read count grows by one per
-//     lease if Caps.ExactReadCount, and is an estimate otherwise. Extend counts
-//     from now. Durations work down to Caps.Resolution.
-//  5. Archive loses nothing: body, headers, read count, times and reason are
-//     kept.
+//     lease if Caps.ExactReadCount, and is an estimate otherwise. Under
+//     Caps.Attempts so do the attempts, unless the lease ended with an
+//     uncounted nack. Extend counts from now. Durations work down to
+//     Caps.Resolution.
+//  5. Archive loses nothing: body, headers, read count, attempts, times and
+//     reason are kept.
 //  6. Redrive and move insert a new message: new ID, EnqueuedAt now, read
-//     count 0, header [HeaderOrigin], so that no old receipt comes alive
-//     again. A redriven message has no [HeaderReason].
+//     count and attempts 0, header [HeaderOrigin], no [HeaderError], so that
+//     no old receipt comes alive again. A redriven message has no
+//     [HeaderReason].
 //  7. Errors wrap the sentinels of this package. ErrBadConn means certainly
 //     not applied; [ErrUnavailable] means it may have been applied, and is
 //     also the answer for a write cut off by ctx.

@@ -77,9 +77,9 @@ type Delivery struct {
 	// an estimate unless Caps.ExactReadCount; 0 means that the backend cannot
 	// tell.
 	ReadCount int
-	// Attempt counts the leases that count, this one included: ReadCount less
-	// the nacks with Uncounted, and 1 at least. A provider without Caps.Attempts
-	// leaves it 0; mq then takes ReadCount.
+	// Attempt counts the leases that were attempts, this one included: ReadCount
+	// less those that ended with an uncounted nack, and 1 at least. A provider
+	// without Caps.Attempts leaves it 0; mq then takes ReadCount.
 	Attempt int
 	// Unanswered counts the attempts since the last counted nack, or since the
 	// send, that ended without a settlement: their visibility timeout ended, as
@@ -144,12 +144,14 @@ type Settlement struct {
 	To      string        // OpMove: the target queue, already canonical
 
 	// Reason is kept as header mq-reason by OpArchive and OpMove, and as header
-	// mq-error by OpNack under Caps.NackReasons, which otherwise passes over it.
-	// "" writes no header, and a nack without a reason leaves an earlier one.
+	// mq-error by OpNack under Caps.NackReasons. "" writes no header, and a nack
+	// without a reason leaves that of an earlier one. With AtTimeout it has no
+	// effect.
 	Reason string
 	// Uncounted, of OpNack, says that the lease was no attempt: the message was
 	// given back before anybody worked on it, or for a reason that is not its
-	// own. Needs Caps.Attempts. With AtTimeout it has no effect.
+	// own. A lease is left out once, even if the nack is repeated while its
+	// receipt still acts. Needs Caps.Attempts. With AtTimeout it has no effect.
 	Uncounted bool
 }
 
@@ -193,7 +195,7 @@ type Record struct {
 	Message
 	ID         string
 	ReadCount  int
-	Attempt    int // leases that counted so far; 0 without Caps.Attempts
+	Attempt    int // leases so far that were attempts; 0 without Caps.Attempts
 	EnqueuedAt time.Time
 	VisibleAt  time.Time // when it becomes, or became, visible
 	ArchivedAt time.Time // zero if it is not archived

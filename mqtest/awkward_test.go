@@ -238,7 +238,7 @@ func awkwardHarness(bug string) Harness {
 	h := named()
 	var inner sync.Map // by client
 	wrap := func(in *mq.Client) *mq.Client {
-		p := newAwkward(in.Provider())
+		p := newAwkward(plain{in.Provider()})
 		p.bug = bug
 		c := mq.New(p, silent)
 		inner.Store(c, in)

@@ -16,6 +16,7 @@ var settleCases = []testCase{
 	{name: "settle/split", rule: "a batch of settlements above MaxBatch is carried out in parts", run: settleSplit},
 	{name: "settle/duplicates", rule: "receipts in a batch may repeat, and then one of them wins", needs: batches, run: settleDuplicates},
 	{name: "settle/no-operation", rule: "a settlement without an operation is ErrInvalid, and the lease stands", run: settleNoOperation},
+	{name: "settle/uncounted", rule: "only a nack can be uncounted: another settlement is ErrInvalid, and the lease stands", run: settleUncounted},
 	{name: "settle/nothing", rule: "settling nothing is no error", run: settleNothing},
 	{name: "settle/others-stay", rule: "a settlement has no effect on other messages", run: settleOthersStay},
 }
@@ -90,7 +91,7 @@ func settleDuplicates(t *tester) {
 			t.Errorf("ack and %v of one receipt in a batch returned %v, want a *BatchError with one error", other, err)
 			continue
 		}
-		t.stale(err, "the loser of two settlements")
+		t.stale(errors.Join(batch.Errs...), "the loser of two settlements")
 		switch won := batch.Errs[1] == nil; {
 		case won && other == mq.OpNack:
 			t.one(q)
@@ -111,6 +112,18 @@ func settleNoOperation(t *tester) {
 		t.is(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: op}), "Settle with "+op.String(), mq.ErrInvalid)
 	}
 	t.is(d.Archive(t.ctx, "a\x00b"), "archive with a NUL in the reason", mq.ErrInvalid)
+	t.is(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Reason: "\xff"}), "nack with a reason that is not UTF-8", mq.ErrInvalid)
+	t.none(q, "the lease stands")
+	t.ok(d.Ack(t.ctx), "ack")
+}
+
+func settleUncounted(t *tester) {
+	q := t.queue()
+	t.send(q, "leased")
+	d := t.one(q)
+	for _, op := range []driver.Op{mq.OpAck, mq.OpArchive} {
+		t.is(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: op, Uncounted: true}), "uncounted "+op.String(), mq.ErrInvalid)
+	}
 	t.none(q, "the lease stands")
 	t.ok(d.Ack(t.ctx), "ack")
 }

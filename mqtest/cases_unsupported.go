@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
 )
 
 // unsupportedCases check the other way: what a provider does not declare
@@ -15,6 +16,8 @@ var unsupportedCases = slices.Concat([]testCase{
 	{name: "unsupported/headers", rule: "without Caps.Headers a send with headers is ErrNotSupported, and nothing is sent", needs: lacks(headers, "Caps.Headers"), run: refuses(mq.Message{Headers: mq.Headers{"k": "v"}})},
 	{name: "unsupported/group", rule: "without Caps.Groups a send with a group is ErrNotSupported, and nothing is sent", needs: lacks(grouped, "Caps.Groups"), run: refuses(mq.Message{Group: "g"})},
 	{name: "unsupported/nack-delay", rule: "without Caps.Delay a nack with a delay is ErrNotSupported, and the lease stands", needs: lacks(delays, "Caps.Delay"), run: unsupportedNackDelay},
+	{name: "unsupported/uncounted", rule: "without Caps.Attempts an uncounted nack is ErrNotSupported, the lease stands, and deliveries have no Attempt", needs: lacks(attempts, "Caps.Attempts"), run: unsupportedUncounted},
+	{name: "unsupported/nack-reason", rule: "without Caps.NackReasons a nack passes over its reason", needs: lacks(nackReasons, "Caps.NackReasons"), run: unsupportedNackReason},
 	{name: "unsupported/move", rule: "without Caps.AtomicMove a move is ErrNotSupported, and the lease stands", needs: lacks(moves, "Caps.AtomicMove"), run: unsupportedMove},
 	{name: "unsupported/tx", rule: "without a driver.Transactor Queue.Tx is ErrNotSupported (Harness.Begin is required for one)", needs: lacks(transactions, "driver.Transactor"), run: unsupportedTx},
 	{name: "unsupported/dead-letter", rule: "without Caps.AtomicMove ConsumerConfig.DeadLetter is ErrNotSupported", needs: lacks(moves, "Caps.AtomicMove"), run: unsupportedDeadLetter},
@@ -85,6 +88,30 @@ func unsupportedNackDelay(t *tester) {
 	t.unsupported(d.Nack(t.ctx, time.Second), "Delivery.Nack with a delay")
 	t.unsupported(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Delay: time.Second}), "nack with a delay")
 	t.unharmed(q, d)
+}
+
+func unsupportedUncounted(t *tester) {
+	q := t.queue()
+	t.send(q, "leased")
+	ds, err := t.p.Receive(t.ctx, q.Name(), driver.ReceiveRequest{Max: 1, Visibility: t.long, Wait: t.patience})
+	t.ok(err, "Receive")
+	for _, d := range ds {
+		if d.Attempt != 0 || d.Unanswered != 0 {
+			t.Errorf("Attempt is %d and Unanswered %d, want 0", d.Attempt, d.Unanswered)
+		}
+		t.unsupported(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Uncounted: true}), "uncounted nack")
+		t.none(q, "the nack was refused")
+		t.ok(q.Settle(t.ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck}), "ack after a refused nack")
+	}
+}
+
+func unsupportedNackReason(t *tester) {
+	q := t.queue()
+	t.send(q, "failed")
+	t.giveBack(q, t.one(q), mq.Settlement{Reason: "EOF"})
+	if d := t.one(q); d.Headers[driver.HeaderError] != "" {
+		t.Errorf("the message has header %s: %q", driver.HeaderError, d.Headers[driver.HeaderError])
+	}
 }
 
 func unsupportedMove(t *tester) {

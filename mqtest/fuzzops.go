@@ -21,9 +21,9 @@ var fuzzOps = []struct {
 	{"receive", (*fuzzer).opReceive},
 	{"receive", (*fuzzer).opReceive},
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpAck}) }},
-	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpNack}) }},
+	{"settle", func(f *fuzzer) { f.opSettle(f.nack(0)) }},
 	{"settle", (*fuzzer).opNackDelayed},
-	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
+	{"settle", func(f *fuzzer) { f.opSettle(f.nack(mq.AtTimeout)) }},
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
 	{"settle", func(f *fuzzer) { f.opSettle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
 	{"settle", (*fuzzer).opSettleBatch},
@@ -96,8 +96,17 @@ func (f *fuzzer) opNackDelayed() {
 		return
 	}
 	d := f.duration()
-	f.opSettle(mq.Settlement{Op: mq.OpNack, Delay: d})
+	f.opSettle(f.nack(d))
 	f.over(d)
+}
+
+// nack makes one that may be uncounted, and may have a reason.
+func (f *fuzzer) nack(delay time.Duration) mq.Settlement {
+	s := mq.Settlement{Op: mq.OpNack, Delay: delay, Uncounted: f.caps.Attempts && f.pick(2) == 0}
+	if f.pick(2) == 0 {
+		s.Reason = fmt.Sprint("error ", f.pick(10))
+	}
+	return s
 }
 
 func (f *fuzzer) opSettle(s mq.Settlement) {
@@ -116,7 +125,7 @@ func (f *fuzzer) opSettleBatch() {
 			continue
 		}
 		seen[r] = true
-		op := []mq.Settlement{{Op: mq.OpAck}, {Op: mq.OpNack}, {Op: mq.OpArchive, Reason: "batch"}}[f.pick(3)]
+		op := []mq.Settlement{{Op: mq.OpAck}, f.nack(0), {Op: mq.OpArchive, Reason: "batch"}}[f.pick(3)]
 		op.Receipt = r
 		batch = append(batch, op)
 	}

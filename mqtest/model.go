@@ -34,6 +34,8 @@ type modelMessage struct {
 	receipt   mq.Receipt // that may act, "" if there is none
 	nacked    bool       // it may act, or not: there is no Caps.NackFences
 	leasedAt  time.Time
+	uncounted int // leases that ended with an uncounted nack
+	answered  int // the read count when it was last nacked
 }
 
 func newModel(name string, caps driver.Caps, exact bool) *model {
@@ -143,8 +145,11 @@ func (m *model) take(limit int, ds []*mq.Delivery, now time.Time) (taken []*mode
 	for i, d := range ds {
 		taken[i].ReadCount++
 		err = errors.Join(err, m.shown(taken[i], &mq.Record{
-			Message: d.Message, ID: d.ID, ReadCount: d.ReadCount, EnqueuedAt: d.EnqueuedAt,
+			Message: d.Message, ID: d.ID, ReadCount: d.ReadCount, Attempt: d.Attempt, EnqueuedAt: d.EnqueuedAt,
 		}))
+		if wrong := wrongAttempts(m.caps, d, taken[i].ReadCount, taken[i].uncounted, taken[i].answered); wrong != "" {
+			err = errors.Join(err, errors.New(wrong))
+		}
 	}
 	return taken, err
 }
@@ -192,6 +197,8 @@ func (m *model) shown(x *modelMessage, r *mq.Record) error {
 		return fmt.Errorf("the headers of %s are %q, want %q", x.ID, headers, x.Headers)
 	case r.ReadCount < 0 || m.caps.ExactReadCount && r.ReadCount != x.ReadCount:
 		return fmt.Errorf("the read count of %s is %d, want %d", x.ID, r.ReadCount, x.ReadCount)
+	case m.caps.Attempts && m.caps.ExactReadCount && r.Attempt != x.ReadCount-x.uncounted:
+		return fmt.Errorf("attempt of %s is %d, want %d", x.ID, r.Attempt, x.ReadCount-x.uncounted)
 	case m.exact && !r.EnqueuedAt.Equal(x.EnqueuedAt):
 		return fmt.Errorf("EnqueuedAt of %s is %v too late", x.ID, r.EnqueuedAt.Sub(x.EnqueuedAt))
 	}
@@ -251,16 +258,29 @@ func (m *model) settle(s mq.Settlement, now time.Time) error {
 	}
 	switch s.Op {
 	case mq.OpNack:
-		x.VisibleAt = now.Add(s.Delay)
-		if x.nacked = true; m.caps.NackFences {
-			x.receipt = ""
-		}
+		m.giveBack(x, s, now)
 		return nil
 	case mq.OpArchive:
 		m.setAside(x, s.Reason, now)
 	}
 	m.remove(x)
 	return nil
+}
+
+func (m *model) giveBack(x *modelMessage, s mq.Settlement, now time.Time) {
+	x.VisibleAt = now.Add(s.Delay)
+	if x.nacked = true; m.caps.NackFences {
+		x.receipt = ""
+	}
+	if s.Uncounted {
+		x.uncounted++
+		x.answered++ // what nobody has answered stays so
+	} else {
+		x.answered = x.ReadCount
+	}
+	if s.Reason != "" && m.caps.NackReasons {
+		x.Headers = headersWith(x.Headers, driver.HeaderError, s.Reason)
+	}
 }
 
 func (m *model) setAside(x *modelMessage, reason string, now time.Time) {
@@ -314,6 +334,7 @@ func (m *model) redrive(ids []string, limit int, now time.Time) (n int64) {
 		if m.caps.Headers {
 			msg.Headers = headersWith(msg.Headers, driver.HeaderOrigin, m.name+"/"+x.ID)
 			delete(msg.Headers, driver.HeaderReason)
+			delete(msg.Headers, driver.HeaderError)
 		}
 		m.add(msg, now).copied = true
 	}

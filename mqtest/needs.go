@@ -87,6 +87,8 @@ var (
 	portable     = all(shared, capability("PortableReceipts", func(c driver.Caps) bool { return c.PortableReceipts }))
 	batches      = capability("MaxBatch of 4 or more", func(c driver.Caps) bool { return c.BatchLimit() >= 4 })
 	exactReads   = capability("ExactReadCount", func(c driver.Caps) bool { return c.ExactReadCount })
+	attempts     = capability("Attempts", func(c driver.Caps) bool { return c.Attempts })
+	nackReasons  = capability("NackReasons", func(c driver.Caps) bool { return c.NackReasons })
 	exactStats   = capability("ExactStats", func(c driver.Caps) bool { return c.ExactStats })
 	ordered      = capability("Order", func(c driver.Caps) bool { return c.Order != driver.Unordered })
 	delayLimit   = capability("MaxDelay", func(c driver.Caps) bool { return c.MaxDelay > 0 })

@@ -11,13 +11,13 @@ import (
 // archived is a message in the archive, with the reason among its headers.
 type archived struct {
 	content
-	reads int32
-	due   int64
-	at    int64
+	tally
+	due int64
+	at  int64
 }
 
 func (a *archived) view() view {
-	return view{content: &a.content, due: a.due, archived: a.at, reads: a.reads}
+	return view{content: a.content, tally: a.tally, due: a.due, archived: a.at}
 }
 
 // Redrive makes new messages of archived ones, in the order of ids, or of
@@ -35,7 +35,7 @@ func (p *Provider) Redrive(ctx context.Context, name string, ids []string, limit
 		}
 		n++
 		q.archive.delete(a.id)
-		q.insertCopy(a.without(driver.HeaderReason).with(driver.HeaderOrigin, q.origin(a.id)))
+		q.insertCopy(a.renewed().with(driver.HeaderOrigin, q.origin(a.id)))
 	}
 	return int64(n), nil
 }

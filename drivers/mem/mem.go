@@ -74,6 +74,8 @@ func (p *Provider) Caps() driver.Caps {
 		NackFences:       true,
 		ExactBodies:      true,
 		ExactReadCount:   true,
+		Attempts:         true,
+		NackReasons:      true,
 		ExactStats:       true,
 		AtomicSend:       true,
 		AtomicArchive:    true,

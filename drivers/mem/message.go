@@ -7,8 +7,9 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// content is what never changes about a message, so that it may be read
-// without its queue's lock.
+// content is what a receiver is shown. A copy of it may be read without the
+// queue's lock: what it refers to never changes, since with and renewed
+// clone the map.
 type content struct {
 	id       uint64
 	body     string
@@ -19,15 +20,38 @@ type content struct {
 
 type message struct {
 	content
-	due    int64  // when it becomes, or became, visible
-	lease  uint64 // the last one, 0 if there is none that may still settle
-	reads  int32
-	state  state
+	due   int64  // when it becomes, or became, visible
+	lease uint64 // the last one, 0 if there is none that may still settle
+	tally
 	slot   int32 // in queue.deadlines
+	state  state
 	prev   *message
 	next   *message
 	groups []*group // by queue.indexes
 }
+
+// tally counts the leases of a message.
+type tally struct {
+	reads     int32
+	uncounted int32 // those that were no attempts
+	answered  int32 // reads when it was last nacked
+	before    int32 // attempts that nobody had answered before an uncounted nack
+}
+
+// answer notes a nack.
+func (t *tally) answer(uncounted bool) {
+	unanswered := int32(t.unanswered())
+	if t.answered, t.before = t.reads, 0; uncounted {
+		t.uncounted++
+		t.before = unanswered
+	}
+}
+
+func (t tally) attempt() int { return int(t.reads - t.uncounted) }
+
+// unanswered returns how many attempts nobody has answered, not counting the last
+// lease, since the last counted nack.
+func (t tally) unanswered() int { return int(t.before + t.reads - 1 - t.answered) }
 
 type state uint8
 
@@ -61,10 +85,11 @@ func (c content) with(key, value string) content {
 	return c
 }
 
-// without returns the content without a header.
-func (c content) without(key string) content {
+// renewed returns the content as a new message has it.
+func (c content) renewed() content {
 	h := maps.Clone(c.headers)
-	delete(h, key)
+	delete(h, driver.HeaderReason)
+	delete(h, driver.HeaderError)
 	c.headers = h
 	return c
 }
@@ -80,16 +105,16 @@ func (m *message) place() *int32 { return &m.slot }
 
 // view is a message at one moment.
 type view struct {
-	*content
+	content
+	tally
 	key      string // of the group, by the GroupBy of the receive
 	due      int64
 	archived int64
 	lease    uint64 // 0 if it is not leased
-	reads    int32
 }
 
 func (m *message) view() view {
-	return view{content: &m.content, due: m.due, lease: m.lease, reads: m.reads}
+	return view{content: m.content, tally: m.tally, due: m.due, lease: m.lease}
 }
 
 // message copies what the receiver may change.
@@ -107,7 +132,7 @@ func (q *queue) deliveries(views []view) []driver.Delivery {
 		v, d := &views[i], &ds[i]
 		d.Message = v.message()
 		d.GroupKey = v.key
-		d.ReadCount = int(v.reads)
+		d.ReadCount, d.Attempt, d.Unanswered = int(v.reads), v.attempt(), v.unanswered()
 		d.EnqueuedAt = q.store.time(v.enqueued)
 		if v.lease == 0 {
 			d.ID = formatID(v.id)
@@ -129,6 +154,7 @@ func (q *queue) records(views []view, archive bool) []driver.Record {
 			Message:    v.message(),
 			ID:         formatID(v.id),
 			ReadCount:  int(v.reads),
+			Attempt:    v.attempt(),
 			EnqueuedAt: q.store.time(v.enqueued),
 			VisibleAt:  q.store.time(v.due),
 		}

@@ -14,10 +14,10 @@ func TestContentIsNotChanged(t *testing.T) {
 		"with":          {c.with("l", "w").headers, driver.Headers{"k": "v", "l": "w"}},
 		"with other":    {c.with("k", "w").headers, driver.Headers{"k": "w"}},
 		"with nothing":  {c.with("k", "").headers, driver.Headers{"k": "v"}},
-		"without":       {c.without("k").headers, nil},
-		"without other": {c.without("l").headers, driver.Headers{"k": "v"}},
+		"renewed":       {c.renewed().headers, driver.Headers{"k": "v"}},
+		"renewed twice": {c.with(driver.HeaderReason, "why").with(driver.HeaderError, "EOF").renewed().headers, driver.Headers{"k": "v"}},
 		"with first":    {content{}.with("k", "v").headers, driver.Headers{"k": "v"}},
-		"without any":   {content{}.without("k").headers, nil},
+		"renewed none":  {content{}.renewed().headers, nil},
 	}
 	for name, tt := range tests {
 		if !maps.Equal(tt.got, tt.want) {

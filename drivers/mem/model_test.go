@@ -26,14 +26,16 @@ type modelQueue struct {
 
 type modelMessage struct {
 	driver.Message
-	id       int
-	reads    int
-	enqueued time.Time
-	due      time.Time // when it becomes visible
-	turn     int       // 0 if it waited for due, else its turn among those visible at once
-	leased   bool      // hidden by a lease, not by a delay, until due
-	receipt  driver.Receipt
-	archived time.Time
+	id         int
+	reads      int
+	uncounted  int // leases that ended with an uncounted nack
+	unanswered int // leases since the last nack, the one that runs included
+	enqueued   time.Time
+	due        time.Time // when it becomes visible
+	turn       int       // 0 if it waited for due, else its turn among those visible at once
+	leased     bool      // hidden by a lease, not by a delay, until due
+	receipt    driver.Receipt
+	archived   time.Time
 }
 
 func (m *modelMessage) visible() bool { return !m.due.After(time.Now()) }
@@ -161,6 +163,13 @@ func (md model) settle(q *modelQueue, s driver.Settlement, known map[driver.Rece
 	}
 	switch s.Op {
 	case driver.OpNack:
+		m.set(driver.HeaderError, s.Reason)
+		if s.Uncounted {
+			m.uncounted++
+			m.unanswered-- // it is as if this lease had not been
+		} else {
+			m.unanswered = 0
+		}
 		if q.show(m); s.Delay > 0 {
 			m.hide(s.Delay, "")
 		}
@@ -173,6 +182,8 @@ func (md model) settle(q *modelQueue, s driver.Settlement, known map[driver.Rece
 		slices.SortFunc(q.archive, func(a, b *modelMessage) int { return cmp.Compare(a.id, b.id) })
 	case driver.OpMove:
 		moved := md[s.To].add(m.Message)
+		delete(moved.Headers, driver.HeaderReason)
+		delete(moved.Headers, driver.HeaderError)
 		moved.set(driver.HeaderReason, s.Reason)
 		moved.set(driver.HeaderOrigin, q.name+"/"+strconv.Itoa(m.id))
 	}
@@ -231,6 +242,7 @@ func (q *modelQueue) redrive(ids []string, limit int) (n int64) {
 		q.archive = slices.Delete(q.archive, i, i+1)
 		m := q.add(a.Message)
 		delete(m.Headers, driver.HeaderReason)
+		delete(m.Headers, driver.HeaderError)
 		m.set(driver.HeaderOrigin, q.name+"/"+id)
 		n++
 	}

@@ -211,8 +211,10 @@ func (p *player) leased(ds []driver.Delivery, ms []*modelMessage, visibility tim
 		p.known[p.name][d.Receipt] = m.id
 		p.receipts = append(p.receipts, d.Receipt)
 		m.reads++
+		m.unanswered++
 		m.hide(visibility, d.Receipt)
 		want := driver.Delivery{Message: m.Message, ID: strconv.Itoa(m.id), Receipt: d.Receipt, ReadCount: m.reads}
+		want.Attempt, want.Unanswered = m.reads-m.uncounted, m.unanswered-1
 		want.GroupKey = key(m)
 		p.times(d.EnqueuedAt, m.enqueued, d.VisibleAt, m.due)
 		d.EnqueuedAt, d.VisibleAt = time.Time{}, time.Time{}
@@ -247,7 +249,10 @@ func (p *player) popSome() {
 		p.queue.remove(m)
 		p.times(ds[i].EnqueuedAt, m.enqueued, ds[i].VisibleAt, time.Time{})
 		ds[i].EnqueuedAt = time.Time{}
-		p.equal("popped", ds[i], driver.Delivery{Message: m.Message, ID: strconv.Itoa(m.id), ReadCount: m.reads + 1})
+		p.equal("popped", ds[i], driver.Delivery{
+			Message: m.Message, ID: strconv.Itoa(m.id),
+			ReadCount: m.reads + 1, Attempt: m.reads + 1 - m.uncounted, Unanswered: m.unanswered,
+		})
 	}
 }
 
@@ -266,6 +271,7 @@ func (p *player) settleSome() {
 		s := driver.Settlement{Receipt: p.receipt(), Op: driver.Op(1 + p.IntN(4)), To: []string{"q", "p", "missing"}[p.IntN(3)]}
 		if s.Op == driver.OpNack {
 			s.Delay = []time.Duration{0, 0, p.duration(), driver.AtTimeout}[p.IntN(4)]
+			s.Uncounted = p.IntN(2) == 0
 		}
 		if p.IntN(2) == 0 {
 			s.Reason = strconv.Itoa(p.IntN(9))
@@ -352,6 +358,8 @@ func (p *player) records(got []driver.Record, want []*modelMessage) {
 		r := got[i]
 		p.times(r.EnqueuedAt, m.enqueued, r.VisibleAt, m.due, r.ArchivedAt, m.archived)
 		r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = time.Time{}, time.Time{}, time.Time{}
-		p.equal("record", r, driver.Record{Message: m.Message, ID: strconv.Itoa(m.id), ReadCount: m.reads})
+		p.equal("record", r, driver.Record{
+			Message: m.Message, ID: strconv.Itoa(m.id), ReadCount: m.reads, Attempt: m.reads - m.uncounted,
+		})
 	}
 }

@@ -79,18 +79,20 @@ func (q *queue) settle(m *message, s *driver.Settlement, to *queue) {
 	case driver.OpAck:
 		q.remove(m)
 	case driver.OpNack:
+		m.answer(s.Uncounted)
+		m.headers = m.with(driver.HeaderError, s.Reason).headers // no more than that: Send may still be reading the id
 		q.release(m, s.Delay)
 	case driver.OpArchive:
 		q.remove(m)
 		q.archive.put(m.id, &archived{
 			content: m.with(driver.HeaderReason, s.Reason),
-			reads:   m.reads,
+			tally:   m.tally,
 			due:     m.due,
 			at:      q.now,
 		})
 	case driver.OpMove:
 		q.remove(m)
-		to.insertCopy(m.with(driver.HeaderReason, s.Reason).with(driver.HeaderOrigin, q.origin(m.id)))
+		to.insertCopy(m.renewed().with(driver.HeaderReason, s.Reason).with(driver.HeaderOrigin, q.origin(m.id)))
 	}
 }
 

@@ -46,6 +46,9 @@ func (a *array) null() { a.b = append(a.next(), "NULL"...) }
 // int adds an integer.
 func (a *array) int(n int64) { a.b = strconv.AppendInt(a.next(), n, 10) }
 
+// bool adds a truth value.
+func (a *array) bool(b bool) { a.b = strconv.AppendBool(a.next(), b) }
+
 // String returns the array so far.
 func (a *array) String() string {
 	if len(a.b) == 0 {

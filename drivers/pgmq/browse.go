@@ -70,7 +70,14 @@ func scanRecord(rows row) (r driver.Record, err error) {
 	}
 	r.ID, r.ReadCount = strconv.FormatInt(id, 10), int(reads)
 	r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = timeOf(sent), timeOf(due), timeOf(archived)
-	r.Body = decodeBody(body)
-	r.Headers, r.Group = decodeHeaders(headers)
+	fillRecord(&r, body, headers)
 	return r, nil
+}
+
+// fillRecord sets what the message holds.
+func fillRecord(r *driver.Record, body, headers []byte) {
+	var n notes
+	r.Body = decodeBody(body)
+	r.Headers, r.Group, n = decodeHeaders(headers)
+	r.Attempt = n.attempt(r.ReadCount)
 }

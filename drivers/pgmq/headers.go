@@ -5,12 +5,51 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/portmq/mq/driver"
 )
 
 // headerGroup is where PGMQ's own functions look for a message's group.
 const headerGroup = "x-pgmq-group"
+
+// What nacks note, as numbers.
+const (
+	headerAnswered   = "mq-answered"   // read_ct at the last nack
+	headerUncounted  = "mq-uncounted"  // leases that were no attempts
+	headerUnanswered = "mq-unanswered" // attempts that nobody had answered before an uncounted nack
+)
+
+// notes are what nacks have noted of a message. It is 0 where others have written
+// something else.
+type notes struct{ answered, uncounted, before int }
+
+func (n notes) attempt(reads int) int    { return reads - min(n.uncounted, reads) }
+func (n notes) unanswered(reads int) int { return min(n.before+max(0, reads-1-n.answered), reads-1) }
+
+// take takes a header if it is one of the notes.
+func (n *notes) take(key, value []byte) bool {
+	switch string(key) {
+	case `"` + headerAnswered + `"`:
+		n.answered = count(value)
+	case `"` + headerUncounted + `"`:
+		n.uncounted = count(value)
+	case `"` + headerUnanswered + `"`:
+		n.before = count(value)
+	default:
+		return false
+	}
+	return true
+}
+
+// count reads the JSON of a number that counts something.
+func count(value []byte) int {
+	if len(value) > 9 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(value), 10, 32)
+	return int(n)
+}
 
 // encodeHeaders returns the JSON object for the headers column, and false if it
 // is to be NULL.
@@ -49,18 +88,19 @@ func checkHeaders(msgs []driver.Message) error {
 	return nil
 }
 
-// decodeHeaders undoes encodeHeaders. Values of other programs that are no
-// strings come as JSON.
-func decodeHeaders(stored []byte) (h driver.Headers, group string) {
+// decodeHeaders undoes encodeHeaders, and separates what nacks have noted. Values
+// of other programs that are no strings come as JSON.
+func decodeHeaders(stored []byte) (h driver.Headers, group string, n notes) {
 	s := scanner{text: stored, depth: math.MaxInt, room: math.MaxInt}
 	if !s.accept('{') {
-		return nil, ""
+		return nil, "", n
 	}
 	for more := true; more; more = s.accept(',') {
 		key, value := s.member()
 		switch {
 		case value == nil:
-			return nil, ""
+			return nil, "", notes{}
+		case n.take(key, value):
 		case string(key) != `"`+headerGroup+`"`:
 			if h == nil {
 				h = make(driver.Headers)
@@ -70,7 +110,7 @@ func decodeHeaders(stored []byte) (h driver.Headers, group string) {
 			group = asText(value)
 		}
 	}
-	return h, group
+	return h, group, n
 }
 
 // asText returns a string as it is, and other JSON as it is written.

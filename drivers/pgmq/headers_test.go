@@ -95,13 +95,41 @@ func TestDecodeHeaders(t *testing.T) {
 		{`{"a": ` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`, driver.Headers{"a": strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)}, ""},
 	}
 	for _, tt := range tests {
-		got, group := decodeHeaders([]byte(tt.stored))
+		got, group, _ := decodeHeaders([]byte(tt.stored))
 		if !maps.Equal(got, tt.want) || (got == nil) != (tt.want == nil) || group != tt.group {
 			t.Errorf("%s: got %v of group %q, want %v of %q", tt.stored, got, group, tt.want, tt.group)
 		}
 	}
-	if h, group := decodeHeaders(nil); h != nil || group != "" {
+	if h, group, _ := decodeHeaders(nil); h != nil || group != "" {
 		t.Errorf("NULL: got %v of group %q", h, group)
+	}
+}
+
+// TestNotes: what is not a small number, as only other programs write it, is 0.
+func TestNotes(t *testing.T) {
+	tests := []struct {
+		answered, uncounted string
+		reads               int
+		attempt, unanswered int
+	}{
+		{"0", "0", 1, 1, 0},
+		{"1", "1", 2, 1, 0},
+		{"2", "1", 5, 4, 2},
+		{"5", "5", 3, 0, 0},
+		{"999999999", "999999999", 3, 0, 0},
+		{"9999999999", "1000000000", 3, 3, 2},
+		{"-1", "-1", 3, 3, 2},
+		{"1.0", "1.5", 3, 3, 2},
+		{`"1"`, `"1"`, 3, 3, 2},
+		{"null", "true", 3, 3, 2},
+		{"[1]", `{"a": 1}`, 3, 3, 2},
+	}
+	for _, tt := range tests {
+		stored := `{"a": "1", "mq-answered": ` + tt.answered + `, "mq-uncounted": ` + tt.uncounted + `}`
+		h, _, n := decodeHeaders([]byte(stored))
+		if n.attempt(tt.reads) != tt.attempt || n.unanswered(tt.reads) != tt.unanswered || len(h) != 1 {
+			t.Errorf("%s at read %d: attempt %d, unanswered %d, headers %v", stored, tt.reads, n.attempt(tt.reads), n.unanswered(tt.reads), h)
+		}
 	}
 }
 
@@ -117,12 +145,14 @@ func FuzzHeaders(f *testing.F) {
 			return
 		}
 		want := driver.Headers{k1: v1, k2: v2}
+		delete(want, headerAnswered)
+		delete(want, headerUncounted)
 		text, ok := encodeHeaders(want, group)
 		stored, err := asJSONB(text)
 		if !ok || err != nil {
 			t.Fatalf("%q are stored as %s, %v, %v", want, text, ok, err)
 		}
-		if got, g := decodeHeaders(stored); !maps.Equal(got, want) || g != group {
+		if got, g, _ := decodeHeaders(stored); !maps.Equal(got, want) || g != group {
 			t.Errorf("%q of %q are stored as %s and come back as %q of %q", want, group, stored, got, g)
 		}
 	})
@@ -132,7 +162,7 @@ func FuzzDecodeHeaders(f *testing.F) {
 	f.Add([]byte(`{"a": "1", "x-pgmq-group": 7}`))
 	f.Add([]byte(`{"a": "\ud83d", "b": [1, {"c": null}]}`))
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		if h, _ := decodeHeaders(stored); h != nil && len(h) == 0 {
+		if h, _, _ := decodeHeaders(stored); h != nil && len(h) == 0 {
 			t.Errorf("%q has an empty map", stored)
 		}
 	})

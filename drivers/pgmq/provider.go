@@ -192,6 +192,8 @@ func (p *Provider) Caps() driver.Caps {
 		LateSettle:       true,
 		ExactBodies:      p.cfg.ExactBodies,
 		ExactReadCount:   true,
+		Attempts:         true,
+		NackReasons:      true,
 		ExactStats:       true,
 		AtomicSend:       true,
 		AtomicArchive:    true,

@@ -46,7 +46,7 @@ func TestQueueName(t *testing.T) {
 
 func TestCaps(t *testing.T) {
 	usual := driver.Caps{
-		Delay: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true, ExactReadCount: true,
+		Delay: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true, ExactReadCount: true, Attempts: true, NackReasons: true,
 		ExactStats: true, AtomicSend: true, AtomicArchive: true, AtomicMove: true, Order: driver.OrderDue, MaxBatch: 1000, MaxBody: 64 << 20,
 		Resolution: time.Microsecond,
 	}

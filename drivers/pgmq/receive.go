@@ -118,8 +118,10 @@ type found struct {
 
 // fill sets what the message holds.
 func (f *found) fill(body, headers []byte) {
+	var n notes
 	f.Body = decodeBody(body)
-	f.Headers, f.Group = decodeHeaders(headers)
+	f.Headers, f.Group, n = decodeHeaders(headers)
+	f.Attempt, f.Unanswered = max(1, n.attempt(f.ReadCount)), n.unanswered(f.ReadCount)
 }
 
 func (s *leases) scan(rows row, queue string, more ...any) error {
@@ -135,6 +137,9 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 		ReadCount:  int(s.reads),
 		EnqueuedAt: timeOf(s.sent),
 		VisibleAt:  timeOf(s.due),
+	}
+	if s.deleted {
+		d.ReadCount, d.Receipt = d.ReadCount+1, ""
 	}
 	f := found{s.id, !s.deleted && s.bytes >= keptBytes, d}
 	if !f.left {
@@ -192,14 +197,7 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 			return p.lease(ctx, q, r, blind)
 		}
 		s := &leases{deleted: true}
-		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error {
-			err := s.scan(rows, q.name)
-			if n := len(s.found); err == nil {
-				s.found[n-1].ReadCount++
-				s.found[n-1].Receipt = ""
-			}
-			return err
-		})
+		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error { return s.scan(rows, q.name) })
 	})
 	if err == nil {
 		ds, err = p.popped(ctx, q, ds)

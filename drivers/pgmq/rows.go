@@ -2,22 +2,16 @@ package pgmq
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"strconv"
-	"text/template"
 
 	"github.com/portmq/mq/driver"
 )
 
-//go:embed rows.sql
-var rowsSQL string
-
-var _ = template.Must(statements.Parse(rowsSQL))
-
 // Row is a message as it is stored, whichever program has written it. Receive
 // and Send do not keep all of that: a header that is a number becomes a text,
-// and headers that are not an object do not fit into a driver.Message.
+// and headers that are not an object do not fit into a driver.Message. What nacks
+// have left in the headers is not part of it.
 type Row struct {
 	ID string
 	// Message is the body: JSON as PostgreSQL prints it, with an envelope if

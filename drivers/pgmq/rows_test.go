@@ -30,18 +30,6 @@ func TestRows(t *testing.T) {
 	})
 }
 
-// TestRowsText: a queue without headers has NULL there.
-func TestRowsText(t *testing.T) {
-	for l, want := range map[layout]string{
-		layout113: `SELECT q.msg_id, q.message::text, (q.headers)::text FROM "pgmq"."q_jobs" q WHERE q.msg_id = ANY($1::bigint[]) ORDER BY q.msg_id`,
-		layout14:  `SELECT q.msg_id, q.message::text, (NULL::jsonb)::text FROM "pgmq"."q_jobs" q WHERE q.msg_id = ANY($1::bigint[]) ORDER BY q.msg_id`,
-	} {
-		if got := statement("rows", l.names("jobs")); got != want {
-			t.Errorf("it is\n%s\nwant\n%s", got, want)
-		}
-	}
-}
-
 // TestSendRows: what is stored is what was given, with NULL for nil.
 func TestSendRows(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {

@@ -117,7 +117,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 		n.To, n.Waits = to.names.Q, b.waits
 		return statement("move", n), append(args, b.reasons(part), b.q.name+"/"), nil
 	}
-	var ops, delays array
+	var ops, delays, uncounted array
 	text = b.text(b.q.texts.nack, b.q.texts.nackWaiting)
 	for _, i := range part.items {
 		if b.settlements[i].Op == driver.OpArchive {
@@ -127,8 +127,9 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 		}
 		ops.int(int64(b.settlements[i].Op))
 		delays.int(micros(b.settlements[i].Delay))
+		uncounted.bool(b.settlements[i].Uncounted)
 	}
-	return text, append(args, ops.String(), delays.String(), b.reasons(part)), nil
+	return text, append(args, ops.String(), delays.String(), b.reasons(part), uncounted.String()), nil
 }
 
 // settled wakes those that wait for what s has made available: messages, or

@@ -1,16 +1,16 @@
 package pgmq
 
 import (
-	_ "embed"
+	"embed"
 	"strconv"
 	"strings"
 	"text/template"
 )
 
-//go:embed statements.sql
-var statementsSQL string
+//go:embed sql/*.sql
+var sqlFiles embed.FS
 
-var statements = template.Must(template.New("statements.sql").Parse(statementsSQL))
+var statements = template.Must(template.ParseFS(sqlFiles, "sql/*.sql"))
 
 // statement returns the statement of that name, made for data.
 func statement(name string, data any) string {
@@ -102,7 +102,7 @@ func textsOf(n tableNames) texts {
 		ack: statement("ack", n), ackOne: statement("ack one", n),
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
 		purge:        statement("purge", n),
-		purgeArchive: statement("purge archive", n), purgeOlder: statement("purge older", n),
+		purgeArchive: statement("purge", n.archived()), purgeOlder: statement("purge older", n),
 		stats: statement("stats", n), sample: statement("sample", n), sampleArchive: statement("sample archive", n),
 	}
 	only := n

@@ -3,6 +3,7 @@ package pgmq
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"reflect"
@@ -60,7 +61,7 @@ func sections(golden string) map[string]string {
 // layout and of the oldest, what is special about others, and all the rest.
 func rendered() string {
 	var b strings.Builder
-	b.WriteString("What statements.sql makes of queue \"jobs\". Written by go test -update.\n")
+	b.WriteString("The statements of queue \"jobs\". Written by go test -update.\n")
 	add := func(name, text string) { fmt.Fprintf(&b, "\n-- %s\n%s\n", name, text) }
 	addQueue(add, "1.13 ", layout113)
 	addQueue(add, "1.4 ", layout14)
@@ -73,6 +74,8 @@ func rendered() string {
 	add("by id: claim", byID.claim)
 	add("by id: pop", byID.pop)
 	add("bodies", statement("bodies", layout113.names("jobs")))
+	add("rows", statement("rows", layout113.names("jobs")))
+	add("1.4 rows", statement("rows", layout14.names("jobs")))
 	add("blind: claim", statement("claim", layout113.names("jobs").blind()))
 	add("measured: claim", statement("claim", layout113.names("jobs").measured()))
 	add("blind: browse", statement("browse", layout113.names("jobs").archived().blind()))
@@ -141,7 +144,25 @@ var constants = []string{
 	"make throttle row", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "indexer", "cancel", "lock timeout",
 }
 
-// TestStatementsComplete keeps statements.sql free of what nobody uses, and
+// statementsSQL returns all files of SQL.
+func statementsSQL(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	names, err := fs.Glob(sqlFiles, "sql/*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("files of SQL: %v, %v", names, err)
+	}
+	for _, name := range names {
+		text, err := sqlFiles.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// TestStatementsComplete keeps the files of SQL free of what nobody uses, and
 // the golden file from missing something.
 func TestStatementsComplete(t *testing.T) {
 	squeeze := func(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
@@ -152,9 +173,19 @@ func TestStatementsComplete(t *testing.T) {
 	for _, name := range []string{"choose groups", "choose groups without an index", "claim groups", "lock group", "claim group"} { // see addGroups
 		golden[squeeze(name)] = true
 	}
-	for _, m := range regexp.MustCompile(`{{-? ?define "([^"]+)"}}`).FindAllStringSubmatch(statementsSQL, -1) {
-		if !golden[squeeze(m[1])] && !strings.Contains(statementsSQL, `{{template "`+m[1]+`"`) {
+	all := statementsSQL(t)
+	for _, m := range regexp.MustCompile(`{{-? ?define "([^"]+)"}}`).FindAllStringSubmatch(all, -1) {
+		if !golden[squeeze(m[1])] && !strings.Contains(all, `{{template "`+m[1]+`"`) {
 			t.Errorf("statement %q is neither in the golden file nor a part of another", m[1])
+		}
+	}
+}
+
+// TestStatementsWidth: lines longer than this have to be scrolled in a review.
+func TestStatementsWidth(t *testing.T) {
+	for line := range strings.Lines(statementsSQL(t)) {
+		if line = strings.TrimSuffix(line, "\n"); len(line) > 110 {
+			t.Errorf("%d columns, want at most 110: %s", len(line), line)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package pgmq
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,11 @@ func TestTxAborts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := call{tx: true, answers: tt.answers, run: tt.run}
 			c.try(t, healthy, func(t *testing.T, r *rig, err error) {
-				requireErr(t, err, tt.want)
+				if batch := (*driver.BatchError)(nil); errors.As(err, &batch) {
+					requireErr(t, errors.Join(batch.Errs...), tt.want)
+				} else {
+					requireErr(t, err, tt.want)
+				}
 				r.checkCall(t, exchange{kind: callers}, err, false)
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("error is %v", err)

@@ -272,7 +272,7 @@ func (p *Provider) giveBack(ctx context.Context, q *queue, left []found) {
 	defer cancel()
 	nacks := make([]driver.Settlement, len(left))
 	for i := range left {
-		nacks[i] = driver.Settlement{Receipt: left[i].Receipt, Op: driver.OpNack}
+		nacks[i] = driver.Settlement{Receipt: left[i].Receipt, Op: driver.OpNack, Uncounted: true}
 	}
 	if err := p.Settle(ctx, q.name, nacks); err != nil {
 		p.log.Debug("pgmq: messages that there was no room for come back when their leases end", "queue", q.name, "error", err)
@@ -292,7 +292,7 @@ func (p *Provider) setAside(ctx context.Context, q *queue, bad []unread) {
 			p.log.Warn("pgmq: a message that cannot be read is in the archive now", "queue", q.name, "id", b.ID, "error", why)
 			continue
 		}
-		s = driver.Settlement{Receipt: b.Receipt, Op: driver.OpNack, Delay: asideFor}
+		s = driver.Settlement{Receipt: b.Receipt, Op: driver.OpNack, Delay: asideFor, Uncounted: true}
 		err := p.Settle(ctx, q.name, []driver.Settlement{s})
 		p.log.Warn("pgmq: a message cannot be read: it is passed over", "queue", q.name, "id", b.ID, "error", why, "again in", asideFor, "settle", err)
 	}
@@ -314,8 +314,7 @@ func (p *Provider) pageWarily(ctx context.Context, q *queue, after int64, r driv
 		at[ids[i]] = &records[i]
 	}
 	bad, _, err := p.contents(ctx, n, ids, math.MaxInt, func(id int64, body, headers []byte, _ string) {
-		at[id].Body = decodeBody(body)
-		at[id].Headers, at[id].Group = decodeHeaders(headers)
+		fillRecord(at[id], body, headers)
 	})
 	for _, b := range bad {
 		p.log.Warn("pgmq: a message cannot be read: it is shown without body and headers", "queue", q.name, "archive", r.Archive, "id", b.id, "error", receiveError(mapError(b.err)))

@@ -17,11 +17,14 @@ import (
 
 // The headers of our own. Names that begin with "mq-" are reserved.
 const (
-	headerEnqueued = "mq-enqueued-at" // microseconds since 1970
-	headerReads    = "mq-read-count"  // deliveries of the messages that this one was copied from
-	headerArchived = "mq-archived-at" // microseconds since 1970
-	headerTwin     = "mq-twin"        // a number, where another message of the same flight has the same id
-	headerEscaped  = "mq-header-"     // in front of a name that means something to the broker
+	headerEnqueued   = "mq-enqueued-at" // microseconds since 1970
+	headerReads      = "mq-read-count"  // deliveries of the messages that this one was copied from
+	headerUncounted  = "mq-uncounted"   // those of them that were no attempts
+	headerAnswered   = "mq-answered"    // the read count when it was last nacked
+	headerUnanswered = "mq-unanswered"  // attempts that nobody had answered before an uncounted nack
+	headerArchived   = "mq-archived-at" // microseconds since 1970
+	headerTwin       = "mq-twin"        // a number, where another message of the same flight has the same id
+	headerEscaped    = "mq-header-"     // in front of a name that means something to the broker
 )
 
 // contentType is the header that AMQP has a property for.
@@ -70,7 +73,11 @@ func encodeHeaders(h driver.Headers) (amqp.Table, error) {
 }
 
 func ours(name string) bool {
-	return name == headerEnqueued || name == headerReads || name == headerArchived || name == headerTwin
+	switch name {
+	case headerEnqueued, headerReads, headerUncounted, headerAnswered, headerUnanswered, headerArchived, headerTwin:
+		return true
+	}
+	return false
 }
 
 // decodeHeaders makes text of AMQP headers, and nil of none. What the broker

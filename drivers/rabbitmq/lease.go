@@ -38,12 +38,15 @@ type channel struct {
 // lease is a message that the broker has delivered and that is not settled. It
 // is guarded by its channel's mutex, but for what never changes.
 type lease struct {
-	c        *channel
-	tag      uint64
-	native   *amqp.Delivery
-	id       string
-	reads    int
-	enqueued time.Time
+	c         *channel
+	tag       uint64
+	native    *amqp.Delivery
+	id        string
+	reads     int
+	uncounted int // reads that were no attempts
+	answered  int // reads when it was last nacked
+	before    int // attempts that nobody had answered before an uncounted nack
+	enqueued  time.Time
 
 	deadline time.Time // when the message is given back
 	limit    time.Time // the latest that the deadline may become
@@ -106,7 +109,7 @@ func (c *channel) lease(ds []amqp.Delivery, visibility time.Duration) []driver.D
 		d := &ds[i]
 		l := &lease{
 			c: c, tag: d.DeliveryTag, native: d, id: p.idOf(d), enqueued: enqueuedAt(d),
-			reads:    readCount(d, c.s.version),
+			reads: readCount(d, c.s.version), uncounted: int(noted(d, headerUncounted)), answered: int(noted(d, headerAnswered)), before: int(noted(d, headerUnanswered)),
 			deadline: now.Add(visibility), limit: limit,
 		}
 		if c.leases != nil {
@@ -118,6 +121,9 @@ func (c *channel) lease(ds []amqp.Delivery, visibility time.Duration) []driver.D
 	return out
 }
 
+// unanswered returns how many attempts nobody has answered, not counting this lease.
+func (l *lease) unanswered() int { return min(l.before+max(0, l.reads-1-l.answered), max(0, l.reads-1)) }
+
 // delivery returns what the receiver gets, who may change it.
 func (l *lease) delivery() driver.Delivery {
 	native := *l.native
@@ -125,6 +131,8 @@ func (l *lease) delivery() driver.Delivery {
 		ID:         l.id,
 		Receipt:    receipt{l.c.id, l.tag}.encode(l.c.q.name),
 		ReadCount:  l.reads,
+		Attempt:    max(1, l.reads-l.uncounted),
+		Unanswered: l.unanswered(),
 		EnqueuedAt: l.enqueued,
 		VisibleAt:  l.deadline,
 		Native:     &native,

@@ -51,8 +51,9 @@ func (l *lease) again() outgoing {
 	d := l.native
 	headers := copyHeaders(d)
 	if _, was := headers[headerArchived]; was { // somebody has moved it back
-		delete(headers, headerArchived)
-		delete(headers, driver.HeaderReason)
+		for _, name := range []string{headerArchived, headerUncounted, headerAnswered, headerUnanswered, driver.HeaderReason, driver.HeaderError} {
+			delete(headers, name)
+		}
 	}
 	headers[headerReads] = int64(l.reads)
 	if !l.enqueued.IsZero() {
@@ -71,11 +72,26 @@ func (l *lease) copyFor(queue string, s *driver.Settlement) (o outgoing, err err
 		o = l.archived(queue, s.Reason)
 		return o, o.trim()
 	}
-	o = l.again()
+	o = l.nacked(s)
 	if err := o.route(queue, s.Delay); err != nil {
 		return o, err
 	}
 	return o, o.trim()
+}
+
+// nacked makes the copy that comes back.
+func (l *lease) nacked(s *driver.Settlement) outgoing {
+	o := l.again()
+	o.Headers[headerAnswered] = int64(l.reads)
+	delete(o.Headers, headerUnanswered)
+	if s.Uncounted {
+		o.Headers[headerUncounted] = int64(l.uncounted) + 1
+		o.Headers[headerUnanswered] = int64(l.unanswered())
+	}
+	if s.Reason != "" {
+		o.Headers[driver.HeaderError] = s.Reason
+	}
+	return o
 }
 
 // archived makes the copy that goes into the archive of a queue.
@@ -124,20 +140,20 @@ func enqueuedAt(d *amqp.Delivery) time.Time {
 	return d.Timestamp
 }
 
-// readsBefore returns the deliveries of the messages that d was copied from.
-// Deliveries before it was archived do not count: a program that reads it from
-// the archive, or has moved it back from there, wants it to be tried again.
-func readsBefore(d *amqp.Delivery) int64 {
+// noted returns one of the counts that a copy carries. What was counted before
+// it was archived does not count: a program that reads it from the archive, or
+// has moved it back from there, wants it to be tried again.
+func noted(d *amqp.Delivery, header string) int64 {
 	if _, was := d.Headers[headerArchived]; was {
 		return 0
 	}
-	n, _ := integer(d.Headers[headerReads])
+	n, _ := integer(d.Headers[header])
 	return clamp(n)
 }
 
 // readCount returns the deliveries of d, this one included.
 func readCount(d *amqp.Delivery, v version) int {
-	return int(clamp(readsBefore(d) + v.reads(d)))
+	return int(clamp(noted(d, headerReads) + v.reads(d)))
 }
 
 // clamp keeps within bounds what another program may have written.

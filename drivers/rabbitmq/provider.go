@@ -54,6 +54,7 @@ type Provider struct {
 	queues  map[string]*queue
 	sweepAt int
 	ladders ladders
+	unnoted sync.Once     // warns of nacks that change no headers
 	making  chan struct{} // holds one: queues are made one at a time
 
 	done   chan struct{} // closed by Close
@@ -89,6 +90,8 @@ func (p *Provider) Caps() driver.Caps {
 		Shared:        true,
 		NackFences:    true,
 		ExactBodies:   true,
+		Attempts:      true,
+		NackReasons:   true,
 		Flights:       flights,
 		Order:         driver.Unordered,
 		MaxBatch:      maxBatch,

@@ -15,17 +15,16 @@ import (
 // leave no room for what a copy adds.
 const maxProperties = frameSize - frameHead - 1 - 32 // less the number of a twin
 
-// trim makes a copy fit: it cuts the reason, then leaves out reason, time and
-// count, without which the message is still whole.
+// trim makes a copy fit: it cuts the texts of errors and reasons, then leaves
+// out these, counts and time, without which the message is still whole.
 func (o *outgoing) trim() error {
-	over := o.propertyBytes() - maxProperties
-	if over <= 0 {
-		return nil
+	for _, name := range []string{driver.HeaderError, driver.HeaderReason} {
+		over := o.propertyBytes() - maxProperties
+		if text, ok := o.Headers[name].(string); ok && over > 0 {
+			o.Headers[name] = strings.ToValidUTF8(text[:max(0, len(text)-over)], "")
+		}
 	}
-	if reason, ok := o.Headers[driver.HeaderReason].(string); ok {
-		o.Headers[driver.HeaderReason] = strings.ToValidUTF8(reason[:max(0, len(reason)-over)], "")
-	}
-	for _, name := range []string{driver.HeaderReason, headerEnqueued, headerReads} {
+	for _, name := range []string{driver.HeaderError, driver.HeaderReason, headerAnswered, headerUncounted, headerEnqueued, headerReads} {
 		if o.propertyBytes() <= maxProperties {
 			return nil
 		}

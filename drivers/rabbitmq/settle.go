@@ -8,14 +8,14 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// Settle publishes the copies of what is archived or delayed, then acks and
-// nacks, and then waits until the broker has done so. A crash in between leaves
-// a message in both places.
+// Settle publishes the copies of what is archived, delayed, uncounted or has an
+// error to keep, then acks and nacks, and then waits until the broker has done
+// so. A crash in between leaves a message in both places.
 func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlement) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
-	b := &batch{p: p, name: name, settlements: s, errs: make([]error, len(s)), leases: make([]*lease, len(s))}
+	b := &batch{p: p, name: name, settlements: s, errs: make([]error, len(s)), leases: make([]*lease, len(s)), copied: make([]bool, len(s))}
 	b.claim(p.leasing(name))
 	b.copy(ctx)
 	b.finish(ctx)
@@ -55,6 +55,7 @@ type batch struct {
 	c           *channel
 	settlements []driver.Settlement
 	leases      []*lease // nil where there is nothing to do, or nothing any more
+	copied      []bool   // a copy was published, so that the message is acked
 	errs        []error
 }
 
@@ -81,8 +82,9 @@ func (b *batch) claim(c *channel) {
 func (b *batch) copy(ctx context.Context) {
 	var out []outgoing
 	var items []int
+	blocked := b.p.publisher.blocked() != nil
 	for i, l := range b.leases {
-		if l == nil || !copied(&b.settlements[i]) {
+		if l == nil || !takesCopy(&b.settlements[i], blocked) {
 			continue
 		}
 		o, err := l.copyFor(b.name, &b.settlements[i])
@@ -101,27 +103,41 @@ func (b *batch) copy(ctx context.Context) {
 		if err == nil {
 			err = errs[n]
 		}
-		if err != nil {
+		if b.copied[i] = err == nil; err != nil {
 			b.notCopied(i, err)
 		}
 	}
 }
 
-// copied reports whether a settlement takes a copy.
-func copied(s *driver.Settlement) bool {
-	return s.Op == driver.OpArchive || s.Op == driver.OpNack && s.Delay > 0
+// takesCopy reports whether a settlement takes a copy: AMQP changes no headers
+// of a message that is given back. Where publishers are blocked a nack without
+// a delay does without, since it would hold up the message, and whoever stops.
+func takesCopy(s *driver.Settlement, blocked bool) bool {
+	switch {
+	case s.Op != driver.OpNack:
+		return s.Op == driver.OpArchive
+	case s.Delay > 0:
+		return true
+	}
+	return !blocked && (s.Uncounted || s.Reason != "")
 }
 
 // notCopied is the end of item i, whose copy was not published. A nack whose copy
-// cannot be waits in this process.
+// cannot be waits in this process, or is given back as it is if it has no delay.
 func (b *batch) notCopied(i int, err error) {
 	s := &b.settlements[i]
-	if s.Op == driver.OpNack && (errors.Is(err, errDelaysRefused) || errors.Is(err, driver.ErrTooLarge)) {
+	tooLarge := errors.Is(err, driver.ErrTooLarge)
+	switch {
+	case s.Op == driver.OpNack && s.Delay > 0 && (tooLarge || errors.Is(err, errDelaysRefused)):
 		b.c.postpone(b.leases[i], s.Delay)
 		b.leases[i] = nil
-		return
+	case s.Op == driver.OpNack && s.Delay <= 0 && (tooLarge || refused(err)):
+		b.p.unnoted.Do(func() {
+			b.p.log.Warn("rabbitmq: a nack counts as an attempt and keeps no error, since a copy of the message cannot be published", "error", err)
+		})
+	default:
+		b.fail(i, b.copyError(i, err))
 	}
-	b.fail(i, b.copyError(i, err))
 }
 
 // copyError tells a missing archive from a missing queue.
@@ -144,12 +160,12 @@ func (b *batch) fail(i int, err error) {
 func (b *batch) finish(ctx context.Context) {
 	var acks, nacks []*lease
 	for i, l := range b.leases {
-		switch s := &b.settlements[i]; {
+		switch {
 		case l == nil:
-		case s.Op == driver.OpNack && s.Delay <= 0:
-			nacks = append(nacks, l)
-		default:
+		case b.settlements[i].Op == driver.OpAck || b.copied[i]:
 			acks = append(acks, l)
+		default:
+			nacks = append(nacks, l)
 		}
 	}
 	if len(acks)+len(nacks) == 0 {

@@ -18,7 +18,7 @@ import (
 var silent = mq.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 
 // promised is what the stub must declare: what drivers/rabbitmq does.
-var promised = driver.Caps{Delay: true, Headers: true, NackFences: true, ExactBodies: true}
+var promised = driver.Caps{Delay: true, Headers: true, NackFences: true, ExactBodies: true, Attempts: true, NackReasons: true}
 
 // private is the harness of rabbitstub://.
 func private() mqtest.Harness {

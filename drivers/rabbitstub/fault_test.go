@@ -152,6 +152,24 @@ func TestBlockMissingQueue(t *testing.T) {
 }
 
 // An archive is a copy and an ack. What is cut off in between is in both places.
+// TestBlockNack: a nack without a delay does without a copy, and so notes nothing.
+func TestBlockNack(t *testing.T) {
+	bubble(t, func(c client) {
+		c.send("q", "given back")
+		c.broker.Block()
+		c.must(c.settleOne(c.t.Context(), "q", driver.Settlement{Receipt: c.one("q").Receipt, Op: driver.OpNack, Uncounted: true, Reason: "EOF"}))
+		d := c.one("q")
+		if d.Attempt != 2 || d.Unanswered != 1 || d.Headers != nil {
+			c.t.Errorf("received %+v", d)
+		}
+		c.broker.Unblock()
+		c.must(c.settleOne(c.t.Context(), "q", driver.Settlement{Receipt: d.Receipt, Op: driver.OpNack, Uncounted: true, Reason: "EOF"}))
+		if d = c.one("q"); d.Attempt != 2 || d.Unanswered != 1 || d.Headers[driver.HeaderError] != "EOF" {
+			c.t.Errorf("received %+v", d)
+		}
+	})
+}
+
 func TestBlockArchive(t *testing.T) {
 	bubble(t, func(c client) {
 		c.send("q", "in both places")

@@ -57,7 +57,7 @@ func checkDelayed(queue string) error {
 // cloneHeaders copies h without what the driver keeps for itself.
 func cloneHeaders(h driver.Headers) driver.Headers {
 	c := maps.Clone(h)
-	for _, own := range []string{"mq-enqueued-at", "mq-read-count", "mq-archived-at"} {
+	for _, own := range []string{"mq-enqueued-at", "mq-read-count", "mq-uncounted", "mq-answered", "mq-unanswered", "mq-archived-at"} {
 		delete(c, own)
 	}
 	return c

@@ -11,10 +11,10 @@ import (
 type message struct {
 	*content
 	queue string // where it is, or will be
-	reads int
-	due   time.Time // when its lease or its delay ends
-	turn  uint64    // among those that are due together
-	slot  int       // in broker.deadlines
+	tally
+	due  time.Time // when its lease or its delay ends
+	turn uint64    // among those that are due together
+	slot int       // in broker.deadlines
 
 	lease    uint64
 	leasedAt time.Time
@@ -30,17 +30,29 @@ type content struct {
 	enqueued time.Time
 }
 
+// tally counts leases. What is given back without a copy notes nothing.
+type tally struct {
+	reads     int
+	uncounted int // those that were no attempts
+	answered  int // reads when the message was last nacked
+	before    int // attempts that nobody had answered before an uncounted nack
+}
+
+// unanswered returns how many attempts nobody has answered, not counting the last
+// lease.
+func (t tally) unanswered() int { return t.before + t.reads - 1 - t.answered }
+
 // view is a message at one moment.
 type view struct {
 	*content
+	tally
 	lease uint64
-	reads int
 	due   time.Time
 }
 
 // copy returns a message of the same content, as it is published again.
 func (m *message) copy() *message {
-	return &message{content: m.content, queue: m.queue, reads: m.reads}
+	return &message{content: m.content, queue: m.queue, tally: m.tally}
 }
 
 // with returns m with a header more, unless value is empty.
@@ -69,6 +81,8 @@ func (p *Provider) deliveries(queue string, views []view) []driver.Delivery {
 			ID:         v.id,
 			Receipt:    p.receipt(queue, v.lease),
 			ReadCount:  v.reads,
+			Attempt:    v.reads - v.uncounted,
+			Unanswered: v.unanswered(),
 			EnqueuedAt: v.enqueued,
 			VisibleAt:  v.due,
 		}

@@ -40,7 +40,7 @@ func (q *queue) claim(p *Provider, r driver.ReceiveRequest) []view {
 		m.leasedAt, m.due = b.now, b.now.Add(r.Visibility)
 		b.deadlines.push(m)
 		p.leases[m.lease], q.leased[m.lease] = m, m
-		views = append(views, view{m.content, m.lease, m.reads, m.due})
+		views = append(views, view{m.content, m.tally, m.lease, m.due})
 	}
 	return views
 }

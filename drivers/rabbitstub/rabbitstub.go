@@ -93,6 +93,8 @@ func (p *Provider) Caps() driver.Caps {
 		Shared:        p.broker.name != "",
 		NackFences:    true,
 		ExactBodies:   true,
+		Attempts:      true,
+		NackReasons:   true,
 		Flights:       4, // as drivers/rabbitmq
 		Order:         driver.Unordered,
 		MaxBatch:      maxBatch,

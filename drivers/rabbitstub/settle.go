@@ -9,8 +9,9 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// Settle ends leases. To archive a message, or to nack it with a delay, takes
-// two steps: a copy is published, and then the message is acked.
+// Settle ends leases. To archive a message, or to nack it with a delay, a reason
+// or uncounted, takes two steps: a copy is published, and then the message is
+// acked.
 func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlement) error {
 	if err := p.enter(ctx); err != nil {
 		return err
@@ -30,7 +31,7 @@ func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlemen
 		switch {
 		case err != nil:
 			errs[i] = err
-		case copies(&s[i]):
+		case p.broker.copies(&s[i]):
 			p.broker.hold(m)
 			rs = append(rs, replacement{i, &s[i], m.lease, m, m.copy()})
 		default:
@@ -47,9 +48,16 @@ func leavesLease(s *driver.Settlement) bool {
 	return s.Op == driver.OpNack && s.Delay == driver.AtTimeout
 }
 
-// copies reports whether s takes two steps.
-func copies(s *driver.Settlement) bool {
-	return s.Op == driver.OpArchive || s.Op == driver.OpNack && s.Delay > 0
+// copies reports whether s takes two steps. Where publishers are blocked a nack
+// without a delay does with one, and changes no headers.
+func (b *Broker) copies(s *driver.Settlement) bool {
+	switch {
+	case s.Op != driver.OpNack:
+		return s.Op == driver.OpArchive
+	case s.Delay > 0:
+		return true
+	}
+	return !b.blocked && (s.Uncounted || s.Reason != "")
 }
 
 // settle carries out what takes one step.
@@ -102,16 +110,25 @@ func (p *Provider) replace(ctx context.Context, rs []replacement, errs []error) 
 // begin anew.
 func (b *Broker) putCopy(m *message, s *driver.Settlement) error {
 	if s.Op == driver.OpNack {
-		b.delay(m, s.Delay)
+		b.putNacked(m, s)
 		return nil
 	}
 	a := b.queues[archiveOf(m.queue)]
 	if a == nil {
 		return errNoArchive
 	}
-	m.queue, m.reads = a.name, 0
+	m.queue, m.tally = a.name, tally{}
 	b.route(m.with(driver.HeaderReason, s.Reason))
 	return nil
+}
+
+func (b *Broker) putNacked(m *message, s *driver.Settlement) {
+	unanswered := m.unanswered()
+	if m.answered, m.before = m.reads, 0; s.Uncounted {
+		m.uncounted++
+		m.before = unanswered
+	}
+	b.put(m.with(driver.HeaderError, s.Reason), s.Delay)
 }
 
 var errNoArchive = fmt.Errorf("%w: the queue has no archive (EnsureQueue makes it)", driver.ErrNotSupported)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -64,11 +65,18 @@ func TestNamesInPath(t *testing.T) {
 	b := newBase(t)
 	doctor, err := os.ReadFile("../../../cmd/mq/doctor.sql")
 	b.ok(err)
-	driver, err := os.ReadFile("../../../drivers/pgmq/statements.sql")
+	files, err := filepath.Glob("../../../drivers/pgmq/sql/*.sql")
 	b.ok(err)
-	rows, err := os.ReadFile("../../../drivers/pgmq/rows.sql")
-	b.ok(err)
-	calls := called(string(doctor) + string(driver) + string(rows))
+	if len(files) == 0 {
+		t.Fatal("no files of SQL")
+	}
+	all := string(doctor)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		b.ok(err)
+		all += string(text)
+	}
+	calls := called(all)
 	b.exec(strings.ReplaceAll(evil, "$1$", "'"+calls+"'"))
 	dsn := b.dsn + "&options=-c%20search_path%3Devil,public"
 	first := b.pool("pgx", dsn)

@@ -116,7 +116,7 @@ func harnessOn(c *server.Cluster, open opener) mqtest.Harness {
 		DownDSN: "pgmq://postgres:down-s3cret@127.0.0.1:1/postgres",
 		Want: driver.Caps{
 			Delay: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true,
-			ExactReadCount: true, ExactStats: true, AtomicSend: true, AtomicArchive: true, AtomicMove: true,
+			ExactReadCount: true, Attempts: true, NackReasons: true, ExactStats: true, AtomicSend: true, AtomicArchive: true, AtomicMove: true,
 			Order: driver.OrderDue,
 		},
 	}

@@ -19,6 +19,7 @@ func TestLayouts(t *testing.T) {
 				r.archives(l.Headers)
 				r.looks()
 				r.attributes(l.Headers)
+				r.attempts(l.Headers)
 				if params != "body=bytes" {
 					r.groups()
 				}
@@ -39,6 +40,26 @@ func (r *rig) settles() {
 	ok(r, second.Ack(r.Context()))
 	wantError(r, r.Settle(r.Context(), mq.Settlement{Receipt: second.Receipt, Op: mq.OpAck}), mq.ErrMessageNotFound)
 	r.none()
+}
+
+// attempts: where there are no headers every lease is one.
+func (r *rig) attempts(headers bool) {
+	r.send(`"a"`)
+	uncounted := 0
+	for n := 1; n <= 3; n++ {
+		d := r.take(`"a"`, n)
+		if want := max(1, n-uncounted); d.Attempt != want || (d.Unanswered == n-1) == (headers && n > 1) {
+			r.Errorf("read %d is attempt %d with %d unanswered, want attempt %d", n, d.Attempt, d.Unanswered, want)
+		}
+		if d.Headers["mq-error"] != "" != (headers && n > 1) {
+			r.Errorf("read %d has headers %v", n, d.Headers)
+		}
+		ok(r, r.Settle(r.Context(), mq.Settlement{Receipt: d.Receipt, Op: mq.OpNack, Uncounted: true, Reason: "EOF"}))
+		if headers {
+			uncounted++
+		}
+	}
+	ok(r, r.take(`"a"`, 4).Ack(r.Context()))
 }
 
 func (r *rig) archives(headers bool) {

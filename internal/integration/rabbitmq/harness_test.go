@@ -38,7 +38,7 @@ func harness(b *server.Broker) (mqtest.Harness, *clients) {
 		BadDSN:  badDSN,
 		DownDSN: "rabbitmq://guest:down-s3cret@127.0.0.1:1/",
 		Want: driver.Caps{
-			Delay: true, Headers: true, Durable: true, Shared: true, NackFences: true, ExactBodies: true,
+			Delay: true, Headers: true, Durable: true, Shared: true, NackFences: true, ExactBodies: true, Attempts: true, NackReasons: true,
 		},
 		Known: map[string]string{
 			"lifecycle/purge-delayed": "docs/rabbitmq.md, Limits: AMQP cannot reach delayed messages",

@@ -208,6 +208,33 @@ func TestRetriesWithoutRights(t *testing.T) {
 	}
 }
 
+// TestNackWithoutRights: a user who may not publish gives back all the same. Such
+// a nack notes nothing.
+func TestNackWithoutRights(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.send("1", "2", "3")
+	q := r.as(nil, nil, []string{isQueue})
+	ds := must(q.Receive(t.Context(), mq.ReceiveOptions{Max: 3, Wait: patience}))(t)
+	for len(ds) < 3 {
+		ds = append(ds, r.takeFrom(q))
+	}
+	batch := []mq.Settlement{
+		{Receipt: ds[0].Receipt, Op: mq.OpNack, Uncounted: true},
+		{Receipt: ds[1].Receipt, Op: mq.OpNack, Reason: "EOF"},
+		{Receipt: ds[2].Receipt, Op: mq.OpAck},
+	}
+	ok(t, q.Settle(t.Context(), batch...))
+	for range 2 {
+		d := r.takeFrom(q)
+		if d.ReadCount != 2 || d.Attempt != 2 || d.Headers["mq-error"] != "" {
+			t.Errorf("received %v at attempt %d, with %v", d, d.Attempt, d.Headers)
+		}
+		ok(t, d.Ack(t.Context()))
+	}
+	r.none()
+}
+
 func contains(err error, parts ...string) bool {
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {

@@ -75,6 +75,12 @@ var twinOps = []struct {
 	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
 	{"ack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpAck}) }},
 	{"nack", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack}) }},
+	{"nack uncounted", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Uncounted: true}) }},
+	{"nack with a reason", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Reason: "EOF"}) }},
+	{"nack uncounted and delayed", func(w *twins) {
+		w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment, Uncounted: true, Reason: "later"})
+		w.pass()
+	}},
 	{"nack delayed", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: w.moment}); w.pass() }},
 	{"nack at timeout", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpNack, Delay: mq.AtTimeout}) }},
 	{"archive", func(w *twins) { w.settle(mq.Settlement{Op: mq.OpArchive, Reason: "why"}) }},
@@ -185,12 +191,14 @@ func (w *twins) sameMessages(got [2]map[string]*mq.Delivery) []string {
 	}
 	for _, body := range bodies {
 		r, s := got[0][body], got[1][body]
-		if !maps.Equal(r.Headers, s.Headers) || r.ReadCount != s.ReadCount {
-			w.Errorf("message %s: headers %q and %q, read counts %d and %d", body, r.Headers, s.Headers, r.ReadCount, s.ReadCount)
+		if !maps.Equal(r.Headers, s.Headers) || counts(r) != counts(s) {
+			w.Errorf("message %s: headers %q and %q, read counts, attempts and unanswered ones %v and %v", body, r.Headers, s.Headers, counts(r), counts(s))
 		}
 	}
 	return bodies
 }
+
+func counts(d *mq.Delivery) [3]int { return [3]int{d.ReadCount, d.Attempt, d.Unanswered} }
 
 // archive is the queue of what was archived.
 const archive = "twin.archive"
