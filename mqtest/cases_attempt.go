@@ -1,9 +1,7 @@
 package mqtest
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
@@ -130,9 +128,7 @@ func nackUncountedAtTimeout(t *tester) {
 	id := t.send(q, "left to its timeout")[0]
 	t.giveBack(q, t.one(q), mq.Settlement{})
 	v := 2 * t.unit
-	var leased span
-	var d *mq.Delivery
-	d, leased = t.lease(q, v)
+	d, leased := t.lease(q, v)
 	t.before(leased.from.Add(v), func(t *tester) {
 		t.giveBack(q, d, mq.Settlement{Uncounted: true, Delay: mq.AtTimeout})
 	})
@@ -272,7 +268,5 @@ func (t *tester) settleIn(tx Tx, q *mq.Queue, s driver.Settlement) error {
 	t.Helper()
 	p, err := t.p.(driver.Transactor).Tx(tx.SQLTx)
 	t.ok(err, "Tx")
-	ctx, cancel := context.WithTimeout(t.ctx, 2*time.Minute)
-	defer cancel()
-	return p.Settle(ctx, q.Name(), []driver.Settlement{s})
+	return p.Settle(t.ctx, q.Name(), []driver.Settlement{s})
 }
