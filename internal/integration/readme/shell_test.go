@@ -18,7 +18,7 @@ import (
 )
 
 // The commands of the documentation that need a provider, and the examples of
-// all commands of mq. docs_shell_test.go at the root runs the other ones.
+// all commands of mq. internal/repo runs the other ones.
 
 const root = "../../../"
 

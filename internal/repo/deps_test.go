@@ -1,23 +1,15 @@
-package mq_test
+package repo
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
-
-const module = "github.com/portmq/mq"
 
 // links says which modules a package of ours may bring into a program. A
 // package that is not listed links the standard library only.
@@ -74,9 +66,6 @@ var otel = []string{
 	"go.opentelemetry.io/otel/trace",
 }
 
-// maxLines is the length at which a file is no longer read in one go.
-const maxLines = 500
-
 // listed is what go list tells about a package. Of a package's tests it lists
 // the binary, whose path ends in ".test".
 type listed struct {
@@ -87,8 +76,15 @@ type listed struct {
 
 // list returns every package that ours and their tests are made of.
 var list = sync.OnceValues(func() (map[string]listed, error) {
-	out, err := goCommand("list", "-deps", "-test",
-		"-json=Dir,ImportPath,Name,Doc,ForTest,Module,GoFiles,Imports,Deps", "./...")
+	args := []string{"list", "-deps", "-test", "-json=Dir,ImportPath,Name,Doc,ForTest,Module,GoFiles,Imports,Deps"}
+	dirs, err := released()
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		args = append(args, dir+"/...")
+	}
+	out, err := goCommand(args...)
 	pkgs := map[string]listed{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); err == nil; {
 		var p listed
@@ -102,16 +98,8 @@ var list = sync.OnceValues(func() (map[string]listed, error) {
 	return pkgs, err
 })
 
-func goCommand(args ...string) ([]byte, error) {
-	out, err := exec.Command("go", args...).Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = fmt.Errorf("go %s: %w\n%s", args[0], err, exit.Stderr)
-	}
-	return out, err
-}
-
-// each calls f for every package of the module, with its path below the
-// module, "." for the root.
+// each calls f for every package of the released modules, with its path below the
+// root module, "." for the root.
 func each(t *testing.T, f func(rel string, p listed, all map[string]listed)) {
 	t.Helper()
 	all, err := list()
@@ -120,7 +108,7 @@ func each(t *testing.T, f func(rel string, p listed, all map[string]listed)) {
 	}
 	n := 0
 	for _, p := range all {
-		if p.Module == nil || p.Module.Path != module || p.ForTest != "" || strings.HasSuffix(p.ImportPath, ".test") {
+		if p.Module == nil || !ours(p.Module.Path) || p.ForTest != "" || strings.HasSuffix(p.ImportPath, ".test") {
 			continue
 		}
 		rel, _ := relative(p.ImportPath)
@@ -159,7 +147,7 @@ func TestRepoLinks(t *testing.T) {
 func foreign(all map[string]listed, p listed) []string {
 	var mods []string
 	for _, dep := range p.Deps {
-		if m := all[dep].Module; m != nil && m.Path != module {
+		if m := all[dep].Module; m != nil && !ours(m.Path) {
 			mods = append(mods, m.Path)
 		}
 	}
@@ -200,44 +188,4 @@ func TestRepoDocs(t *testing.T) {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	})
-}
-
-// TestRepoGoMod keeps out what would bind the users of the module.
-func TestRepoGoMod(t *testing.T) {
-	var mod struct {
-		Toolchain     string
-		Replace, Tool []any
-	}
-	out, err := goCommand("mod", "edit", "-json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(out, &mod); err != nil {
-		t.Fatal(err)
-	}
-	if len(mod.Replace) > 0 || len(mod.Tool) > 0 || mod.Toolchain != "" {
-		t.Errorf("go.mod has a replace, tool or toolchain line: %+v", mod)
-	}
-}
-
-func TestRepoFileLength(t *testing.T) {
-	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && (d.Name() == "testdata" || len(name) > 1 && strings.HasPrefix(d.Name(), ".")) {
-			return fs.SkipDir
-		}
-		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
-			return nil
-		}
-		text, err := os.ReadFile(name)
-		if n := bytes.Count(text, []byte("\n")); n > maxLines {
-			t.Errorf("%s has %d lines, more than %d", name, n, maxLines)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

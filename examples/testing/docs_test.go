@@ -1,4 +1,4 @@
-package mq_test
+package billing_test
 
 import (
 	"context"
@@ -14,6 +14,27 @@ import (
 
 // The tests that README.md and docs/testing.md show. remind, book and outbox
 // stand for the code of a program that is to be tested.
+
+// Order is what their queue holds.
+type Order struct {
+	ID   int    `json:"id"`
+	Card string `json:"card"`
+}
+
+var errCardDeclined = errors.New("card declined")
+
+func pay(_ context.Context, o Order) error {
+	if o.Card == "stolen" {
+		return errCardDeclined
+	}
+	return nil
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
 
 // remind sends an order to those who send mails, in half an hour.
 func remind(ctx context.Context, mails *mq.Queue, o Order) error {
