@@ -78,7 +78,7 @@ test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbi
 test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector
 	@scripts/with-docker scripts/image mq-test
 	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
-		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq
+		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq/suite
 
 .PHONY: gcc
 gcc:

@@ -15,7 +15,7 @@ import (
 //
 //	                    in the checkout, if there is none
 //	<!-- run: driver -->  in the module of somebody who has followed the guide to a driver
-//	<!-- run: pgmq -->    with mq and a database: internal/integration/readme does it
+//	<!-- run: pgmq -->    with mq and a database: internal/integration/docs does it
 //
 // It runs the SQL as well.
 var places = map[string]func(*testing.T) (dir string){

@@ -179,7 +179,7 @@ func TestProbedAcks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p, dsn := server.NewProxy(t, r.dsn)
-	p.Alter = asRabbitMQ4
+	p.Answer = server.Altered(asRabbitMQ4)
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)
