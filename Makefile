@@ -5,8 +5,12 @@ SHELL := bash
 GO ?= go
 FUZZTIME ?= 10s
 COUNT ?= 5
-TOOL = $(GO) tool -modfile=$(CURDIR)/tools/tools.mod
+# A tool is built from its own go.mod, and works on those of go.work.
+TOOL = $$(GOWORK=off $(GO) tool -modfile=$(CURDIR)/tools/tools.mod -n $(1))
 MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
+
+# The packages of the modules that are released. A pattern stays in its module.
+PACKAGES = ./... ./cmd/mq/... ./mqotel/...
 
 # The packages that must be covered by the tests, and by how much.
 COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
@@ -23,7 +27,7 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 SHORT ?= -short
 
 # The modules whose tests need no server. Those of bench take long to build.
-FAST ?= . ./tools
+FAST ?= . ./cmd/mq ./mqotel ./tools
 
 comma := ,
 empty :=
@@ -56,7 +60,7 @@ test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those wit
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= FAST='. ./bench ./tools'
+	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./mqotel ./bench ./tools'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found
@@ -74,7 +78,7 @@ test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbi
 test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector
 	@scripts/with-docker scripts/image mq-test
 	@MQ_TEST_POSTGRES_FROM=docker scripts/with-docker $(TESTSUM) \
-		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq
+		'-race -shuffle=on -parallel=4 -run=^Test(PGX|Database|Role|Restart|Killed)$$ -skip=/body/limit$$' $(LIVE)/server $(LIVE)/pgmq/suite
 
 .PHONY: gcc
 gcc:
@@ -88,24 +92,23 @@ servers: gcc
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what
 	@echo gofumpt
-	@files=$$($(TOOL) gofumpt -l .); if [[ -n $$files ]]; then echo "make fmt would change: $$files"; exit 1; fi
+	@files=$$($(call TOOL,gofumpt) -l .); if [[ -n $$files ]]; then echo "make fmt would change: $$files"; exit 1; fi
 	@echo go mod tidy
-	@$(call each,$(GO) mod tidy -diff)
-	@cd tools && $(GO) mod tidy -modfile=tools.mod -diff
+	@scripts/tidy -diff
 	@echo go vet
 	@$(call each,$(GO) vet ./...)
 	@echo staticcheck
-	@$(call each,$(TOOL) staticcheck ./...)
+	@$(call each,$(call TOOL,staticcheck) ./...)
 	@echo errcheck
-	@$(call each,$(TOOL) errcheck -exclude $(CURDIR)/tools/errcheck.txt ./...)
+	@$(call each,$(call TOOL,errcheck) -exclude $(CURDIR)/tools/errcheck.txt ./...)
 	@echo go fix
 	@$(call each,$(GO) fix -diff ./...)
 	@echo the repository\'s own rules
-	@$(GO) test -count=1 -run '^TestRepo' .
+	@$(GO) test -count=1 -run '^TestRepo' ./internal/repo
 
 .PHONY: docs-test
 docs-test: ## Run every program, command and snippet of the README and the docs, and every example
-	@$(GO) test -count=1 -run '^(TestDocs|TestGuide|Example)' . ./examples/... ./drivers/... ./mqtest ./mqotel ./cmd/...
+	@$(GO) test -count=1 -run '^(TestDocs|TestGuide|Example)' $(PACKAGES)
 
 .PHONY: api
 api: ## Show how the API differs from the last release
@@ -121,17 +124,16 @@ image: ## Make a container image of the mq command: make image [TAG=mq]
 
 .PHONY: fmt
 fmt: ## Format and modernise the code
-	@$(TOOL) gofumpt -w .
+	@$(call TOOL,gofumpt) -w .
 	@$(call each,$(GO) fix ./...)
 
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module
-	@$(call each,$(GO) mod tidy)
-	@cd tools && $(GO) mod tidy -modfile=tools.mod
+	@scripts/tidy
 
 .PHONY: race
 race: ## Run the library's tests COUNT=5 times over, shuffled, under the race detector
-	@$(GO) test -race -shuffle=on -count=$(COUNT) ./...
+	@$(GO) test -race -shuffle=on -count=$(COUNT) $(PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
@@ -151,7 +153,7 @@ bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermil
 
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
-	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) ./... >bin/cover.log || { cat bin/cover.log; exit 1; }
+	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
 	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
 
 bin/withservers: FORCE

@@ -79,12 +79,15 @@ func (l *lab) consume(ctx context.Context, queue string, n int) (took time.Durat
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var handled atomic.Int64
-	c := mq.NewConsumer(client.Queue(queue), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
+	c, err := mq.NewConsumer(client.Queue(queue), mq.HandlerFunc(func(context.Context, *mq.Delivery) error {
 		if handled.Add(1) == int64(n) {
 			stop()
 		}
 		return nil
 	}), mq.ConsumerConfig{Concurrency: workers})
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	err = c.Run(running)
 	took = time.Since(start)

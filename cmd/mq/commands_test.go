@@ -86,7 +86,7 @@ func TestCommands(t *testing.T) {
 // words are those of a shell: what is between quotes, a pipe, anything else.
 var words = regexp.MustCompile(`'[^']*'|\||[^\s|]+`)
 
-// checkCommands parses the calls of mq in a text. internal/integration/readme
+// checkCommands parses the calls of mq in a text. internal/integration/docs
 // runs them.
 func checkCommands(t *testing.T, where, text string) {
 	t.Helper()

@@ -4,8 +4,6 @@ module github.com/portmq/mq/internal/integration
 
 go 1.26.0
 
-replace github.com/portmq/mq => ../..
-
 require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ory/dockertest/v3 v3.12.0

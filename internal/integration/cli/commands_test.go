@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portmq/mq/internal/integration/layouts"
+	"github.com/portmq/mq/internal/integration/pgmq/layouts"
 )
 
 // TestInstall: any number of times, and printed for others to run.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portmq/mq/internal/integration/layouts"
+	"github.com/portmq/mq/internal/integration/pgmq/layouts"
 )
 
 // finding is what mq doctor -o json shows.

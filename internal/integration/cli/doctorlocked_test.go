@@ -114,7 +114,7 @@ func TestDoctorSilent(t *testing.T) {
 			p, dsn := server.NewProxy(t, s.admin)
 			over := make(chan struct{})
 			var once sync.Once
-			p.Alter = func(reply []byte) {
+			p.Answer = server.Altered(func(reply []byte) {
 				if !bytes.Contains(reply, []byte("'w'")) { // as the look at pgmq.meta has it
 					return
 				}
@@ -124,7 +124,7 @@ func TestDoctorSilent(t *testing.T) {
 					}
 					<-over
 				})
-			}
+			})
 			t.Cleanup(func() { close(over) })
 			through := on(t, "pgmq", dsn)
 			if all {
@@ -155,11 +155,11 @@ func TestDoctorSilentBroker(t *testing.T) {
 	p, dsn := server.NewProxy(t, u.String())
 	over := make(chan struct{})
 	var once sync.Once
-	p.Alter = func(reply []byte) {
+	p.Answer = server.Altered(func(reply []byte) {
 		if bytes.Contains(reply, []byte("hanging")) {
 			once.Do(func() { <-over })
 		}
-	}
+	})
 	t.Cleanup(func() { close(over) })
 	through := on(t, "rabbitmq", dsn)
 	fs := through.examine("hanging", "well")

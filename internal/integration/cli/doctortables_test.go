@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portmq/mq/internal/integration/layouts"
+	"github.com/portmq/mq/internal/integration/pgmq/layouts"
 	"github.com/portmq/mq/internal/integration/server"
 )
 

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -172,9 +173,5 @@ func (m *tool) prints(want string, args ...string) {
 // eventually waits for a condition.
 func (m *tool) eventually(what string, done func() bool) {
 	m.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			m.Fatalf("%s: not within %v", what, patience)
-		}
-	}
+	checks.Eventually(m, what, done)
 }

@@ -10,6 +10,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -25,12 +26,7 @@ func newShop(t *testing.T) *shop { t.Helper(); return newShopOn(t, server.Postgr
 func newShopOn(t *testing.T, c *server.Cluster) *shop {
 	t.Helper()
 	dsn := c.Database(t)
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return &shop{on(t, "pgmq", dsn), dsn, db}
+	return &shop{on(t, "pgmq", dsn), dsn, checks.DB(t, "pgx", dsn)}
 }
 
 // of returns the same for a subtest.
@@ -38,17 +34,12 @@ func (s *shop) of(t *testing.T) *shop { return &shop{&tool{t, s.dsn}, s.admin, s
 
 func (s *shop) exec(query string, args ...any) {
 	s.Helper()
-	if _, err := s.db.ExecContext(s.Context(), query, args...); err != nil {
-		s.Fatalf("%s: %v", query, err)
-	}
+	checks.Exec(s, s.db, query, args...)
 }
 
-func (s *shop) count(query string) (n int) {
+func (s *shop) count(query string) int {
 	s.Helper()
-	if err := s.db.QueryRowContext(s.Context(), query).Scan(&n); err != nil {
-		s.Fatalf("%s: %v", query, err)
-	}
-	return n
+	return checks.Value[int](s, s.db, query)
 }
 
 // depot is mq on a RabbitMQ vhost of its own, and AMQP on it.

@@ -26,7 +26,7 @@ func testAcksOfSlowQueue(t *testing.T) {
 			t.Run(name+" "+end, func(t *testing.T) {
 				r := newRigOn(t, b)
 				p, dsn := server.NewProxy(t, r.dsn)
-				p.Alter = alter
+				p.Answer = server.Altered(alter)
 				c := open(t, dsn)
 				defer c.Close()
 				r.send(numbers(slowAcks)...)

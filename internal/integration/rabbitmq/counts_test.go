@@ -115,8 +115,8 @@ func TestLargeConsumer(t *testing.T) {
 		}
 		return nil
 	})
-	ok(t, r.Consume(ctx, handler, mq.ConsumerConfig{Concurrency: 4, OnDeadLetter: func(_ *mq.Delivery, reason string) {
-		t.Errorf("a dead letter: %s", reason)
+	ok(t, r.Consume(ctx, handler, mq.ConsumerConfig{Concurrency: 4, OnEvent: func(_ context.Context, e mq.Event) {
+		t.Errorf("%v: %v", e.Kind, e.Err)
 		cancel()
 	}}))
 }
@@ -179,7 +179,7 @@ func TestProbedAcks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p, dsn := server.NewProxy(t, r.dsn)
-	p.Alter = asRabbitMQ4
+	p.Answer = server.Altered(asRabbitMQ4)
 	c := open(t, dsn)
 	defer c.Close()
 	q := c.Queue(queueName)

@@ -1,38 +1,28 @@
 package rabbitmq_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// must returns a function so that it takes what a call returns.
-func must[T any](v T, err error) func(testing.TB) T {
-	return func(tb testing.TB) T {
-		tb.Helper()
-		ok(tb, err)
-		return v
-	}
-}
+// The checks of all packages, by short names.
+var (
+	ok         = checks.OK
+	wantError  = checks.Error
+	eventually = checks.Eventually
+	quiet      = checks.Quiet
+)
 
-func ok(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
+// patience is how long a test waits for what must come. A machine may be slow.
+const patience = checks.Patience
 
-func wantError(tb testing.TB, err, want error) {
-	tb.Helper()
-	if !errors.Is(err, want) {
-		tb.Errorf("got error %v, want %v", err, want)
-	}
-}
+func must[T any](v T, err error) func(testing.TB) T { return checks.Must(v, err) }
 
 // rig is a queue in a vhost of its own, and a channel that does what other
 // programs do.
@@ -104,19 +94,6 @@ func (r *rig) none() {
 func (r *rig) publish(m amqp.Publishing) {
 	r.Helper()
 	ok(r, r.raw.PublishWithContext(r.Context(), "", queueName, true, false, m))
-}
-
-// patience is how long a test waits for what must come. A machine may be slow.
-const patience = time.Minute
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !met(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }
 
 // inTime calls try with longer and longer times until it returns nil: what the

@@ -187,7 +187,11 @@ func TestRetriesWithoutRights(t *testing.T) {
 			}, mq.ConsumerConfig{
 				Concurrency: 1, MaxAttempts: 3, Visibility: 20 * time.Minute,
 				Backoff:      func(int) time.Duration { return backoff },
-				OnDeadLetter: func(*mq.Delivery, string) { cancel() },
+				OnEvent: func(_ context.Context, e mq.Event) {
+					if e.Kind == mq.EventDeadLetter {
+						cancel()
+					}
+				},
 			})
 			ok(t, err)
 			if len(at) != 3 || at[2].Sub(at[0]) < 2*backoff {

@@ -42,7 +42,11 @@ func TestShovelled(t *testing.T) {
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
-		cfg.OnDeadLetter = func(*mq.Delivery, string) { cancel() }
+		cfg.OnEvent = func(_ context.Context, e mq.Event) {
+			if e.Kind == mq.EventDeadLetter {
+				cancel()
+			}
+		}
 		ok(t, r.Consume(ctx, func(_ context.Context, d *mq.Delivery) error {
 			if calls++; d.ReadCount != calls {
 				t.Errorf("call %d has read count %d", calls, d.ReadCount)

@@ -1,3 +1,0 @@
-// Package pgmq tests drivers/pgmq on live servers: with the whole suite of
-// mqtest, by every way to a server, and beside the other clients of PGMQ.
-package pgmq

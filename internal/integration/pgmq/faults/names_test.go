@@ -1,0 +1,133 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
+)
+
+// evil makes functions and operators that fail, for all types that the driver
+// might have where pg_catalog has others, in a schema that comes first in the
+// path. What is resolved through the path, and not exactly, ends here.
+const evil = `
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.fails() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''caught''; END';
+DO $do$
+DECLARE
+	types text[] := '{smallint,integer,bigint,real,float8,numeric,text,varchar,name,jsonb,timestamptz,timestamp,interval,boolean,oid,regclass,text[],bigint[],integer[],name[],"char"}';
+	a text; b text; op text; f text;
+BEGIN
+	SET LOCAL check_function_bodies = off;
+	FOREACH a IN ARRAY types LOOP
+		FOREACH b IN ARRAY types LOOP
+			EXECUTE format('CREATE FUNCTION evil.op(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT evil.fails()::boolean''', a, b);
+			FOREACH op IN ARRAY '{+,-,*,/,||,->,->>,#>>,=,<>,<,<=,>,>=,~~,&,?,@>}'::text[] LOOP
+				EXECUTE format('CREATE OPERATOR evil.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = evil.op)', op, a, b);
+			END LOOP;
+			FOREACH f IN ARRAY string_to_array($1$, ' ') LOOP
+				EXECUTE format('CREATE FUNCTION evil.%I(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT evil.fails()::boolean''', f, a, b);
+			END LOOP;
+		END LOOP;
+		FOREACH f IN ARRAY string_to_array($1$, ' ') LOOP
+			EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS boolean LANGUAGE sql AS ''SELECT evil.fails()::boolean''', f, a);
+		END LOOP;
+	END LOOP;
+END $do$`
+
+// called are functions that statements call without a schema.
+func called(sql string) string {
+	seen := map[string]bool{"lower": true}
+	for _, m := range regexp.MustCompile(`(?:^|[^\w."])([a-z_]+)\(`).FindAllStringSubmatch(sql, -1) {
+		seen[m[1]] = true
+	}
+	var names []string
+	for name := range seen {
+		if !syntax[name] {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// syntax is what looks like a function and is none.
+var syntax = map[string]bool{"coalesce": true, "greatest": true, "least": true, "extract": true, "exists": true, "in": true, "op": true, "fails": true, "cast": true, "any": true, "all": true}
+
+// TestNamesInPath: nothing that the driver, Install or mq doctor runs is
+// resolved through a schema of the path.
+func TestNamesInPath(t *testing.T) {
+	b := newBase(t)
+	doctor, err := os.ReadFile("../../../../cmd/mq/doctor.sql")
+	b.ok(err)
+	files, err := filepath.Glob("../../../../drivers/pgmq/sql/*.sql")
+	b.ok(err)
+	if len(files) == 0 {
+		t.Fatal("no files of SQL")
+	}
+	all := doctor
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		b.ok(err)
+		all = append(all, text...)
+	}
+	calls := called(string(all))
+	b.exec(strings.ReplaceAll(evil, "$1$", "'"+calls+"'"))
+	dsn := b.dsn + "&options=-c%20search_path%3Devil,public"
+	first := b.pool("pgx", dsn)
+	if _, err := first.ExecContext(t.Context(), "SELECT 1::bigint * interval '1 s'"); err == nil {
+		t.Fatal("an operator in the path is not found, which proves nothing")
+	}
+	for name, c := range map[string]*mq.Client{"own": b.open(dsn), "borrowed": b.borrowed(first, pgmq.Config{})} {
+		b.all(c, name, first)
+	}
+	b.ok(pgmq.Install(t.Context(), first))
+	for _, part := range strings.Split(string(doctor), "-- ")[1:] {
+		name, text, _ := strings.Cut(part, "\n")
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		var args []any
+		if strings.Contains(text, "$1") {
+			args = append(args, "")
+		}
+		if _, err := first.ExecContext(t.Context(), text, args...); err != nil {
+			t.Errorf("doctor, %s: %v", name, err)
+		}
+	}
+}
+
+// all runs every operation on a queue of its own.
+func (b *base) all(c *mq.Client, name string, first *sql.DB) {
+	b.Helper()
+	ctx := context.WithoutCancel(b.Context())
+	by := mq.GroupBy{Path: []string{"a"}}
+	q, err := c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}, by}})
+	b.ok(err)
+	_, err = c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+	b.ok(err)
+	for _, op := range append(operations, inTransactions...) {
+		b.post(q, 1)
+		if err := stale(op.run(ctx, b, q)); err != nil {
+			b.Errorf("%s, %s: %v", name, op.name, err)
+		}
+		_, err := q.ReceiveHeads(ctx, &by, mq.ReceiveOptions{Max: 10})
+		b.ok(err)
+	}
+	for range 2 { // with the row of the throttle and without
+		_, err = first.ExecContext(ctx, "INSERT INTO pgmq.q_"+name+" (vt, message) VALUES (now(), '1')")
+		b.ok(err)
+		b.exec("DELETE FROM pgmq.notify_insert_throttle")
+	}
+	b.execf("INSERT INTO pgmq.q_%s (vt, message) SELECT now(), '1' FROM generate_series(1, 10100)", name)
+	_, err = q.Stats(ctx)
+	b.ok(err)
+	_, err = c.Queues(ctx)
+	b.ok(err)
+	b.ok(c.DropQueue(ctx, name))
+}
