@@ -12,8 +12,8 @@ import (
 // all has every field set.
 func all() (r Requirements) {
 	v := reflect.ValueOf(&r).Elem()
-	for i := range v.NumField() {
-		v.Field(i).SetBool(true)
+	for _, field := range v.Fields() {
+		field.SetBool(true)
 	}
 	return r
 }
@@ -31,9 +31,9 @@ func TestRequire(t *testing.T) {
 		}
 	}
 	err := all().check(new(fake))
-	for i := range r.NumField() {
-		if !strings.Contains(err.Error(), r.Field(i).Name) {
-			t.Errorf("%v does not name %s", err, r.Field(i).Name)
+	for field := range r.Fields() {
+		if !strings.Contains(err.Error(), field.Name) {
+			t.Errorf("%v does not name %s", err, field.Name)
 		}
 	}
 	if err := (Requirements{Delay: true, Move: true}).check(&fake{caps: capable}); err != nil {

@@ -122,7 +122,9 @@ func (c *channel) lease(ds []amqp.Delivery, visibility time.Duration) []driver.D
 }
 
 // unanswered returns how many attempts nobody has answered, not counting this lease.
-func (l *lease) unanswered() int { return min(l.before+max(0, l.reads-1-l.answered), max(0, l.reads-1)) }
+func (l *lease) unanswered() int {
+	return min(l.before+max(0, l.reads-1-l.answered), max(0, l.reads-1))
+}
 
 // delivery returns what the receiver gets, who may change it.
 func (l *lease) delivery() driver.Delivery {

@@ -20,7 +20,7 @@ func TestForeign(t *testing.T) {
 	r.publish(amqp.Publishing{Body: []byte("bare")})
 	d := r.take()
 	if d.ID == "" || string(d.Body) != "bare" || d.Headers != nil || d.ReadCount != 1 || !d.EnqueuedAt.IsZero() {
-		t.Errorf("a bare message came as %+v", d.Delivery)
+		t.Errorf("a bare message came as %+v", d)
 	}
 	ok(t, d.Ack(t.Context()))
 
@@ -42,7 +42,7 @@ func TestForeign(t *testing.T) {
 		"content-type": "application/json",
 	}
 	if d.ID != "theirs" || !d.EnqueuedAt.Equal(sent) || !maps.Equal(d.Headers, want) {
-		t.Errorf("a foreign message came as %+v\nwant headers %v", d.Delivery, want)
+		t.Errorf("a foreign message came as %+v\nwant headers %v", d, want)
 	}
 	if native, isNative := d.Native.(*amqp.Delivery); !isNative || native.MessageId != "theirs" {
 		t.Errorf("Native is %T", d.Native)
@@ -229,7 +229,7 @@ func TestSameIDs(t *testing.T) {
 	ok(t, byBody["rejected"].Ack(t.Context()))
 	d := r.takeFrom(q)
 	if string(d.Body) != "retried" || d.ID != "same" || d.Headers != nil {
-		t.Errorf("received %+v, want the one that was retried, as it was sent", d.Delivery)
+		t.Errorf("received %+v, want the one that was retried, as it was sent", d)
 	}
 	ok(t, d.Ack(t.Context()))
 	if s := must(q.Stats(t.Context()))(t); s.Visible != 0 {

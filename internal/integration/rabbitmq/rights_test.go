@@ -186,7 +186,7 @@ func TestRetriesWithoutRights(t *testing.T) {
 				return errors.New("bug")
 			}, mq.ConsumerConfig{
 				Concurrency: 1, MaxAttempts: 3, Visibility: 20 * time.Minute,
-				Backoff:      func(int) time.Duration { return backoff },
+				Backoff: func(int) time.Duration { return backoff },
 				OnEvent: func(_ context.Context, e mq.Event) {
 					if e.Kind == mq.EventDeadLetter {
 						cancel()
