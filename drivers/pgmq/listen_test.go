@@ -159,7 +159,7 @@ func TestListenerRedials(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		var dialed []time.Duration
 		r.listenConfig = asked(func() *pgx.ConnConfig {
-			cfg := o.listenConfig()
+			cfg := o.conn.Copy()
 			cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 			cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) {
 				dialed = append(dialed, time.Since(r.start))
@@ -203,7 +203,7 @@ func TestListenerHangs(t *testing.T) {
 			_, _ = b.Receive()
 		})
 		p := (&fake{answer: only(sqlShape, layoutAlone.row())}).open(t)
-		p.listenConfig = asked(mustParse(t, "pgmq://app@"+addr+"/shop?sslmode=disable").listenConfig)
+		p.listenConfig = asked(mustParse(t, "pgmq://app@"+addr+"/shop?sslmode=disable").conn.Copy)
 		q, err := p.attach(t.Context(), p.db, "jobs")
 		if err != nil {
 			t.Fatal(err)

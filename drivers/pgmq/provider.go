@@ -47,7 +47,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned, p.links, p.settings = true, o.dialer.links, o.prepare
+	p.owned, p.links, p.settings = true, o.links, o.prepare
 	o.maxConns = 1
 	if p.reserve.db, err = o.open(env.Logger); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 		p.pool, p.reserve.pool = db, p.reserve.db
 	}
 	if !o.pollOnly {
-		p.listenConfig = asked(o.listenConfig)
+		p.listenConfig = asked(o.conn.Copy)
 	}
 	return p, nil
 }
