@@ -25,6 +25,8 @@ type (
 	Stats = driver.Stats
 	// QueueOptions say how EnsureQueue makes a queue.
 	QueueOptions = driver.QueueOptions
+	// DriverOptions are a driver's own options of a queue, in QueueOptions.
+	DriverOptions = driver.DriverOptions
 	// GroupBy says what makes two messages one FIFO group.
 	GroupBy = driver.GroupBy
 	// SQLTx is what mq needs of a transaction: *sql.Tx has it.

@@ -40,6 +40,32 @@ func TestParseDSN(t *testing.T) {
 	}
 }
 
+type options struct{ n int }
+
+func (options) DriverName() string { return "toy" }
+
+type foreign struct{}
+
+func (foreign) DriverName() string { return "other" }
+
+func TestOptionsOf(t *testing.T) {
+	for _, tt := range []struct {
+		all  []DriverOptions
+		want int
+		fail error
+	}{
+		{nil, 0, nil},
+		{[]DriverOptions{foreign{}}, 0, nil},
+		{[]DriverOptions{foreign{}, options{7}}, 7, nil},
+		{[]DriverOptions{&options{7}}, 0, ErrInvalid}, // would be lost without a word
+	} {
+		got, err := OptionsOf[options](QueueOptions{Drivers: tt.all})
+		if got.n != tt.want || !errors.Is(err, tt.fail) {
+			t.Errorf("OptionsOf(%v) = %v, %v, want %d, %v", tt.all, got, err, tt.want, tt.fail)
+		}
+	}
+}
+
 func TestParseHosts(t *testing.T) {
 	for _, tt := range []struct {
 		dsn  string

@@ -81,7 +81,7 @@ func settles(s ...driver.Settlement) func(*rig) error {
 }
 
 func ensures(by ...driver.GroupBy) func(*rig) error {
-	return func(r *rig) error { return r.EnsureQueue(r.ctx, "jobs", driver.QueueOptions{GroupIndexes: by}) }
+	return func(r *rig) error { return r.EnsureQueue(r.ctx, "jobs", indexesBy(by...)) }
 }
 
 func purges(r *rig) error   { return second(r.PurgeQueue(r.ctx, "jobs")) }

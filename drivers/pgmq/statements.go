@@ -50,6 +50,7 @@ type tableNames struct {
 	Blind        bool   // bodies, headers and groups are not read
 	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}
 	Waits        bool   // for rows that others have locked
+	Unlogged     bool   // a queue to be made
 }
 
 // blind returns the names for statements that read no contents.
