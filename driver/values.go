@@ -169,17 +169,26 @@ func OptionsOf[T DriverOptions](o QueueOptions) (T, error) {
 
 // Stats describe a queue at one moment. A figure that is not known is -1.
 type Stats struct {
-	Total     int64 // Visible + Leased + Delayed
-	Visible   int64 // could be received now
-	Leased    int64 // received, and neither settled nor timed out
-	Delayed   int64 // sent or nacked with a delay that has not ended
-	Archived  int64 // in the archive
+	Total    int64 // Visible + Leased + Delayed + Blocked
+	Visible  int64 // could be received now, by group receivers as well
+	Leased   int64 // received, and neither settled nor timed out
+	Delayed  int64 // sent or nacked with a delay that has not ended
+	Archived int64 // in the archive
+	// Blocked messages are due, but an earlier message of their Message.Group is
+	// leased or delayed: a group receiver does not get them, a plain Receive does.
+	// 0 without Caps.Groups.
+	Blocked   int64
 	TotalSent int64 // messages ever put into the queue, redriven and moved ones included
 
 	// OldestAge and NewestAge are the ages, since they were sent, of the
 	// oldest and the newest message in the queue, whatever its state. -1 if
 	// unknown or if the queue is empty.
 	OldestAge, NewestAge time.Duration
+	// Lag is how long the Visible message that has been due longest has waited
+	// since it was sent, or since its delay or its lease ended. It is 0 if none is
+	// Visible, and -1 if unknown. It grows if receivers do not keep up, while
+	// OldestAge grows with each delay and retry of one message, too.
+	Lag time.Duration
 
 	Approximate bool // some figure is an estimate
 	ScrapedAt   time.Time

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/portmq/mq/driver"
 )
 
 //go:embed sql/*.sql
@@ -72,6 +74,14 @@ func (n tableNames) read(how look) tableNames {
 	return n
 }
 
+// byHeader returns the names for statements that look at Message.Group.
+func (n tableNames) byHeader() tableNames {
+	if n.Headers {
+		n.Key = groupKey(driver.GroupBy{})
+	}
+	return n
+}
+
 // archived returns the names for statements that read the archive as if it
 // were the queue.
 func (n tableNames) archived() tableNames {
@@ -104,7 +114,7 @@ func textsOf(n tableNames) texts {
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
 		purge:        statement("purge", n),
 		purgeArchive: statement("purge", n.archived()), purgeOlder: statement("purge older", n),
-		stats: statement("stats", n), sample: statement("sample", n), sampleArchive: statement("sample archive", n),
+		stats: statement("stats", n.byHeader()), sample: statement("sample", n.byHeader()), sampleArchive: statement("sample archive", n),
 	}
 	only := n
 	only.Kept = nil // so that a nack needs no right to the archive
