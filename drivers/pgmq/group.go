@@ -198,7 +198,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		return nil
 	}})
 	if err = p.rightNode(err); err != nil {
-		p.links.judge(ctx, start, err)
+		p.links.checkSilence(ctx, start, err)
 		p.detach(g.q.name, err)
 		if cutOff(err) && len(s.found) == 0 {
 			err = notApplied(err)

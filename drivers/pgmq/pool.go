@@ -73,7 +73,7 @@ func (s *links) mustPing(ctx context.Context, p stdlib.ShouldPingParams) bool {
 	defer cancel()
 	start := time.Now()
 	err := conn.Ping(ctx)
-	s.judge(ctx, start, err)
+	s.checkSilence(ctx, start, err)
 	return err != nil
 }
 

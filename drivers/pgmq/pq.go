@@ -125,7 +125,7 @@ func (c *pqConn) Ping(ctx context.Context) error {
 	defer c.link.guard(ctx, 0)()
 	start := time.Now()
 	err := c.pqConner.Ping(ctx)
-	c.links.judge(ctx, start, err)
+	c.links.checkSilence(ctx, start, err)
 	return err
 }
 
