@@ -70,13 +70,13 @@ func ParseHosts(dsn string, params ...string) (*url.URL, []Host, error) {
 }
 
 func parseHost(item string) (h Host, err error) {
-	name, port, colon := strings.Cut(item, ":")
+	name, port, _ := strings.Cut(item, ":")
 	if v6, ok := strings.CutPrefix(item, "["); ok {
 		name, port, ok = strings.Cut(v6, "]")
-		port, colon = strings.CutPrefix(port, ":")
-		if !ok || port != "" && !colon {
+		if !ok || port != "" && port[0] != ':' {
 			return h, errors.New("malformed DSN: invalid IPv6 address")
 		}
+		port = strings.TrimPrefix(port, ":")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
 		return h, errors.New("malformed DSN: invalid port (are special characters in the password percent-encoded, and IPv6 addresses in brackets?)")
