@@ -55,6 +55,8 @@ type (
 	Stats = driver.Stats
 	// QueueOptions say how EnsureQueue creates a queue.
 	QueueOptions = driver.QueueOptions
+	// DriverOptions are a driver's own options of a queue, in QueueOptions.
+	DriverOptions = driver.DriverOptions
 	// GroupBy says what makes two messages one FIFO group. See ByGroup, ByHeader
 	// and ByPath.
 	GroupBy = driver.GroupBy

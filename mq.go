@@ -212,10 +212,17 @@ func (c *Client) Queue(name string) *Queue {
 // EnsureQueue creates a queue if it is not there and returns its handle. It is
 // idempotent. Unless o.AnyName is set the name must be portable to every
 // provider: 1 to 47 letters, digits and underscores, no digit in front.
+//
+// Options that the provider's driver understands and cannot honour, for a queue
+// that exists already or in this backend, are an error. Options of other drivers
+// are ignored.
 func (c *Client) EnsureQueue(ctx context.Context, name string, o QueueOptions) (*Queue, error) {
 	q := c.Queue(name)
 	if q.err == nil && !o.AnyName && !portable(name) {
 		q.err = invalid("queue name %.64q is not portable: use 1 to 47 letters, digits and underscores, no digit in front, or set QueueOptions.AnyName", name)
+	}
+	if q.err == nil {
+		q.err = checkDriverOptions(o.Drivers)
 	}
 	err := q.do(ctx, &Call{Op: "ensure"}, func(ctx context.Context) error {
 		return c.labour(ctx, "ensure", q.name, func(ctx context.Context) error { return c.provider.EnsureQueue(ctx, q.name, o) })

@@ -107,6 +107,8 @@ func TestValidation(t *testing.T) {
 		{"long name", func() error { _, err := c.Queue(strings.Repeat("x", 256)).Stats(t.Context()); return err }, ErrInvalid, "256 bytes"},
 		{"control character", func() error { _, err := c.Queue("a\nb").Purge(t.Context()); return err }, ErrInvalid, "control"},
 		{"not portable", func() error { _, err := c.EnsureQueue(t.Context(), "a-b", QueueOptions{}); return err }, ErrInvalid, "AnyName"},
+		{"options nil", func() error { return ensureWith(c, nil) }, ErrInvalid, "holds nil"},
+		{"options twice", func() error { return ensureWith(c, toyOptions("a"), toyOptions("b"), toyOptions("a")) }, ErrInvalid, "for a twice"},
 		{"delivery made by hand", func() error { return new(Delivery).Ack(t.Context()) }, ErrInvalid, "not received"},
 		{"tx", func() error { _, err := q.Tx(nil).Send(t.Context(), new(Message)); return err }, ErrInvalid, "tx is nil"},
 		{"negative limit", func() error { _, err := q.Redrive(t.Context(), RedriveOptions{}); return err }, ErrNotSupported, "not supported"},
@@ -124,6 +126,16 @@ func TestValidation(t *testing.T) {
 	if _, err := c.EnsureQueue(t.Context(), "a-b", QueueOptions{AnyName: true}); err != nil {
 		t.Error(err)
 	}
+}
+
+// toyOptions are those of the driver of that name.
+type toyOptions string
+
+func (o toyOptions) DriverName() string { return string(o) }
+
+func ensureWith(c *Client, all ...DriverOptions) error {
+	_, err := c.EnsureQueue(context.Background(), "q", QueueOptions{Drivers: all})
+	return err
 }
 
 func TestUndeclaredIsRefused(t *testing.T) {

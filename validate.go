@@ -40,6 +40,22 @@ func (c *Client) canonical(name string) (string, error) {
 	return "", err
 }
 
+// checkDriverOptions refuses options of which a provider could not tell which
+// ones count.
+func checkDriverOptions(all []DriverOptions) error {
+	for i, o := range all {
+		if o == nil {
+			return invalid("QueueOptions.Drivers holds nil")
+		}
+		for _, other := range all[:i] {
+			if other.DriverName() == o.DriverName() {
+				return invalid("QueueOptions.Drivers has options for %s twice", o.DriverName())
+			}
+		}
+	}
+	return nil
+}
+
 // checkMessages validates msgs against caps and copies them, shallowly.
 func checkMessages(caps driver.Caps, msgs []*Message) ([]driver.Message, error) {
 	out := make([]driver.Message, len(msgs))

@@ -40,6 +40,71 @@ func TestParseDSN(t *testing.T) {
 	}
 }
 
+type options struct{ n int }
+
+func (options) DriverName() string { return "toy" }
+
+type foreign struct{}
+
+func (foreign) DriverName() string { return "other" }
+
+func TestOptionsOf(t *testing.T) {
+	for _, tt := range []struct {
+		all  []DriverOptions
+		want int
+		fail error
+	}{
+		{nil, 0, nil},
+		{[]DriverOptions{foreign{}}, 0, nil},
+		{[]DriverOptions{foreign{}, options{7}}, 7, nil},
+		{[]DriverOptions{&options{7}}, 0, ErrInvalid}, // would be lost without a word
+	} {
+		got, err := OptionsOf[options](QueueOptions{Drivers: tt.all})
+		if got.n != tt.want || !errors.Is(err, tt.fail) {
+			t.Errorf("OptionsOf(%v) = %v, %v, want %d, %v", tt.all, got, err, tt.want, tt.fail)
+		}
+	}
+}
+
+func TestParseHosts(t *testing.T) {
+	for _, tt := range []struct {
+		dsn  string
+		want []Host
+		fail string
+	}{
+		{"toy://", []Host{{}}, ""},
+		{"toy:///path?a=1", []Host{{}}, ""},
+		{"TOY://app:hunter2@db", []Host{{"db", ""}}, ""},
+		{"toy://app:a@b@db:1/", []Host{{"db", "1"}}, ""},
+		{"toy://app@h1:1,h2,[::1]:3,[fe80::1%25eth0]/x", []Host{{"h1", "1"}, {"h2", ""}, {"::1", "3"}, {"fe80::1%eth0", ""}}, ""},
+		{"toy://%2Frun%2Fdb:5?a=1", []Host{{"/run/db", "5"}}, ""},
+		{"toy://h:", []Host{{"h", ""}}, ""},
+		{"toy:db", nil, "not of the form"},
+		{"toy/x?a=://hunter2", nil, "not of the form"},
+		{"toy://app:hun/ter2@db", nil, "percent-encode special"},
+		{"toy://app:5?hunter2@db", nil, "percent-encode special"},
+		{"toy://app:5#hunter2@db", nil, "percent-encode special"},
+		{"toy://app:hunter 2@db", nil, "invalid userinfo"},
+		{"toy://app:hunter2@db:port", nil, "invalid port"},
+		{"toy://app:hunter2@db:0", nil, "invalid port"},
+		{"toy://app:hunter2@db:65536", nil, "invalid port"},
+		{"toy://app:hunter2@::1", nil, "invalid port"},
+		{"toy://app:hunter2@[::1", nil, "invalid IPv6"},
+		{"toy://app:hunter2@[::1]5", nil, "invalid IPv6"},
+		{"toy://app:hunter2@d%zz", nil, "invalid host"},
+		{"toy://app:hunter2@d b", nil, "invalid host"},
+		{"toy://app:hunter2@db?b=1", nil, `unknown parameter "b"`},
+	} {
+		u, got, err := ParseHosts(tt.dsn, "a")
+		switch {
+		case tt.fail == "" && (err != nil || u.Scheme != "toy" || u.Host != "" || !slices.Equal(got, tt.want)):
+			t.Errorf("ParseHosts(%q) = %v, %q, %v, want %q", tt.dsn, u, got, err, tt.want)
+		case tt.fail != "" && (err == nil || !strings.Contains(err.Error(), tt.fail) || strings.Contains(err.Error(), "hunter")):
+			t.Errorf("ParseHosts(%q): %v, want %s", tt.dsn, err, tt.fail)
+		}
+	}
+}
+
 func FuzzParseDSN(f *testing.F) {
 	f.Add("toy://app:hunter2secret@db/shop?x=1")
 	f.Add("toy://app:hunter2secret@db:x/?a=1")
@@ -48,6 +113,9 @@ func FuzzParseDSN(f *testing.F) {
 		dsn = strings.ReplaceAll(dsn, "?", "") // the names of parameters may be shown
 		if _, err := ParseDSN(dsn, "x"); err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("ParseDSN(%q): %v", dsn, err)
+		}
+		if _, hosts, err := ParseHosts(dsn, "x"); err != nil && strings.Contains(err.Error(), secret) || err == nil && len(hosts) == 0 {
+			t.Errorf("ParseHosts(%q) = %q, %v", dsn, hosts, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +30,62 @@ func ParseDSN(dsn string, params ...string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+// Host is one server that a DSN names.
+type Host struct {
+	Name string // decoded, and without brackets; "" if the DSN leaves it open
+	Port string // 1 to 65535, or "" if the DSN leaves it open
+}
+
+// ParseHosts is ParseDSN for DSNs that may name several servers, or sockets by
+// their percent-encoded paths, which net/url does not take:
+//
+//	scheme://user:password@db1:5432,[::1],%2Frun%2Fdb/path?name=value
+//
+// The URL that it returns has no host. There is at least one Host.
+func ParseHosts(dsn string, params ...string) (*url.URL, []Host, error) {
+	scheme, rest, ok := strings.Cut(dsn, "://")
+	end := strings.IndexAny(rest+"/", "/?#")
+	switch {
+	case !ok || strings.ContainsAny(scheme, "/?#@"):
+		return nil, nil, errors.New("malformed DSN: it is not of the form scheme://user:password@host:port/path?name=value")
+	case strings.ContainsAny(rest[end:], "@#"): // of a password, parts of which would be taken for names
+		return nil, nil, errors.New("malformed DSN: percent-encode special characters: / as %2F, @ as %40, # as %23")
+	}
+	at := strings.LastIndex(rest[:end], "@") + 1
+	u, err := ParseDSN(scheme+"://"+rest[:at]+rest[end:], params...)
+	if err != nil {
+		return nil, nil, err
+	}
+	var hosts []Host
+	for item := range strings.SplitSeq(rest[at:end], ",") {
+		h, err := parseHost(item)
+		if err != nil {
+			return nil, nil, err
+		}
+		hosts = append(hosts, h)
+	}
+	return u, hosts, nil
+}
+
+func parseHost(item string) (h Host, err error) {
+	name, port, _ := strings.Cut(item, ":")
+	if v6, ok := strings.CutPrefix(item, "["); ok {
+		name, port, ok = strings.Cut(v6, "]")
+		if !ok || port != "" && port[0] != ':' {
+			return h, errors.New("malformed DSN: invalid IPv6 address")
+		}
+		port = strings.TrimPrefix(port, ":")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return h, errors.New("malformed DSN: invalid port (are special characters in the password percent-encoded, and IPv6 addresses in brackets?)")
+	}
+	name, err = url.PathUnescape(name)
+	if err != nil || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }) {
+		return h, errors.New("malformed DSN: invalid host")
+	}
+	return Host{name, port}, nil
 }
 
 // cause maps what url.Parse says, which quotes its input, to what is safe.

@@ -161,30 +161,57 @@ type QueueOptions struct {
 	// AnyName allows names that other providers may not take. Otherwise a
 	// name must match ^[A-Za-z_][A-Za-z0-9_]{0,46}$. mq checks it.
 	AnyName bool
-	// GroupIndexes are the groupings that receivers will use. A provider
-	// whose group receives need an index to be fast makes one for each that
-	// has none, on a queue that exists as well; others pass over them.
-	GroupIndexes []GroupBy
-	// NotifyInterval is how often, at most, a message that another program
-	// puts into the queue may wake receivers that wait, where that is
-	// something to be set up with the queue. 0 means the provider's default,
-	// and a negative value that receivers poll.
-	NotifyInterval time.Duration
+	// Drivers are options that one driver alone understands, in that driver's
+	// own type, such as pgmq.QueueOptions. A provider heeds those of its own
+	// driver and ignores the others, so that a program whose DSN chooses the
+	// driver can name them all. There is at most one for each driver.
+	Drivers []DriverOptions
+}
+
+// DriverOptions are a driver's own options of a queue.
+type DriverOptions interface {
+	// DriverName returns the Name of the providers that heed them.
+	DriverName() string
+}
+
+// OptionsOf returns the options of type T in o, or the zero T. T is a struct, not
+// a pointer.
+func OptionsOf[T DriverOptions](o QueueOptions) (T, error) {
+	var none T
+	for _, d := range o.Drivers {
+		own, ok := d.(T)
+		switch {
+		case ok:
+			return own, nil
+		case d.DriverName() == none.DriverName():
+			return none, fmt.Errorf("%w: options for %s are a %T, not a %T", ErrInvalid, none.DriverName(), none, d)
+		}
+	}
+	return none, nil
 }
 
 // Stats describe a queue at one moment. A figure that is not known is -1.
 type Stats struct {
-	Total     int64 // Visible + Leased + Delayed
-	Visible   int64 // could be received now
-	Leased    int64 // received, and neither settled nor timed out
-	Delayed   int64 // sent or nacked with a delay that has not ended
-	Archived  int64 // in the archive
+	Total    int64 // Visible + Leased + Delayed + Blocked
+	Visible  int64 // could be received now, by group receivers as well
+	Leased   int64 // received, and neither settled nor timed out
+	Delayed  int64 // sent or nacked with a delay that has not ended
+	Archived int64 // in the archive
+	// Blocked messages are due, but an earlier message of their Message.Group is
+	// leased or delayed: a group receiver does not get them, a plain Receive does.
+	// 0 without Caps.Groups.
+	Blocked   int64
 	TotalSent int64 // messages ever put into the queue, redriven and moved ones included
 
 	// OldestAge and NewestAge are the ages, since they were sent, of the
 	// oldest and the newest message in the queue, whatever its state. -1 if
 	// unknown or if the queue is empty.
 	OldestAge, NewestAge time.Duration
+	// Lag is how long the Visible message that has been due longest has waited
+	// since it was sent, or since its delay or its lease ended. It is 0 if none is
+	// Visible, and -1 if unknown. It grows if receivers do not keep up, while
+	// OldestAge grows with each delay and retry of one message, too.
+	Lag time.Duration
 
 	Approximate bool // some figure is an estimate
 	ScrapedAt   time.Time

@@ -54,9 +54,11 @@
 //     settled: a stale receipt, or a handler whose context ended for that.
 //   - mq.dead_lettered, counter: messages archived or moved, by whomever.
 //   - mq.queue.depth, gauge: messages of a queue by mq.state: visible, leased,
-//     delayed or archived. See Telemetry.Observe.
+//     delayed, blocked or archived. See Telemetry.Observe.
 //   - mq.queue.oldest_age, gauge, s: how long ago the oldest message of a queue
 //     was sent, 0 if there is none.
+//   - mq.queue.lag, gauge, s: how long the visible message that has been due
+//     longest has waited, 0 if none is visible.
 //
 // An exporter for Prometheus spells them messaging_process_duration_seconds,
 // mq_lease_lost_total and so on. docs/grafana-dashboard.json shows them all.

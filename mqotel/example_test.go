@@ -65,6 +65,7 @@ func Example() {
 	// mq.batch.size {message}
 	// mq.queue.depth {message}
 	// mq.queue.oldest_age s
+	// mq.queue.lag s
 }
 
 func check(err error) {

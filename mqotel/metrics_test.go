@@ -100,15 +100,15 @@ func TestObserve(t *testing.T) {
 		if err := l.reader.Collect(t.Context(), &rm); !errors.Is(err, mq.ErrQueueNotFound) {
 			t.Errorf("the missing queue: %v", err)
 		}
-		depth, age := observed(rm)
-		want := map[string]int64{"mq.state=visible": 1, "mq.state=leased": 1, "mq.state=delayed": 1, "mq.state=archived": 0}
+		depth, age, lag := observed(rm)
+		want := map[string]int64{"mq.state=visible": 1, "mq.state=leased": 1, "mq.state=delayed": 1, "mq.state=blocked": 0, "mq.state=archived": 0}
 		for state, n := range want {
 			if got, ok := depth[state]; !ok || got != n {
 				t.Errorf("%s is %d, not %d", state, got, n)
 			}
 		}
-		if age[""] != 7 || len(age) != 1 {
-			t.Errorf("oldest ages %v", age)
+		if age[""] != 7 || len(age) != 1 || lag[""] != 7 || len(lag) != 1 {
+			t.Errorf("oldest ages %v, lags %v", age, lag)
 		}
 		l.check(reg.Unregister())
 		if got := l.series("mq.queue.depth"); len(got) > 0 {
@@ -117,24 +117,24 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-func observed(rm metricdata.ResourceMetrics) (depth, age map[string]int64) {
-	depth, age = map[string]int64{}, map[string]int64{}
+func observed(rm metricdata.ResourceMetrics) (depth, age, lag map[string]int64) {
+	depth, age, lag = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, m := range rm.ScopeMetrics[0].Metrics {
-		into := map[string]map[string]int64{"mq.queue.depth": depth, "mq.queue.oldest_age": age}[m.Name]
+		into := map[string]map[string]int64{"mq.queue.depth": depth, "mq.queue.oldest_age": age, "mq.queue.lag": lag}[m.Name]
 		for set, v := range points(m) {
 			if into != nil {
 				into[text(set)] = v
 			}
 		}
 	}
-	return depth, age
+	return depth, age, lag
 }
 
 // unknowing cannot count.
 type unknowing struct{ driver.Provider }
 
 func (unknowing) Stats(context.Context, string) (driver.Stats, error) {
-	return driver.Stats{Total: -1, Visible: 5, Leased: -1, Delayed: -1, Archived: -1, OldestAge: -1, NewestAge: -1}, nil
+	return driver.Stats{Total: -1, Visible: 5, Leased: -1, Delayed: -1, Blocked: -1, Archived: -1, OldestAge: -1, NewestAge: -1, Lag: -1}, nil
 }
 
 func TestObserveUnknown(t *testing.T) {
@@ -143,6 +143,7 @@ func TestObserveUnknown(t *testing.T) {
 	l.check(err)
 	l.requireSeries("mq.queue.depth", map[string]int64{"mq.state=visible": 5})
 	l.requireSeries("mq.queue.oldest_age", map[string]int64{})
+	l.requireSeries("mq.queue.lag", map[string]int64{})
 }
 
 // Whatever is sent, the number of series stays.

@@ -16,6 +16,7 @@ import (
 type gauges struct {
 	depth metric.Int64ObservableGauge
 	age   metric.Float64ObservableGauge
+	lag   metric.Float64ObservableGauge
 }
 
 // Observe asks for the Stats of queues at each collection of metrics, until
@@ -39,7 +40,7 @@ func (t *Telemetry) Observe(queues ...*mq.Queue) (metric.Registration, error) {
 			g.observe(o, q, s)
 		}
 		return errors.Join(errs...)
-	}, g.depth, g.age)
+	}, g.depth, g.age, g.lag)
 }
 
 func newGauges(m metric.Meter) (g gauges, err error) {
@@ -50,6 +51,11 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	}
 	g.age, err = m.Float64ObservableGauge("mq.queue.oldest_age", metric.WithUnit("s"),
 		metric.WithDescription("How long ago the oldest message of a queue was sent."))
+	if err != nil {
+		return g, err
+	}
+	g.lag, err = m.Float64ObservableGauge("mq.queue.lag", metric.WithUnit("s"),
+		metric.WithDescription("How long the visible message that has been due longest has waited."))
 	return g, err
 }
 
@@ -61,10 +67,13 @@ func (g gauges) observe(o metric.Observer, q *mq.Queue, s mq.Stats) {
 	for _, f := range []struct {
 		state string
 		n     int64
-	}{{"visible", s.Visible}, {"leased", s.Leased}, {"delayed", s.Delayed}, {"archived", s.Archived}} {
+	}{{"visible", s.Visible}, {"leased", s.Leased}, {"delayed", s.Delayed}, {"blocked", s.Blocked}, {"archived", s.Archived}} {
 		if f.n >= 0 {
 			o.ObserveInt64(g.depth, f.n, metric.WithAttributes(append(attrs, attribute.String("mq.state", f.state))...))
 		}
+	}
+	if s.Lag >= 0 {
+		o.ObserveFloat64(g.lag, s.Lag.Seconds(), metric.WithAttributes(attrs...))
 	}
 	switch {
 	case s.OldestAge >= 0:

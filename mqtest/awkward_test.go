@@ -229,7 +229,7 @@ func (p *awkward) Stats(ctx context.Context, queue string) (driver.Stats, error)
 	s, err := p.Provider.Stats(ctx, queue)
 	return driver.Stats{
 		Visible: s.Visible, Total: -1, Leased: -1, Delayed: -1, Archived: -1, TotalSent: -1,
-		OldestAge: -1, NewestAge: -1, ScrapedAt: s.ScrapedAt,
+		Blocked: -1, OldestAge: -1, NewestAge: -1, Lag: -1, ScrapedAt: s.ScrapedAt,
 	}, err
 }
 

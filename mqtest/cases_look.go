@@ -184,6 +184,8 @@ var statsCases = []testCase{
 	{name: "stats/transitions", rule: "Stats adds up through every change of state", run: statsTransitions},
 	{name: "stats/timeout", rule: "Stats counts a message whose lease has ended as visible", needs: exactStats, run: statsTimeout},
 	{name: "stats/ages", rule: "OldestAge and NewestAge are ages since the send, -1 on an empty queue", run: statsAges},
+	{name: "stats/lag", rule: "Lag is how long what has been due longest has waited since it became due, 0 if nothing is visible", run: statsLag},
+	{name: "stats/blocked", rule: "Stats.Blocked counts what is due behind an earlier message of its group that is leased or delayed", needs: all(exactStats, grouped), run: statsBlocked},
 	{name: "stats/total-sent", rule: "TotalSent counts every message ever put into the queue, redriven and moved ones included", needs: exactStats, run: statsTotalSent},
 	{name: "stats/known", rule: "Caps.ExactStats: no figure is -1 or an estimate; otherwise none is below -1", run: statsKnown},
 }
@@ -243,6 +245,60 @@ func statsAges(t *tester) {
 	t.near(s.ScrapedAt, "ScrapedAt")
 }
 
+func statsLag(t *tester) {
+	q := t.queue()
+	t.lags(q, 0, 0)
+	start := time.Now()
+	t.send(q, "waits")
+	t.sleep(3 * t.unit)
+	t.lags(q, 3*t.unit-early, time.Since(start)+early)
+	v := 3 * t.unit
+	_, leased := t.lease(q, v)
+	if time.Since(leased.from) < v { // else it may be visible again
+		t.lags(q, 0, 0)
+	}
+	t.expire(leased.plus(v))
+	t.lags(q, 0, time.Since(leased.from.Add(v))+early)
+}
+
+// lags checks the lag of a queue, if the provider can tell it. The call itself may
+// take long.
+func (t *tester) lags(q *mq.Queue, low, high time.Duration) {
+	t.Helper()
+	start := time.Now()
+	s, err := q.Stats(t.ctx)
+	t.ok(err, "Stats")
+	if high > 0 {
+		high += time.Since(start)
+	}
+	if unknown := s.Lag == -1 && !t.caps.ExactStats; !unknown && (s.Lag < low || s.Lag > high) {
+		t.Errorf("Lag is %v, want %v to %v", s.Lag, low, high)
+	}
+}
+
+func statsBlocked(t *tester) {
+	q := t.queue()
+	t.sendGroups(q, "a 1", "b 1", "a 2", "a 3")
+	t.post(q, &mq.Message{Body: []byte("alone")})
+	t.counted(q, counts{visible: 5})
+	d := t.head(q, "a 1")
+	t.counted(q, counts{visible: 2, leased: 1, blocked: 2})
+	t.ok(d.Nack(t.ctx, t.long), "nack")
+	t.counted(q, counts{visible: 2, delayed: 1, blocked: 2})
+	all := t.receive(q, 4) // a plain receive takes them
+	t.counted(q, counts{leased: 4, delayed: 1})
+	for _, d := range all {
+		t.ok(d.Nack(t.ctx, 0), "nack")
+	}
+	t.counted(q, counts{visible: 2, delayed: 1, blocked: 2})
+	_, err := q.Purge(t.ctx)
+	t.ok(err, "Purge")
+	t.sendGroups(q, "a 4", "a 5")
+	later := t.receive(q, 2)
+	t.ok(later[0].Nack(t.ctx, 0), "nack")
+	t.counted(q, counts{visible: 1, leased: 1}) // what comes later blocks nothing
+}
+
 func statsTotalSent(t *tester) {
 	q := t.queue()
 	t.post(q, numbered(5)...)
@@ -276,8 +332,8 @@ func statsKnown(t *tester) {
 	t.ok(err, "Stats")
 	var unknown []string
 	for name, figure := range map[string]int64{
-		"Total": s.Total, "Visible": s.Visible, "Leased": s.Leased, "Delayed": s.Delayed,
-		"Archived": s.Archived, "TotalSent": s.TotalSent, "OldestAge": int64(s.OldestAge), "NewestAge": int64(s.NewestAge),
+		"Total": s.Total, "Visible": s.Visible, "Leased": s.Leased, "Delayed": s.Delayed, "Blocked": s.Blocked,
+		"Archived": s.Archived, "TotalSent": s.TotalSent, "OldestAge": int64(s.OldestAge), "NewestAge": int64(s.NewestAge), "Lag": int64(s.Lag),
 	} {
 		if figure < -1 {
 			t.Errorf("%s is %d", name, figure)

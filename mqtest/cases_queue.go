@@ -16,6 +16,7 @@ var nameCases = []testCase{
 	{name: "names/portable", rule: "every provider takes 1 to 47 letters, digits and underscores, no digit in front", needs: ownNamespace, run: namesPortable},
 	{name: "names/any", rule: "QueueOptions.AnyName: other names work too, or are ErrInvalid", needs: ownNamespace, run: namesAny},
 	{name: "names/folding", rule: "Namer: names of one canonical form are one queue, all others are not", run: namesFolding},
+	{name: "names/foreign-options", rule: "QueueOptions.Drivers: options of another driver are ignored", run: namesForeignOptions},
 	{name: "names/missing-queue", rule: "a missing queue is ErrQueueNotFound, at once (rule 3)", run: namesMissingQueue},
 	{name: "names/verify", rule: "Client.Verify tells healthy, missing and failed queues apart", run: namesVerify},
 }
@@ -71,6 +72,17 @@ func namesAny(t *tester) {
 		}
 		t.roundTrip(q, name)
 	}
+}
+
+// foreignOptions are those of a driver that does not exist.
+type foreignOptions struct{}
+
+func (foreignOptions) DriverName() string { return "mqtest-foreign" }
+
+func namesForeignOptions(t *tester) {
+	q, err := t.c.EnsureQueue(t.ctx, t.name(), mq.QueueOptions{Drivers: []mq.DriverOptions{foreignOptions{}}})
+	t.ok(err, "EnsureQueue with options of another driver")
+	t.roundTrip(q, q.Name())
 }
 
 func namesFolding(t *tester) {

@@ -142,7 +142,7 @@ func each(ds []*mq.Delivery, s mq.Settlement) []mq.Settlement {
 }
 
 // counts are the figures that Stats must show.
-type counts struct{ visible, leased, delayed, archived int64 }
+type counts struct{ visible, leased, delayed, blocked, archived int64 }
 
 // counted checks the figures of a queue as far as the provider can tell them,
 // and waits for them if it does not promise exact ones.
@@ -173,7 +173,8 @@ func (t *tester) wrong(q *mq.Queue, want counts) string {
 		{"Visible", s.Visible, want.visible},
 		{"Leased", s.Leased, want.leased},
 		{"Delayed", s.Delayed, want.delayed},
-		{"Total", s.Total, want.visible + want.leased + want.delayed},
+		{"Blocked", s.Blocked, want.blocked},
+		{"Total", s.Total, want.visible + want.leased + want.delayed + want.blocked},
 		{"Archived", s.Archived, want.archived},
 	} {
 		if figure.got != figure.want && (figure.got != -1 || t.caps.ExactStats) {

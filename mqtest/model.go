@@ -348,6 +348,13 @@ func (m *model) purgeArchive(olderThan time.Duration, now time.Time) (n int64) {
 	return int64(before - len(m.archive))
 }
 
+// blocks reports whether an earlier message of the group of x is not visible.
+func (m *model) blocks(x *modelMessage, now time.Time) bool {
+	return x.Group != "" && slices.ContainsFunc(m.messages, func(o *modelMessage) bool {
+		return o.Group == x.Group && o.nth < x.nth && o.VisibleAt.After(now)
+	})
+}
+
 // stats checks figures that are promised to be exact.
 func (m *model) stats(s mq.Stats, now time.Time) error {
 	want := mq.Stats{
@@ -356,8 +363,11 @@ func (m *model) stats(s mq.Stats, now time.Time) error {
 	}
 	for _, x := range m.messages {
 		switch {
+		case !x.VisibleAt.After(now) && m.blocks(x, now):
+			want.Blocked++
 		case !x.VisibleAt.After(now):
 			want.Visible++
+			want.Lag = max(want.Lag, now.Sub(x.VisibleAt))
 		case x.receipt != "" && !x.nacked:
 			want.Leased++
 		default:
@@ -368,7 +378,7 @@ func (m *model) stats(s mq.Stats, now time.Time) error {
 		want.OldestAge, want.NewestAge = now.Sub(m.messages[0].EnqueuedAt), now.Sub(m.messages[n-1].EnqueuedAt)
 	}
 	if !m.exact {
-		s.OldestAge, s.NewestAge = -1, -1
+		s.OldestAge, s.NewestAge, s.Lag, want.Lag = -1, -1, 0, 0
 	}
 	if s != want {
 		return fmt.Errorf("got %+v, want %+v", s, want)

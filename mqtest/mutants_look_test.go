@@ -25,6 +25,13 @@ var lookMutations = []mutation{
 	{"total sent shrinks", "Stats.TotalSent", counting(func(s *driver.Stats) { s.TotalSent = s.Total }), "stats/total-sent"},
 	{"ages swapped", "Stats.OldestAge", counting(func(s *driver.Stats) { s.OldestAge, s.NewestAge = s.NewestAge, s.OldestAge }), "stats/ages"},
 	{"age of nothing is 0", "Stats.OldestAge is -1 if the queue is empty", counting(func(s *driver.Stats) { s.OldestAge = max(s.OldestAge, 0) }), "stats/ages"},
+	{"lag since the send", "Stats.Lag counts from when a message became due", counting(func(s *driver.Stats) {
+		if s.Visible > 0 {
+			s.Lag = s.OldestAge
+		}
+	}), "stats/lag"},
+	{"lag of a leased message", "Stats.Lag is 0 if nothing is visible", counting(func(s *driver.Stats) { s.Lag = max(s.Lag, s.OldestAge) }), "stats/lag"},
+	{"blocked counted as visible", "Stats.Blocked", counting(func(s *driver.Stats) { s.Visible, s.Blocked = s.Visible+s.Blocked, 0 }), "stats/blocked"},
 	{"figure unknown", "Caps.ExactStats: no figure is -1", counting(func(s *driver.Stats) { s.Leased = -1 }), "stats/known"},
 }
 

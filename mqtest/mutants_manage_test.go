@@ -121,6 +121,7 @@ func drainsAll(m *mutant) {
 
 var manageMutations = []mutation{
 	{"ensure empties", "EnsureQueue never changes or empties a queue that exists", ensureEmpties, "lifecycle/ensure-twice"},
+	{"ensure refuses foreign options", "QueueOptions.Drivers: options of another driver are ignored", ensureRefuses, "names/foreign-options"},
 	{"purge leaves leased", "PurgeQueue removes leased messages too", purgesVisible, "lifecycle/purge"},
 	{"purge leaves delayed", "PurgeQueue removes delayed messages too", purgesVisible, "lifecycle/purge-delayed"},
 	{"purge takes the archive", "PurgeQueue leaves the archive alone", purgesArchive, "lifecycle/purge-archive-stays"},
@@ -144,6 +145,15 @@ func ensureEmpties(m *mutant) {
 		}
 		_, err := m.Provider.PurgeQueue(ctx, queue)
 		return err
+	}
+}
+
+func ensureRefuses(m *mutant) {
+	m.ensure = func(ctx context.Context, queue string, o driver.QueueOptions) error {
+		if len(o.Drivers) > 0 {
+			return driver.ErrInvalid
+		}
+		return m.Provider.EnsureQueue(ctx, queue, o)
 	}
 }
 

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
 )
 
-var grouped = mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}
+var grouped = mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}}}
 
 func groups(ctx context.Context, l *lab) (rows []row, err error) {
 	for _, n := range []int{100, 10_000, 100_000} {

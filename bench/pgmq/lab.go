@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/portmq/mq"
-	_ "github.com/portmq/mq/drivers/pgmq"
+	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -136,7 +136,7 @@ func mqDSN(u *url.URL) string {
 // handQueue makes the same table for those who write by hand. They have no
 // use for the trigger that wakes mq.
 func (l *lab) handQueue(ctx context.Context, name string) (*hand, error) {
-	q, err := l.client.EnsureQueue(ctx, name, mq.QueueOptions{NotifyInterval: -1})
+	q, err := l.client.EnsureQueue(ctx, name, mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{NotifyInterval: pgmq.NoNotify}}})
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (m *mover) done(ctx context.Context, last time.Time) (bool, error) {
 	if err != nil {
 		return false, cmp.Or(context.Cause(ctx), err)
 	}
-	pending := max(s.Visible, 0) + max(s.Leased, 0) - int64(len(m.skipped))
+	pending := max(s.Visible, 0) + max(s.Blocked, 0) + max(s.Leased, 0) - int64(len(m.skipped))
 	if pending > 0 && time.Since(last) < m.visibility+m.idle {
 		if !m.told {
 			m.told = true

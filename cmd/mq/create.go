@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -8,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
 )
 
 func createCommand(a *app) *cobra.Command {
 	var (
-		o      mq.QueueOptions
-		groups []string
-		notify time.Duration
+		o   mq.QueueOptions
+		own pgmqOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "create QUEUE...",
@@ -23,12 +24,11 @@ func createCommand(a *app) *cobra.Command {
   mq create builds -group-by header -group-by repo.id`,
 		Args: takes(1, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, g := range groups {
-				o.GroupIndexes = append(o.GroupIndexes, *groupBy(g))
-			}
-			o.NotifyInterval = notify
 			a.level = slog.LevelWarn // it says what it waits for
 			return a.with(func(c *mq.Client) error {
+				if err := own.add(cmd, c, &o); err != nil {
+					return err
+				}
 				out := newPrinter(a, "QUEUE")
 				for _, name := range args {
 					q, err := c.EnsureQueue(cmd.Context(), name, o)
@@ -43,11 +43,61 @@ func createCommand(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	flags := cmd.Flags()
-	flags.BoolVar(&o.AnyName, "any-name", false, "allow names that other providers may not take")
-	flags.StringArrayVar(&groups, "group-by", nil, "make the indexes for receiving by `group`: header, or a path in the body as in repo.id")
-	flags.DurationVar(&notify, "notify", 0, "how often other programs' messages may wake receivers (default: the provider's; negative: never)")
+	cmd.Flags().BoolVar(&o.AnyName, "any-name", false, "allow names that other providers may not take")
+	own.flags(cmd)
 	return cmd
+}
+
+// pgmqOptions are flags that only pgmq:// understands.
+type pgmqOptions struct {
+	groups    []string
+	notify    time.Duration
+	silent    bool
+	unlogged  bool
+	partition string
+	retention string
+}
+
+// pgmqFlags are their names.
+var pgmqFlags = []string{"group-by", "notify", "no-notify", "unlogged", "partition", "retention"}
+
+func (p *pgmqOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&p.groups, "group-by", nil, "pgmq: make the indexes for receiving by `group`: header, or a path in the body as in repo.id")
+	flags.DurationVar(&p.notify, "notify", 0, "pgmq: how often other programs' messages may wake receivers (250ms for a new queue)")
+	flags.BoolVar(&p.silent, "no-notify", false, "pgmq: do not wake receivers for other programs' messages")
+	flags.BoolVar(&p.unlogged, "unlogged", false, "pgmq: messages do not survive a crash of the server, and sends are faster")
+	flags.StringVar(&p.partition, "partition", "", "pgmq: partition the queue by `messages or interval`, as in 10000 or '1 day' (needs pg_partman)")
+	flags.StringVar(&p.retention, "retention", "", "pgmq: with -partition, how many `messages, or for how long`, to keep")
+	cmd.MarkFlagsMutuallyExclusive("notify", "no-notify")
+	cmd.MarkFlagsMutuallyExclusive("unlogged", "partition")
+}
+
+// add adds the options to o if there are any.
+func (p *pgmqOptions) add(cmd *cobra.Command, c *mq.Client, o *mq.QueueOptions) error {
+	own := pgmq.QueueOptions{NotifyInterval: p.notify, Unlogged: p.unlogged}
+	for _, name := range pgmqFlags {
+		if cmd.Flags().Changed(name) && c.Provider().Name() != own.DriverName() {
+			return fmt.Errorf("%w: -%s is for pgmq://, not for %s", mq.ErrNotSupported, name, c.Provider().Name())
+		}
+	}
+	switch {
+	case p.notify < 0:
+		return fmt.Errorf("%w: -notify must be positive (or give -no-notify)", mq.ErrInvalid)
+	case p.retention != "" && p.partition == "":
+		return fmt.Errorf("%w: -retention needs -partition", mq.ErrInvalid)
+	}
+	for _, g := range p.groups {
+		own.GroupIndexes = append(own.GroupIndexes, *groupBy(g))
+	}
+	if p.silent {
+		own.NotifyInterval = pgmq.NoNotify
+	}
+	if p.partition != "" {
+		own.Partitioned = &pgmq.Partitioning{Interval: p.partition, Retention: p.retention}
+	}
+	o.Drivers = []mq.DriverOptions{own}
+	return nil
 }
 
 // groupBy parses header, or a path of keys with dots between them.

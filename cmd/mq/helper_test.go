@@ -94,9 +94,9 @@ func (d *desk) prints(want string, args ...string) {
 	for _, mask := range []struct{ pattern, by string }{
 		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`w:w-[-0-9a-f]+`, "RECEIPT"},
-		{`_age_seconds":[-e\d.]+`, `_age_seconds":0`},
+		{`(_age|lag)_seconds":[-e\d.]+`, `${1}_seconds":0`},
 		{` +\n`, "\n"},
-		{` \d+m?s\n`, " AGE\n"},
+		{` \d+m?s\b`, " AGE"},
 		{` {2,}`, "  "},
 	} {
 		got = regexp.MustCompile(mask.pattern).ReplaceAllString(got, mask.by)

@@ -67,5 +67,5 @@ func (i *idler) waiting(ctx context.Context) bool {
 	if i.groups && time.Since(i.since) >= i.idle+claimTime {
 		return false
 	}
-	return err == nil && s.Visible > 0
+	return err == nil && s.Visible+max(s.Blocked, 0) > 0
 }

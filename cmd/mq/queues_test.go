@@ -28,11 +28,11 @@ func TestStats(t *testing.T) {
 	d.send(text("1"), text("2"), mq.Message{Body: []byte("3"), Delay: time.Hour})
 	d.must("receive", "w", "-visibility", "1h")
 	d.prints(`
-QUEUE  VISIBLE  LEASED  DELAYED  TOTAL  ARCHIVED  SENT  OLDEST
-w  1  1  1  3  0  3  AGE
+QUEUE  VISIBLE  LEASED  DELAYED  BLOCKED  TOTAL  ARCHIVED  SENT  OLDEST  LAG
+w  1  1  1  0  3  0  3  AGE  AGE
 `, "stats")
 	d.prints(`
-{"queue":"w","total":3,"visible":1,"leased":1,"delayed":1,"archived":0,"total_sent":3,"oldest_age_seconds":0,"newest_age_seconds":0,"scraped_at":"TIME"}
+{"queue":"w","total":3,"visible":1,"leased":1,"delayed":1,"blocked":0,"archived":0,"total_sent":3,"oldest_age_seconds":0,"newest_age_seconds":0,"lag_seconds":0,"scraped_at":"TIME"}
 `, "stats", "-o", "json", "w")
 }
 
@@ -41,10 +41,10 @@ func TestStatsUnknown(t *testing.T) {
 	d := newDesk(t, "rabbitstub")
 	d.send(text("1"))
 	d.prints(`
-QUEUE  VISIBLE  LEASED  DELAYED  TOTAL  ARCHIVED  SENT  OLDEST
-w  1  -  -  -  0  -  -
+QUEUE  VISIBLE  LEASED  DELAYED  BLOCKED  TOTAL  ARCHIVED  SENT  OLDEST  LAG
+w  1  -  -  0  -  0  -  -  -
 `, "stats", "w")
-	d.prints(`{"queue":"w","visible":1,"archived":0,"scraped_at":"TIME"}`+"\n", "stats", "-o", "json", "w")
+	d.prints(`{"queue":"w","visible":1,"blocked":0,"archived":0,"scraped_at":"TIME"}`+"\n", "stats", "-o", "json", "w")
 	d.fails(exitFailure, "cannot list queues", "stats")
 	d.fails(exitFailure, "cannot list queues", "ls")
 }

@@ -48,10 +48,12 @@ type statsLine struct {
 	Visible     *int64    `json:"visible,omitempty"`
 	Leased      *int64    `json:"leased,omitempty"`
 	Delayed     *int64    `json:"delayed,omitempty"`
+	Blocked     *int64    `json:"blocked,omitempty"`
 	Archived    *int64    `json:"archived,omitempty"`
 	TotalSent   *int64    `json:"total_sent,omitempty"`
 	OldestAge   *float64  `json:"oldest_age_seconds,omitempty"`
 	NewestAge   *float64  `json:"newest_age_seconds,omitempty"`
+	Lag         *float64  `json:"lag_seconds,omitempty"`
 	Approximate bool      `json:"approximate,omitempty"`
 	ScrapedAt   time.Time `json:"scraped_at,omitzero"`
 }
@@ -64,7 +66,7 @@ func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
 			return err
 		}
 	}
-	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "TOTAL", "ARCHIVED", "SENT", "OLDEST")
+	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED", "TOTAL", "ARCHIVED", "SENT", "OLDEST", "LAG")
 	for _, name := range names {
 		s, err := c.Queue(name).Stats(ctx)
 		if err != nil {
@@ -73,15 +75,15 @@ func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
 		}
 		line := statsLine{
 			Queue: c.Queue(name).Name(), Total: known(s.Total), Visible: known(s.Visible), Leased: known(s.Leased), Delayed: known(s.Delayed),
-			Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
-			Approximate: s.Approximate, ScrapedAt: s.ScrapedAt,
+			Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
+			Lag: seconds(s.Lag), Approximate: s.Approximate, ScrapedAt: s.ScrapedAt,
 		}
 		about := ""
 		if s.Approximate {
 			about = "~"
 		}
-		out.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Total),
-			about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge))
+		out.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
+			about+count(s.Total), about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
 	}
 	return out.flush()
 }

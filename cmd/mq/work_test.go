@@ -29,7 +29,7 @@ func (d *desk) work(args ...string) (code int, stdout, stderr string) {
 	defer stop()
 	go func() {
 		for ctx.Err() == nil {
-			if s, err := d.client.Queue("w").Stats(ctx); err == nil && s.Visible == 0 {
+			if s, err := d.client.Queue("w").Stats(ctx); err == nil && s.Visible+s.Blocked <= 0 {
 				stop() // or what fails would come again
 			}
 			time.Sleep(time.Millisecond)

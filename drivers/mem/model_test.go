@@ -261,8 +261,13 @@ func (q *modelQueue) stats() driver.Stats {
 	}
 	for _, m := range q.msgs {
 		switch {
+		case m.visible() && slices.ContainsFunc(q.msgs, func(o *modelMessage) bool {
+			return m.Group != "" && o.Group == m.Group && o.id < m.id && !o.visible()
+		}):
+			s.Blocked++
 		case m.visible():
 			s.Visible++
+			s.Lag = max(s.Lag, time.Since(m.due))
 		case m.leased:
 			s.Leased++
 		default:

@@ -152,7 +152,6 @@ func (q *queue) clear() int {
 func (q *queue) stats() driver.Stats {
 	s := driver.Stats{
 		Total:     int64(q.messages.len()),
-		Visible:   int64(q.counts[visible]),
 		Leased:    int64(q.counts[leased]),
 		Delayed:   int64(q.counts[delayed]),
 		Archived:  int64(q.archive.len()),
@@ -166,7 +165,37 @@ func (q *queue) stats() driver.Stats {
 		s.OldestAge = time.Duration(q.now - oldest.enqueued)
 		s.NewestAge = time.Duration(q.now - newest.enqueued)
 	}
+	q.countReady(&s)
 	return s
+}
+
+// countReady tells visible messages from blocked ones, and sets the lag.
+func (q *queue) countReady(s *driver.Stats) {
+	first := q.firstHidden()
+	lag := int64(-1)
+	for m := q.ready.head; m != nil; m = m.next {
+		if id, ok := first[m.group]; ok && m.id > id {
+			s.Blocked++
+		} else if lag < 0 {
+			lag = q.now - m.due
+		}
+		if len(first) == 0 {
+			break
+		}
+	}
+	s.Visible = int64(q.counts[visible]) - s.Blocked
+	s.Lag = time.Duration(max(lag, 0))
+}
+
+// firstHidden returns the oldest message of each group that is leased or delayed.
+func (q *queue) firstHidden() map[string]uint64 {
+	first := make(map[string]uint64)
+	for _, m := range q.deadlines.items {
+		if id, ok := first[m.group]; m.group != "" && (!ok || m.id < id) {
+			first[m.group] = m.id
+		}
+	}
+	return first
 }
 
 // ready lists the visible messages in the order in which they became so.

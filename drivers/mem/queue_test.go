@@ -195,16 +195,43 @@ func TestStats(t *testing.T) {
 		c.send("q", texts("a", "b", "c")...)
 		time.Sleep(time.Second)
 		c.send("q", driver.Message{Delay: time.Minute})
-		require("sent", driver.Stats{Total: 4, Visible: 3, Delayed: 1, TotalSent: 4, OldestAge: time.Second})
+		require("sent", driver.Stats{Total: 4, Visible: 3, Delayed: 1, TotalSent: 4, OldestAge: time.Second, Lag: time.Second})
 		ds := c.receive("q", driver.ReceiveRequest{Max: 2, Visibility: 10 * time.Second})
-		require("leased", driver.Stats{Total: 4, Visible: 1, Leased: 2, Delayed: 1, TotalSent: 4, OldestAge: time.Second})
+		require("leased", driver.Stats{Total: 4, Visible: 1, Leased: 2, Delayed: 1, TotalSent: 4, OldestAge: time.Second, Lag: time.Second})
 		c.settle("q", driver.Settlement{Receipt: ds[0].Receipt, Op: driver.OpNack, Delay: time.Minute})
-		require("nacked", driver.Stats{Total: 4, Visible: 1, Leased: 1, Delayed: 2, TotalSent: 4, OldestAge: time.Second})
+		require("nacked", driver.Stats{Total: 4, Visible: 1, Leased: 1, Delayed: 2, TotalSent: 4, OldestAge: time.Second, Lag: time.Second})
 		time.Sleep(10 * time.Second)
-		require("timed out", driver.Stats{Total: 4, Visible: 2, Delayed: 2, TotalSent: 4, OldestAge: 11 * time.Second, NewestAge: 10 * time.Second})
+		require("timed out", driver.Stats{Total: 4, Visible: 2, Delayed: 2, TotalSent: 4, OldestAge: 11 * time.Second, NewestAge: 10 * time.Second, Lag: 11 * time.Second})
 		c.settle("q", driver.Settlement{Receipt: ds[1].Receipt, Op: driver.OpArchive})
-		require("archived", driver.Stats{Total: 3, Visible: 1, Delayed: 2, Archived: 1, TotalSent: 4, OldestAge: 11 * time.Second, NewestAge: 10 * time.Second})
+		require("archived", driver.Stats{Total: 3, Visible: 1, Delayed: 2, Archived: 1, TotalSent: 4, OldestAge: 11 * time.Second, NewestAge: 10 * time.Second, Lag: 11 * time.Second})
 		time.Sleep(time.Minute)
-		require("due", driver.Stats{Total: 3, Visible: 3, Archived: 1, TotalSent: 4, OldestAge: 71 * time.Second, NewestAge: 70 * time.Second})
+		require("due", driver.Stats{Total: 3, Visible: 3, Archived: 1, TotalSent: 4, OldestAge: 71 * time.Second, NewestAge: 70 * time.Second, Lag: 71 * time.Second})
+	})
+}
+
+// TestStatsBlocked: what is due behind an earlier message of its group that is
+// hidden is blocked, and not what the lag counts.
+func TestStatsBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t)
+		require := func(what string, visible, blocked int64, lag time.Duration) {
+			t.Helper()
+			if s := c.stats("q"); s.Visible != visible || s.Blocked != blocked || s.Lag != lag || s.Total != s.Visible+s.Blocked+s.Leased+s.Delayed {
+				t.Errorf("%s: %+v, want %d visible, %d blocked, lag %v", what, s, visible, blocked, lag)
+			}
+		}
+		c.send("q", grouped("a", "1"), grouped("a", "2"))
+		time.Sleep(time.Second)
+		c.send("q", grouped("b", "3"), grouped("", "4"))
+		time.Sleep(time.Second)
+		require("all visible", 4, 0, 2*time.Second)
+		d := c.heads(byGroup, 1)[0]
+		require("a leased", 2, 1, time.Second)
+		c.settle("q", driver.Settlement{Receipt: d.Receipt, Op: driver.OpNack, Delay: 5 * time.Second})
+		require("a delayed", 2, 1, time.Second)
+		time.Sleep(5 * time.Second)
+		require("a due again", 4, 0, 7*time.Second)
+		c.receive("q", driver.ReceiveRequest{Max: 3, Visibility: time.Minute})
+		require("all but the last received", 1, 0, 0)
 	})
 }

@@ -81,7 +81,7 @@ func settles(s ...driver.Settlement) func(*rig) error {
 }
 
 func ensures(by ...driver.GroupBy) func(*rig) error {
-	return func(r *rig) error { return r.EnsureQueue(r.ctx, "jobs", driver.QueueOptions{GroupIndexes: by}) }
+	return func(r *rig) error { return r.EnsureQueue(r.ctx, "jobs", indexesBy(by...)) }
 }
 
 func purges(r *rig) error   { return second(r.PurgeQueue(r.ctx, "jobs")) }
@@ -123,7 +123,7 @@ var usually = func() answers {
 		sqlShape: {layout113.row()}, sqlList: {{"jobs"}},
 		jobs.insertOneNotifying: number, jobs.insertNotifying: {{int64(1)}, {int64(2)}},
 		jobs.claim: {leased(1), leased(2)}, jobs.pop: {leased(1)}, jobs.probe: {{false, nil}},
-		jobs.stats:  {{int64(0), int64(0), int64(0), int64(0), nil, nil, nil, sentAt}},
+		jobs.stats:  {{int64(0), int64(0), int64(0), false, int64(0), nil, int64(0), nil, nil, nil, sentAt}},
 		jobs.browse: {leased(2, nil)}, jobs.redrive: number, sqlClock: number,
 		jobs.purge: {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},

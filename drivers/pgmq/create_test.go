@@ -12,6 +12,13 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
+// asks returns options of this driver as EnsureQueue takes them.
+func asks(o QueueOptions) driver.QueueOptions {
+	return driver.QueueOptions{Drivers: []driver.DriverOptions{o}}
+}
+
+func indexesBy(by ...driver.GroupBy) driver.QueueOptions { return asks(QueueOptions{GroupIndexes: by}) }
+
 // TestEnsureQueueInterval: the interval of the trigger is in milliseconds, and
 // never 0, with which senders would wait for each other.
 func TestEnsureQueueInterval(t *testing.T) {
@@ -24,15 +31,15 @@ func TestEnsureQueueInterval(t *testing.T) {
 		{pgmqThere, 0, 250},
 		{pgmqThere, 2 * time.Second, 2000},
 		{pgmqThere, time.Microsecond, 1},
-		{pgmqThere, -1, 0},
-		{values{true, false, true, true}, 0, 0}, // before 1.8, or no right to make the trigger
+		{pgmqThere, NoNotify, 0},
+		{values{true, false, true, true, true, false}, 0, 0}, // before 1.8, or no right to make the trigger
 		{pgmqMissing, 0, 250},
 		{pgmqMissing, time.Second, 1000},
 		{pgmqMissing, time.Microsecond, 1},
-		{pgmqMissing, -1, 0},
+		{pgmqMissing, NoNotify, 0},
 	} {
 		r := newRig(t, call{missing: true, answers: answers{statement("has pgmq", nil): {tt.has}}})
-		if err := r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{NotifyInterval: tt.every}); err != nil {
+		if err := r.EnsureQueue(t.Context(), "jobs", asks(QueueOptions{NotifyInterval: tt.every})); err != nil {
 			t.Fatal(err)
 		}
 		var got int64
@@ -96,7 +103,7 @@ func TestEnsureQueueGroupIndexes(t *testing.T) {
 		l.indexes = strings.Join(append(tt.there, l.indexes), ",")
 		r := newRig(t, call{answers: answers{sqlShape: {l.row()}}})
 		r.known("jobs")
-		if err := r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}}); err != nil {
+		if err := r.EnsureQueue(t.Context(), "jobs", indexesBy(driver.GroupBy{})); err != nil {
 			t.Fatal(err)
 		}
 		var made []string
@@ -127,7 +134,7 @@ func TestEnsureQueueLongBuild(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() {
-			ended <- r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+			ended <- r.EnsureQueue(t.Context(), "jobs", indexesBy(driver.GroupBy{}))
 		}()
 		time.Sleep(2*hours - time.Minute)
 		if r.mu.Lock(); !r.inTx {
@@ -159,7 +166,7 @@ func TestEnsureQueueOthersTurn(t *testing.T) {
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					defer cancel()
-					err := r.EnsureQueue(ctx, "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+					err := r.EnsureQueue(ctx, "jobs", indexesBy(driver.GroupBy{}))
 					checkIs(t, name, err, context.DeadlineExceeded)
 					who := "another session"
 					if r.call.answers[indexer] != nil {
@@ -203,7 +210,7 @@ func TestEnsureQueueOwnTurn(t *testing.T) {
 				defer cancel()
 				ended := make(chan error)
 				go func() {
-					ended <- r.EnsureQueue(ctx, "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+					ended <- r.EnsureQueue(ctx, "jobs", indexesBy(driver.GroupBy{}))
 				}()
 				synctest.Wait() // it has found the rival
 				prepare(r)
@@ -231,7 +238,7 @@ func TestEnsureQueueClosed(t *testing.T) {
 		begun, ended := time.Now(), make(chan error)
 		for range 2 {
 			go func() {
-				ended <- r.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+				ended <- r.EnsureQueue(t.Context(), "jobs", indexesBy(driver.GroupBy{}))
 			}()
 		}
 		time.Sleep(time.Minute)

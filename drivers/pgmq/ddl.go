@@ -104,7 +104,7 @@ func waited(err error) bool {
 // holder looks for the session that is in the way. Nothing depends on it.
 func (d ddl) holder(ctx context.Context, which, arg string) (s session) {
 	limit := tellAfter
-	if ctx.Err() != nil { // a caller that gives up is told what it waited for, if that is quick
+	if ctx.Err() != nil { // a caller that gives up learns what it waited for, if that is quick
 		limit = tellGrace
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
@@ -148,14 +148,14 @@ func (p *Provider) build(ctx context.Context, queue, text string) error {
 // the last one on blocked when ctx ends.
 func (d ddl) watch(ctx context.Context, text string, blocked chan<- session) {
 	var last session
-	for told := false; pause(ctx, tellAfter); {
+	for logged := false; pause(ctx, tellAfter); {
 		who := d.holder(ctx, "blockers", text)
 		if who.pid == 0 {
 			continue
 		}
-		if last = who; !told {
+		if last = who; !logged {
 			d.tell(who)
-			told = true
+			logged = true
 		}
 	}
 	blocked <- last

@@ -20,12 +20,12 @@ import (
 // together.
 type pgxPool struct {
 	*sql.DB
-	*manner
+	*connKind
 	shared *pgxpool.Pool // below DB, and used in its place; or nil
 }
 
-// manner is what turned out about the connections of a pool.
-type manner struct {
+// connKind records what has been learnt about a pool's connections.
+type connKind struct {
 	wrapped atomic.Bool // they are not pgx's own
 	once    sync.Once
 	guesses bool // see guesses
@@ -108,7 +108,7 @@ func notAcquired(ctx context.Context, err error) error {
 
 func isClosedPool(err error) bool { return err.Error() == "closed pool" }
 
-func (m *manner) learn(c *pgx.Conn) { m.once.Do(func() { m.guesses = guesses(c) }) }
+func (m *connKind) learn(c *pgx.Conn) { m.once.Do(func() { m.guesses = guesses(c) }) }
 
 func (p pgxPool) query(ctx context.Context, text string, args []any, scan func(row) error) error {
 	return p.use(ctx, func(c *pgx.Conn) error {

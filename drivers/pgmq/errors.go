@@ -72,7 +72,7 @@ func mapError(err error) error {
 	case lost(err):
 		e.is, e.text = driver.ErrUnavailable, "the connection was lost"+because(err)
 	default:
-		e.text = "the client library refused the call or its answer (its text may hold data: see the error's chain)"
+		e.text = "the client library rejected the call or the reply (details withheld, they may contain data: use errors.As)"
 	}
 	return e
 }
@@ -205,14 +205,14 @@ func serverError(err error) (answer, bool) {
 	return answer{}, false
 }
 
-// verdict is what a SQLSTATE means. %s stands for the server's message: only
+// meaning is what a SQLSTATE means. %s stands for the server's message: only
 // in those that cannot hold data.
-type verdict struct {
+type meaning struct {
 	is   error
 	text string
 }
 
-var verdicts = map[string]verdict{
+var meanings = map[string]meaning{
 	"42P01": {driver.ErrQueueNotFound, driver.ErrQueueNotFound.Error()},
 	"3F000": {driver.ErrQueueNotFound, driver.ErrQueueNotFound.Error()},
 
@@ -222,7 +222,7 @@ var verdicts = map[string]verdict{
 	"40001": {driver.ErrBadConn, "rolled back because of a concurrent transaction (this happens only above READ COMMITTED: see default_transaction_isolation)"},
 	"40P01": {driver.ErrBadConn, "rolled back because of a deadlock"},
 	"42703": {driver.ErrBadConn, "the queue has other columns than before"},
-	"42P05": {driver.ErrBadConn, "a prepared statement is somebody else's (behind a pooler set prepare=false)"},
+	"42P05": {driver.ErrBadConn, "a prepared statement of that name exists already: the session is shared (behind a pooler set prepare=false)"},
 	"53300": {driver.ErrBadConn, "%s (lower pool_max_conns, or raise max_connections)"},
 	"55P03": {driver.ErrBadConn, "a lock could not be had in time"},
 	"57P03": {driver.ErrBadConn, "%s"},
@@ -253,32 +253,32 @@ var verdicts = map[string]verdict{
 	"P0001": {nil, "a function or trigger raised an exception"},
 }
 
-// verdict finds what is not told by the code alone.
-func (a answer) verdict(connecting bool) verdict {
-	v, known := verdicts[a.code]
+// meaning returns what an answer means where its code alone does not say it.
+func (a answer) meaning(connecting bool) meaning {
+	v, known := meanings[a.code]
 	switch class := (a.code + "00")[:2]; {
 	case a.code == "08P01" && strings.Contains(a.message, "startup parameter"):
-		return verdict{nil, "%s (behind a pooler set prepare=false, and poll_only=true if it pools transactions)"}
+		return meaning{nil, "%s (behind a pooler set prepare=false, and poll_only=true if it pools transactions)"}
 	case a.code == "0A000" && a.routine == "RevalidateCachedQuery":
-		return verdict{driver.ErrBadConn, "a prepared statement is out of date"}
+		return meaning{driver.ErrBadConn, "a prepared statement is out of date"}
 	case connecting && v.is == driver.ErrUnavailable:
-		return verdict{driver.ErrBadConn, v.text}
+		return meaning{driver.ErrBadConn, v.text}
 	case connecting && v.is == driver.ErrInvalid:
-		return verdict{nil, "the server refuses a setting of the connection"}
+		return meaning{nil, "the server refuses a setting of the connection"}
 	case known:
 		return v
 	case connecting && class == "08":
-		return verdict{driver.ErrBadConn, "%s"}
+		return meaning{driver.ErrBadConn, "%s"}
 	case class == "08" || a.fatal && !connecting:
-		return verdict{driver.ErrUnavailable, "the server closed the connection"}
+		return meaning{driver.ErrUnavailable, "the server closed the connection"}
 	case class == "53" || class == "57":
-		return verdict{nil, "%s"}
+		return meaning{nil, "%s"}
 	}
-	return verdict{nil, "the database refused the statement"}
+	return meaning{nil, "the database refused the statement"}
 }
 
 func (a answer) mapped(connecting bool, cause error) error {
-	v := a.verdict(connecting)
+	v := a.meaning(connecting)
 	text := strings.Replace(v.text, "%s", strings.ReplaceAll(a.message, "\n", "; "), 1)
 	return &dbError{text, a.code, v.is, cause}
 }

@@ -174,7 +174,7 @@ func TestMapError(t *testing.T) {
 		{sql.ErrConnDone, driver.ErrClosed, driver.ErrClosed, "client is closed"},
 		{closed.Ping(), driver.ErrClosed, driver.ErrClosed, "client is closed"},
 		{sql.ErrTxDone, nil, nil, "sql: transaction has already"},
-		{errors.New("sql: Scan error: " + secret), nil, nil, "the client library refused the call or its answer"},
+		{errors.New("sql: Scan error: " + secret), nil, nil, "the client library rejected the call or the reply"},
 	} {
 		err := mapError(tt.err)
 		checkIs(t, "mapError", err, tt.is)

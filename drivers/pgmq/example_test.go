@@ -74,9 +74,9 @@ func ExampleProvider_EnsureQueue() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	_, err = c.EnsureQueue(ctx, "builds", mq.QueueOptions{
+	_, err = c.EnsureQueue(ctx, "builds", mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{
 		GroupIndexes: []mq.GroupBy{{}, {Path: []string{"repo", "id"}}}, // Message.Group, and a path in the body
-	})
+	}}})
 	if err != nil {
 		log.Fatal(err)
 	}

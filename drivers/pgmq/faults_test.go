@@ -111,7 +111,7 @@ var failures = []failure{
 	{code: "42501", message: "permission denied", want: always(nil), text: "permission denied (docs/pgmq.md"},
 	{code: "22021", want: always(driver.ErrInvalid), text: "not UTF-8"},
 	cut, lostLink,
-	{err: errors.New("sql: " + secret), want: always(nil), text: "the client library refused the call or its answer"},
+	{err: errors.New("sql: " + secret), want: always(nil), text: "the client library rejected the call or the reply"},
 }
 
 var (

@@ -25,7 +25,7 @@ func FromPool(pool *pgxpool.Pool, cfg Config) *Provider {
 	db.SetMaxOpenConns(int(from.MaxConns))
 	p := newProvider(db, cfg)
 	p.shared = pool
-	p.pool = pgxPool{DB: db, manner: new(manner), shared: pool}
+	p.pool = pgxPool{DB: db, connKind: new(connKind), shared: pool}
 	before := from.BeforeConnect
 	if before == nil {
 		before = func(context.Context, *pgx.ConnConfig) error { return nil }

@@ -70,7 +70,7 @@ func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy)
 	}
 	g.prepare(by)
 	if !ok && !g.indexed {
-		p.log.Info("pgmq: no indexes for this grouping: each group receive reads the whole queue (see QueueOptions.GroupIndexes)", "queue", name)
+		p.log.Info("pgmq: no indexes for this grouping: each group receive reads the whole queue (see pgmq.QueueOptions.GroupIndexes)", "queue", name)
 	}
 	p.groups.Store(id, g)
 	return g, nil
@@ -119,7 +119,7 @@ const (
 // ReceiveHeads claims in one short transaction: it chooses groups that look
 // free and takes their advisory locks, and then looks again, under a snapshot
 // that begins after the locks, and claims. Without indexes for the grouping
-// (see [driver.QueueOptions].GroupIndexes) each call reads the whole queue.
+// (see [QueueOptions].GroupIndexes) each call reads the whole queue.
 func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.GroupRequest) ([]driver.Delivery, error) {
 	g, err := p.grouping(ctx, name, r.By)
 	if err != nil {
@@ -198,7 +198,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 		return nil
 	}})
 	if err = p.rightNode(err); err != nil {
-		p.links.judge(ctx, start, err)
+		p.links.checkSilence(ctx, start, err)
 		p.detach(g.q.name, err)
 		if cutOff(err) && len(s.found) == 0 {
 			err = notApplied(err)

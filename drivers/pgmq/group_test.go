@@ -169,7 +169,7 @@ func TestGroupsRefused(t *testing.T) {
 				return
 			}
 			requireErr(t, second(p.ReceiveHeads(t.Context(), "jobs", driver.GroupRequest{By: tt.by})), tt.want)
-			requireErr(t, p.EnsureQueue(t.Context(), "jobs", driver.QueueOptions{GroupIndexes: []driver.GroupBy{tt.by}}), tt.want)
+			requireErr(t, p.EnsureQueue(t.Context(), "jobs", indexesBy(tt.by)), tt.want)
 		})
 	}
 }

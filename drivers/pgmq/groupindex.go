@@ -44,7 +44,7 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 	defer p.queues.Delete(name)
 	var rival *session
 	var err error
-	begun, told, again := time.Now(), false, minIndexPause
+	begun, logged, again := time.Now(), false, minIndexPause
 	for {
 		rival, err = p.makeIndexes(ctx, name, by, rival)
 		switch {
@@ -53,9 +53,9 @@ func (p *Provider) indexGroups(ctx context.Context, name string, by driver.Group
 		case rival == nil || err != nil:
 			return err
 		}
-		if !told && time.Since(begun) >= tellAfter {
+		if !logged && time.Since(begun) >= tellAfter {
 			ddl{p.db, p.log, name}.tell(*rival)
-			told = true
+			logged = true
 		}
 		if !pause(ctx, again) {
 			return &waitError{*rival, ctx.Err()}

@@ -16,17 +16,17 @@ type hub struct {
 	mu       sync.Mutex
 	plain    []*waiter
 	groups   []*waiter
-	live     bool          // inserts are heard of
-	awake    time.Time     // until then one may have been throttled away
+	live     bool          // LISTEN covers this queue
+	awake    time.Time     // until then the trigger may have suppressed a notification
 	throttle time.Duration // of the trigger
 
 	plan   int // see Provider.replan
 	intake intake
 
 	notified  time.Time // when the last notification left
-	armed     bool      // another one is due, unless a send carries it
-	following bool      // and somebody sees to that
-	tx        trail
+	owed      bool      // another one is due, unless a later send sends it along
+	following bool      // a goroutine of follow sees to that
+	tx        txNotify
 }
 
 // waiter is one receiver that waits.
@@ -92,7 +92,7 @@ func (p *Provider) forget(name string) {
 func (h *hub) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.plain)+len(h.groups) == 0 && !h.armed && !h.following && !h.tx.running
+	return len(h.plain)+len(h.groups) == 0 && !h.owed && !h.following && !h.tx.running
 }
 
 // unusedFor is how long a queue is remembered that nobody uses.
@@ -221,44 +221,44 @@ func (h *hub) planNow() int {
 // takes a lock of the whole database at commit.
 const (
 	notifyEvery = 5 * time.Millisecond
-	followAfter = time.Millisecond // gives the next send the chance to carry it
+	followAfter = time.Millisecond // gives the next send the chance to notify
 )
 
-// carry reports whether the next insert is to carry a notification. That is for
-// what has landed before, too.
-func (h *hub) carry() bool {
+// takeNotify reports whether the next insert is to notify in its statement. That
+// notification is for earlier inserts, too.
+func (h *hub) takeNotify() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
 	if now.Sub(h.notified) < notifyEvery {
 		return false
 	}
-	h.notified, h.armed = now, false
+	h.notified, h.owed = now, false
 	return true
 }
 
-// landed wakes the receivers of this process after something became
-// available, and unless that was carried along the others as well, soon.
-func (h *hub) landed(p *Provider, carried bool) {
+// inserted wakes the receivers of this process after messages became available,
+// and has the others notified soon, unless the insert has done so.
+func (h *hub) inserted(p *Provider, notified bool) {
 	h.wake()
-	if !carried {
-		h.owe(p)
+	if !notified {
+		h.notifySoon(p)
 	}
 }
 
-// owe has a notification sent soon.
-func (h *hub) owe(p *Provider) {
+// notifySoon has a notification sent in a moment, by the next send or by follow.
+func (h *hub) notifySoon(p *Provider) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.armed = true; h.following || !p.enter() {
+	if h.owed = true; h.following || !p.enter() {
 		return
 	}
 	h.following = true
 	go h.follow(p)
 }
 
-// follow notifies after a while, on behalf of all that landed until then,
-// unless a send carries that.
+// follow notifies after a moment, on behalf of all inserts until then, unless a
+// send does.
 func (h *hub) follow(p *Provider) {
 	defer p.tasks.Done()
 	wait, notify := h.due(p.closed())
@@ -285,15 +285,15 @@ func (h *hub) notify(p *Provider) {
 func (h *hub) due(closing bool) (wait time.Duration, notify bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.armed && !closing {
+	if h.owed && !closing {
 		wait = max(0, notifyEvery+followAfter-time.Since(h.notified))
 	}
 	if wait > 0 {
 		return wait, false
 	}
-	if notify = h.armed; notify {
+	if notify = h.owed; notify {
 		h.notified = time.Now()
 	}
-	h.armed, h.following = false, false
+	h.owed, h.following = false, false
 	return 0, notify
 }

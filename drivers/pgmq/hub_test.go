@@ -92,7 +92,7 @@ func TestWakes(t *testing.T) {
 		answers       answers
 		run           func(*rig) error
 	}{
-		{"send", true, true, "", nil, sends(body("1"))}, // it carries its notification
+		{"send", true, true, "", nil, sends(body("1"))}, // it notifies by itself
 		{"ack", false, true, "", answers{jobs.ackOne: {{int64(7)}}}, settles(ack(lease(7)))},
 		{"nack", true, true, "jobs", nil, settles(nack(lease(7), 0))},
 		{"nack at the timeout", false, true, "", nil, settles(nack(lease(7), driver.AtTimeout))},
@@ -134,11 +134,11 @@ func TestHubOfQueue(t *testing.T) {
 func TestHubClose(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		h := r.hub("jobs")
-		h.carry() // so that the next one is not sent before Close
-		h.landed(r.Provider, false)
-		h.landed(r.Provider, false)
+		h.takeNotify() // so that the next one is not sent before Close
+		h.inserted(r.Provider, false)
+		h.inserted(r.Provider, false)
 		r.must(r.Close())
-		h.landed(r.Provider, false)
+		h.inserted(r.Provider, false)
 		if h.following {
 			t.Error("a notification is to follow after Close")
 		}
@@ -151,7 +151,7 @@ func TestHubClose(t *testing.T) {
 func TestHubHangs(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		r.add(sqlNotify, queued{took: time.Hour})
-		r.hub("jobs").landed(r.Provider, false)
+		r.hub("jobs").inserted(r.Provider, false)
 		r.must(r.Close())
 		if took := time.Since(r.start); took != time.Second || !strings.Contains(r.log.take(), "notifying receivers failed") {
 			t.Errorf("Close takes %v", took)
@@ -173,36 +173,36 @@ func TestHubThrottle(t *testing.T) {
 		}}
 		p := f.open(t)
 		h := p.hub("jobs")
-		var landed []time.Time
+		var inserted []time.Time
 		for range 1000 {
-			carries := h.carry()
+			notifies := h.takeNotify()
 			mu.Lock()
-			if landed = append(landed, time.Now()); carries {
+			if inserted = append(inserted, time.Now()); notifies {
 				at = append(at, time.Now())
 			}
 			mu.Unlock()
-			h.landed(p, carries)
+			h.inserted(p, notifies)
 			time.Sleep(time.Duration(rand.Int64N(int64(3 * time.Millisecond))))
 		}
 		time.Sleep(notifyEvery + followAfter)
 		synctest.Wait()
-		checkThrottle(t, landed, at)
+		checkThrottle(t, inserted, at)
 	})
 }
 
-func checkThrottle(t *testing.T, landed, notified []time.Time) {
+func checkThrottle(t *testing.T, inserted, notified []time.Time) {
 	t.Helper()
 	for i := 1; i < len(notified); i++ {
 		if pause := notified[i].Sub(notified[i-1]); pause < notifyEvery {
 			t.Fatalf("two notifications within %v", pause)
 		}
 	}
-	for _, l := range landed {
+	for _, l := range inserted {
 		for len(notified) > 0 && notified[0].Before(l) {
 			notified = notified[1:]
 		}
 		if len(notified) == 0 || notified[0].Sub(l) > notifyEvery+followAfter {
-			t.Fatalf("nobody is told within %v of what landed at %v", notifyEvery+followAfter, l)
+			t.Fatalf("nobody is told within %v of what inserted at %v", notifyEvery+followAfter, l)
 		}
 	}
 }
@@ -302,7 +302,7 @@ func (s *stock) round(t *testing.T, p *Provider, n int) {
 
 // hears makes a provider believe that it hears of inserts into queue jobs.
 func hears(p *Provider) {
-	p.listenConfig = asked(func() *pgx.ConnConfig { panic("it connects") })
+	p.listenConfig = fixedConfig(func() *pgx.ConnConfig { panic("it connects") })
 	p.listener = newListener(p)
 	p.hub("jobs").setLive(true)
 }
@@ -317,8 +317,8 @@ func TestHubLockOrder(t *testing.T) {
 	for _, act := range []func(){
 		func() { h, w := r.join(q, false); h.leave(w) },
 		func() { r.forget("jobs") },
-		func() { r.hub("jobs").landed(r.Provider, false) },
-		func() { r.hub("jobs").carryTx(r.Provider) },
+		func() { r.hub("jobs").inserted(r.Provider, false) },
+		func() { r.hub("jobs").takeTxNotify(r.Provider) },
 	} {
 		all.Go(func() {
 			for range 200_000 {

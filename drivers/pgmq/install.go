@@ -125,7 +125,7 @@ func (c *creation) upgrade() error {
 		c.run("add last_read_at", c.n.A)
 	}
 	if !is.indexed {
-		c.run("make index", struct{ VTIndex, Q string }{ident("q_" + c.queue + "_vt_idx"), c.n.Q})
+		c.index()
 	}
 	c.run("make meta row", nil, c.queue, c.n.Q)
 	return c.err

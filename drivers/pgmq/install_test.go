@@ -12,7 +12,7 @@ import (
 func installing(found layout) call {
 	return call{answers: answers{
 		statement("has pgmq", nil): {pgmqMissing}, statement("has schema", nil): {{true, true, true, true}}, sqlShape: {found.row()},
-		statement("condition", nil): {{true, false, strings.Contains(found.indexes, "vt_idx")}},
+		statement("condition", nil): {{true, false, strings.Contains(found.indexes, "vt_idx"), false, int64(0)}},
 	}}
 }
 

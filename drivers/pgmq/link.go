@@ -114,10 +114,10 @@ func (s *links) renew() {
 	}
 }
 
-// judge takes the error of a call that began at start on a connection of the
+// checkSilence takes the error of a call that began at start on a connection of the
 // pool. If the call got no answer for long enough, connections that have not been
 // heard of since are distrusted. A nil *links, of a caller's pool, does nothing.
-func (s *links) judge(ctx context.Context, start time.Time, err error) {
+func (s *links) checkSilence(ctx context.Context, start time.Time, err error) {
 	took := time.Since(start)
 	if s == nil || err == nil || took < silence || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return

@@ -71,10 +71,10 @@ func TestJudge(t *testing.T) {
 				if tt.fails {
 					err = context.DeadlineExceeded
 				}
-				if s.judge(ctx, start, err); s.suspects(old) != tt.suspects || s.suspects(fresh) {
+				if s.checkSilence(ctx, start, err); s.suspects(old) != tt.suspects || s.suspects(fresh) {
 					t.Errorf("it suspects the old one: %v, want %v; the fresh one: %v", s.suspects(old), tt.suspects, s.suspects(fresh))
 				}
-				s.judge(ctx, start.Add(-time.Minute), err) // a call that began earlier
+				s.checkSilence(ctx, start.Add(-time.Minute), err) // a call that began earlier
 				if s.suspects(old) != tt.suspects {
 					t.Error("an earlier call makes a difference")
 				}
@@ -118,20 +118,20 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// TestHubCarryCovers: a notification that a send carries is for what has landed
+// TestHubNotifyCovers: a notification by a send is for what has been inserted
 // before it, and not for what lands while the send is under way.
-func TestHubCarryCovers(t *testing.T) {
+func TestHubNotifyCovers(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		h := r.hub("jobs")
-		h.carry()
+		h.takeNotify()
 		time.Sleep(notifyEvery)
-		h.carry()                   // a send begins, and its statement takes the notification along
-		h.landed(r.Provider, false) // another one ends
-		h.landed(r.Provider, true)  // and then the first
+		h.takeNotify()                // a send begins, and its statement takes the notification along
+		h.inserted(r.Provider, false) // another one ends
+		h.inserted(r.Provider, true)  // and then the first
 		time.Sleep(2 * notifyEvery)
 		synctest.Wait()
 		if len(r.notified) != 1 {
-			t.Errorf("%d notifications for what landed in between, want 1", len(r.notified))
+			t.Errorf("%d notifications for what was inserted in between, want 1", len(r.notified))
 		}
 	})
 }

@@ -119,7 +119,7 @@ func TestListenNot(t *testing.T) {
 		if r.listen(t.Context(), q) {
 			t.Error("without a DSN inserts are heard of")
 		}
-		r.listenConfig = asked(func() *pgx.ConnConfig { panic("it connects") })
+		r.listenConfig = fixedConfig(func() *pgx.ConnConfig { panic("it connects") })
 		r.answers(sqlThrottle, values{"jobs", int64(250)})
 		r.must(r.Close())
 		if r.listen(t.Context(), q) || r.listener != nil {
@@ -158,8 +158,8 @@ func TestListenerRedials(t *testing.T) {
 	o := mustParse(t, "pgmq://app:hunter2@127.0.0.1/shop?sslmode=disable")
 	onRig(t, func(t *testing.T, r *rig) {
 		var dialed []time.Duration
-		r.listenConfig = asked(func() *pgx.ConnConfig {
-			cfg := o.listenConfig()
+		r.listenConfig = fixedConfig(func() *pgx.ConnConfig {
+			cfg := o.conn.Copy()
 			cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 			cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) {
 				dialed = append(dialed, time.Since(r.start))
@@ -203,7 +203,7 @@ func TestListenerHangs(t *testing.T) {
 			_, _ = b.Receive()
 		})
 		p := (&fake{answer: only(sqlShape, layoutAlone.row())}).open(t)
-		p.listenConfig = asked(mustParse(t, "pgmq://app@"+addr+"/shop?sslmode=disable").listenConfig)
+		p.listenConfig = fixedConfig(mustParse(t, "pgmq://app@"+addr+"/shop?sslmode=disable").conn.Copy)
 		q, err := p.attach(t.Context(), p.db, "jobs")
 		if err != nil {
 			t.Fatal(err)

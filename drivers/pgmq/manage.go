@@ -98,12 +98,16 @@ func dropSpellings(ctx context.Context, tx *sql.Tx, name string) error {
 	return err
 }
 
-// installed is which of PGMQ's own functions and tables there are.
-type installed struct{ create, notify, drop, meta bool }
+// installed is which of PGMQ's own functions and tables there are. notify and
+// partitioned say that they can be used, too.
+type installed struct{ create, notify, drop, meta, unlogged, partitioned bool }
+
+// mayNotify reports whether queues can have the driver's trigger.
+func (i installed) mayNotify() bool { return !i.create || i.notify }
 
 func readInstalled(ctx context.Context, at querier) (i installed, err error) {
 	err = query(ctx, at, statement("has pgmq", nil), nil, func(rows row) error {
-		return rows.Scan(&i.create, &i.notify, &i.drop, &i.meta)
+		return rows.Scan(&i.create, &i.notify, &i.drop, &i.meta, &i.unlogged, &i.partitioned)
 	})
 	return i, err
 }

@@ -10,8 +10,8 @@ import (
 
 // PGMQ as the statement "has pgmq" shows it: create, notify, drop, meta.
 var (
-	pgmqThere   = values{true, true, true, true}
-	pgmqMissing = values{false, false, false, false}
+	pgmqThere   = values{true, true, true, true, true, true}
+	pgmqMissing = values{false, false, false, false, false, false}
 )
 
 // TestListQueues: a table with upper case is not one that PGMQ would find, and
@@ -42,8 +42,8 @@ func TestDropQueue(t *testing.T) {
 		want []string
 	}{
 		{"nothing of PGMQ", pgmqMissing, tables},
-		{"made by us", values{false, false, false, true}, append(slices.Clone(tables), rows)},
-		{"functions without meta", values{true, true, true, false}, tables},
+		{"made by us", values{false, false, false, true, false, false}, append(slices.Clone(tables), rows)},
+		{"functions without meta", values{true, true, true, false, true, false}, tables},
 		{"PGMQ", pgmqThere, slices.Concat([]string{spellings, upstream, upstream}, tables, []string{rows})},
 	} {
 		r := newRig(t, call{answers: answers{statement("has pgmq", nil): {tt.has}, spellings: {{"Jobs"}, {"jobs"}}}})

@@ -25,7 +25,7 @@ func OpenDB(dsn string) (*sql.DB, error) {
 	if !o.prepare {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
-	db := stdlib.OpenDB(*cfg, stdlib.OptionBeforeConnect(o.balance))
+	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(o.maxConns)
 	return db, nil
 }

@@ -1,24 +1,15 @@
 package pgmq
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"database/sql"
 	sqldriver "database/sql/driver"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -34,7 +25,7 @@ var ownSettings = map[string]string{
 
 // open returns a pool. It does no I/O.
 func (o options) open(log *slog.Logger) (*sql.DB, error) {
-	o.dialer.links.log = log
+	o.links.log = log
 	connector, err := o.connector()
 	if err != nil {
 		return nil, err
@@ -48,7 +39,7 @@ func (o options) open(log *slog.Logger) (*sql.DB, error) {
 }
 
 func (o options) connector() (sqldriver.Connector, error) {
-	if o.driver == "pq" {
+	if o.pq != nil {
 		return o.pqConnector()
 	}
 	cfg := o.conn.Copy()
@@ -58,7 +49,7 @@ func (o options) connector() (sqldriver.Connector, error) {
 	} else {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
-	return stdlib.GetConnector(*cfg, stdlib.OptionBeforeConnect(o.balance), stdlib.OptionShouldPing(o.dialer.links.mustPing)), nil
+	return stdlib.GetConnector(*cfg, stdlib.OptionShouldPing(o.links.mustPing)), nil
 }
 
 // unpinged marks the ctx of a statement that may find its connection broken:
@@ -82,141 +73,15 @@ func (s *links) mustPing(ctx context.Context, p stdlib.ShouldPingParams) bool {
 	defer cancel()
 	start := time.Now()
 	err := conn.Ping(ctx)
-	s.judge(ctx, start, err)
+	s.checkSilence(ctx, start, err)
 	return err != nil
 }
 
-// listenConfig returns what a LISTEN connection is opened with. It is the
-// caller's.
-func (o options) listenConfig() *pgx.ConnConfig {
-	cfg := o.conn.Copy()
-	_ = o.balance(context.Background(), cfg)
-	return cfg
-}
-
-// configure makes the client libraries' configurations.
-func (o *options) configure(set map[string]string) (err error) {
-	if o.dialer, err = newDialer(set); err != nil {
-		return err
-	}
-	cfg, err := pgx.ParseConfig(connString(set, "pgx"))
-	if err != nil {
-		return refused("pgx", err)
-	}
-	for name := range cfg.RuntimeParams {
-		if !slices.Contains([]string{"application_name", "client_encoding", "options", "timezone"}, name) {
-			return fmt.Errorf("parameter %q of the service file is not supported: give it in the DSN", name)
-		}
-	}
-	cfg.RuntimeParams["client_encoding"] = "UTF8"
-	cfg.RuntimeParams["application_name"] = cmp.Or(cfg.RuntimeParams["application_name"], set["fallback_application_name"], "mq")
-	if cfg.ConnectTimeout == 0 && set["connect_timeout"] == "" {
-		cfg.ConnectTimeout = 10 * time.Second
-	}
-	cfg.DialFunc, cfg.LookupFunc = o.dialer.DialContext, o.dialer.lookup
-	limitTLS(cfg, set)
-	o.conn = cfg
-	if o.driver == "pq" {
-		o.pq, err = pqConfig(set, cfg)
-	}
-	return err
-}
-
-// limitTLS does what pgx does not: ssl_min_protocol_version and its sister.
-func limitTLS(cfg *pgx.ConnConfig, set map[string]string) {
-	versions := map[string]uint16{"TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
-	for _, a := range attempts(cfg) {
-		if a.TLSConfig != nil {
-			a.TLSConfig.MinVersion = versions[set["ssl_min_protocol_version"]]
-			a.TLSConfig.MaxVersion = versions[set["ssl_max_protocol_version"]]
-		}
-	}
-}
-
-// attempts are the ways to connect, in order: one for each host, or two where
-// sslmode has a second choice.
-func attempts(cfg *pgx.ConnConfig) []*pgconn.FallbackConfig {
-	first := &pgconn.FallbackConfig{Host: cfg.Host, Port: cfg.Port, TLSConfig: cfg.TLSConfig}
-	return append([]*pgconn.FallbackConfig{first}, cfg.Fallbacks...)
-}
-
-// byHost groups attempts.
-func byHost(as []*pgconn.FallbackConfig) (hosts [][]*pgconn.FallbackConfig) {
-	for i, a := range as {
-		if i == 0 || a.Host != as[i-1].Host || a.Port != as[i-1].Port {
-			hosts = append(hosts, nil)
-		}
-		hosts[len(hosts)-1] = append(hosts[len(hosts)-1], a)
-	}
-	return hosts
-}
-
-// balance puts the hosts in random order if load_balance_hosts says so. The
-// order of a host's own attempts is that of sslmode.
-func (o options) balance(_ context.Context, cfg *pgx.ConnConfig) error {
-	if !o.shuffle {
-		return nil
-	}
-	hosts := byHost(attempts(cfg))
-	rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
-	as := slices.Concat(hosts...)
-	cfg.Host, cfg.Port, cfg.TLSConfig, cfg.Fallbacks = as[0].Host, as[0].Port, as[0].TLSConfig, as[1:]
-	return nil
-}
-
 // dialer dials for both client libraries.
-type dialer struct {
-	*net.Dialer
-	addrs map[string]string // hostaddr by host
-	links *links
-}
-
-func newDialer(set map[string]string) (dialer, error) {
-	addrs, err := addresses(set)
-	d := dialer{&net.Dialer{}, addrs, newLinks()}
-	if set["keepalives"] == "0" {
-		d.KeepAlive = -1
-	} else {
-		d.KeepAliveConfig = net.KeepAliveConfig{
-			Enable:   true,
-			Idle:     seconds(set["keepalives_idle"]),
-			Interval: seconds(set["keepalives_interval"]),
-			Count:    number(set["keepalives_count"]),
-		}
-	}
-	return d, err
-}
-
-// addresses maps the names of host to hostaddr. Without names the addresses
-// are the hosts.
-func addresses(set map[string]string) (map[string]string, error) {
-	if set["hostaddr"] == "" {
-		return nil, nil
-	}
-	set["host"] = cmp.Or(set["host"], set["hostaddr"])
-	hosts, list := strings.Split(set["host"], ","), strings.Split(set["hostaddr"], ",")
-	addrs := make(map[string]string)
-	for i, host := range hosts {
-		if _, twice := addrs[host]; twice || host == "" || filepath.IsAbs(host) || len(hosts) != len(list) {
-			return nil, errors.New(`parameter "hostaddr" must have one address for each host, and the hosts must be different names`)
-		}
-		addrs[host] = list[i]
-	}
-	return addrs, nil
-}
-
-func (d dialer) lookup(ctx context.Context, host string) ([]string, error) {
-	if addr := d.addrs[host]; addr != "" {
-		return []string{addr}, nil
-	}
-	return net.DefaultResolver.LookupHost(ctx, host)
-}
+type dialer struct{ links *links }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if host, port, err := net.SplitHostPort(address); err == nil && d.addrs[host] != "" {
-		address = net.JoinHostPort(d.addrs[host], port)
-	}
-	c, err := d.Dialer.DialContext(ctx, network, address)
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +92,11 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	return l, nil
 }
 
-// DialTimeout is wanted by lib/pq, which does not call it.
+// Dial and DialTimeout are wanted by lib/pq, which does not call them.
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
 func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

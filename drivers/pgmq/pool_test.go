@@ -5,7 +5,6 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -42,71 +41,6 @@ func TestOpenSettings(t *testing.T) {
 		if n := db.Stats().MaxOpenConnections; n != 3 {
 			t.Errorf("%s: %d connections at most, want 3", client, n)
 		}
-	}
-}
-
-func TestHostaddr(t *testing.T) {
-	noEnvironment(t)
-	addr := serve(t, func(_ map[string]string, b *pgproto3.Backend) {
-		welcome(b)
-		follow(b)
-	})
-	_, port, _ := net.SplitHostPort(addr)
-	for _, client := range clients {
-		if err := openPool(t, "pgmq://app@db.invalid:"+port+"?hostaddr=127.0.0.1&sslmode=disable&"+client).Ping(); err != nil {
-			t.Errorf("%s: %v", client, err)
-		}
-	}
-}
-
-func TestDialer(t *testing.T) {
-	for _, tt := range []struct {
-		set  map[string]string
-		want time.Duration
-		cfg  net.KeepAliveConfig
-	}{
-		{nil, 0, net.KeepAliveConfig{Enable: true}},
-		{map[string]string{"keepalives": "0", "keepalives_idle": "5"}, -1, net.KeepAliveConfig{}},
-		{
-			map[string]string{"keepalives_idle": "5", "keepalives_interval": "6", "keepalives_count": "7"},
-			0,
-			net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 6 * time.Second, Count: 7},
-		},
-	} {
-		d, err := newDialer(tt.set)
-		if err != nil || d.KeepAlive != tt.want || d.KeepAliveConfig != tt.cfg {
-			t.Errorf("newDialer(%v) has %v, %+v, %v", tt.set, d.KeepAlive, d.KeepAliveConfig, err)
-		}
-	}
-}
-
-func TestBalance(t *testing.T) {
-	noEnvironment(t)
-	o := mustParse(t, "pgmq://a,b,c/?load_balance_hosts=random")
-	seen := make(map[string]bool)
-	for range 200 {
-		cfg := o.listenConfig()
-		seen[where(cfg)] = true
-		for _, as := range byHost(attempts(cfg)) {
-			if len(as) != 2 || as[0].TLSConfig == nil || as[1].TLSConfig != nil {
-				t.Fatalf("host %s has not both choices of sslmode=prefer in order", as[0].Host)
-			}
-		}
-	}
-	if len(seen) != 6 {
-		t.Errorf("%d orders of three hosts in 200 tries, want 6", len(seen))
-	}
-	if got := where(mustParse(t, "pgmq://u@a,b,c/").listenConfig()); got != "u: a:5432,b:5432,c:5432/" {
-		t.Errorf("without load_balance_hosts: %s", got)
-	}
-}
-
-func TestListenConfigIsACopy(t *testing.T) {
-	noEnvironment(t)
-	o := mustParse(t, "pgmq://db?driver=pq")
-	o.listenConfig().RuntimeParams["x"] = "y"
-	if got := o.listenConfig().RuntimeParams; len(got) != 2 || got["client_encoding"] != "UTF8" || got["application_name"] != "mq" {
-		t.Errorf("a LISTEN connection has the settings %v", got)
 	}
 }
 

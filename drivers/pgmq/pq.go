@@ -8,61 +8,10 @@ import (
 	"io"
 	"maps"
 	"net"
-	"net/netip"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/lib/pq"
 )
-
-// pqConfig takes from pgx's configuration what both have, so that the pool and
-// the LISTEN connection meet at the same server.
-func pqConfig(set map[string]string, cfg *pgx.ConnConfig) (pq.Config, error) {
-	set = maps.Clone(set)
-	set["user"], set["password"], set["dbname"] = cfg.User, cfg.Password, cfg.Database
-	hosts, unix := pqHosts(set, cfg)
-	c, err := pq.NewConfig(connString(set, "pq"))
-	switch {
-	case err != nil:
-		return c, refused("pq", err)
-	case c.Service != "":
-		// There, unlike in libpq, the file wins over the DSN, sslmode included.
-		return c, errors.New("a service file is not supported by driver=pq (unset PGSERVICE)")
-	case 0 < unix && unix < hosts:
-		// A socket in the first place would end TLS for all.
-		return c, errors.New("sockets and hosts together are not supported by driver=pq")
-	}
-	c.Hostaddr = netip.Addr{} // of the environment: pgx does not know it
-	for i := range c.Multi {
-		c.Multi[i].Hostaddr = netip.Addr{}
-	}
-	if c.SSLMode == "" && c.SSLNegotiation != pq.SSLNegotiationDirect {
-		c.SSLMode = pq.SSLModePrefer // libpq's default
-	}
-	c.Options, c.ApplicationName = cfg.RuntimeParams["options"], cfg.RuntimeParams["application_name"]
-	c.ConnectTimeout = cfg.ConnectTimeout
-	if zone := cfg.RuntimeParams["timezone"]; zone != "" {
-		c.Runtime["timezone"] = zone
-	}
-	return c, nil
-}
-
-// pqHosts sets host and port to what pgx made of them, and counts them and the
-// Unix sockets among them.
-func pqHosts(set map[string]string, cfg *pgx.ConnConfig) (hosts, unix int) {
-	var names, ports []string
-	for _, as := range byHost(attempts(cfg)) {
-		names, ports = append(names, as[0].Host), append(ports, strconv.Itoa(int(as[0].Port)))
-		if filepath.IsAbs(as[0].Host) {
-			unix++
-		}
-	}
-	set["host"], set["port"] = strings.Join(names, ","), strings.Join(ports, ",")
-	return len(names), unix
-}
 
 func (o options) pqConnector() (sqldriver.Connector, error) {
 	cfg := o.pq.Clone()
@@ -71,11 +20,11 @@ func (o options) pqConnector() (sqldriver.Connector, error) {
 	}
 	cfg.BinaryParameters = !o.prepare
 	c, err := pq.NewConnectorConfig(cfg)
-	if err != nil {
-		return nil, refused("pq", err)
+	if err != nil { // its text may quote a value
+		return nil, errors.New("driver=pq cannot be configured")
 	}
-	c.Dialer(pqDialer{o.dialer})
-	return pqConnector{c, o.dialer.links}, nil
+	c.Dialer(pqDialer{dialer{o.links}})
+	return pqConnector{c, o.links}, nil
 }
 
 // pqConnector mends what lib/pq says of a connection that is lost while a
@@ -176,7 +125,7 @@ func (c *pqConn) Ping(ctx context.Context) error {
 	defer c.link.guard(ctx, 0)()
 	start := time.Now()
 	err := c.pqConner.Ping(ctx)
-	c.links.judge(ctx, start, err)
+	c.links.checkSilence(ctx, start, err)
 	return err
 }
 

@@ -47,7 +47,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 	}
 	cfg := Config{ByID: o.order == "id", ExactBodies: o.body == "bytes", Logger: env.Logger}
 	p := newProvider(db, cfg)
-	p.owned, p.links, p.settings = true, o.dialer.links, o.prepare
+	p.owned, p.links, p.settings = true, o.links, o.prepare
 	o.maxConns = 1
 	if p.reserve.db, err = o.open(env.Logger); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (pgmqDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 		p.pool, p.reserve.pool = db, p.reserve.db
 	}
 	if !o.pollOnly {
-		p.listenConfig = asked(o.listenConfig)
+		p.listenConfig = fixedConfig(o.conn.Copy)
 	}
 	return p, nil
 }
@@ -113,12 +113,12 @@ type Provider struct {
 
 	looked time.Time // when the settings were
 
-	// Lock order: mu, then a hub's, then door.
-	door   sync.Mutex      // no task begins while Close does
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	calls  context.Context // ends closeGrace after ctx
-	tasks  sync.WaitGroup
+	// Lock order: mu, then a hub's, then closeMu.
+	closeMu sync.Mutex      // no task begins while Close does
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	calls   context.Context // ends closeGrace after ctx
+	tasks   sync.WaitGroup
 }
 
 // FromDB returns a provider on a pool of the caller's:
@@ -133,13 +133,13 @@ type Provider struct {
 func FromDB(db *sql.DB, cfg Config) *Provider {
 	p := newProvider(db, cfg)
 	if cfg.Listen != nil && !cfg.PollOnly {
-		p.listenConfig = asked(cfg.Listen.Copy)
+		p.listenConfig = fixedConfig(cfg.Listen.Copy)
 	}
 	return p
 }
 
-// asked is for a configuration that is always to be had.
-func asked(config func() *pgx.ConnConfig) func(context.Context) (*pgx.ConnConfig, error) {
+// fixedConfig returns a listenConfig that cannot fail.
+func fixedConfig(config func() *pgx.ConnConfig) func(context.Context) (*pgx.ConnConfig, error) {
 	return func(context.Context) (*pgx.ConnConfig, error) { return config(), nil }
 }
 
@@ -168,7 +168,7 @@ func poolOf(db *sql.DB) querier {
 	case ok:
 		return newStmtPool(db)
 	case isPGX(db):
-		return pgxPool{DB: db, manner: new(manner)}
+		return pgxPool{DB: db, connKind: new(connKind)}
 	}
 	return db
 }
@@ -244,13 +244,13 @@ func (p *Provider) Ping(ctx context.Context) error {
 // Close ends waiting calls, the LISTEN connection, and the pool if it is the
 // provider's own.
 func (p *Provider) Close() error {
-	p.door.Lock()
+	p.closeMu.Lock()
 	if p.closed() {
-		p.door.Unlock()
+		p.closeMu.Unlock()
 		return nil
 	}
 	p.cancel()
-	p.door.Unlock()
+	p.closeMu.Unlock()
 	p.tasks.Wait()
 	for _, pool := range []querier{p.pool, p.reserve.pool} {
 		if s, ok := pool.(*stmtPool); ok {
@@ -268,8 +268,8 @@ func (p *Provider) Close() error {
 
 // enter starts a task that Close waits for, unless the provider is closed.
 func (p *Provider) enter() bool {
-	p.door.Lock()
-	defer p.door.Unlock()
+	p.closeMu.Lock()
+	defer p.closeMu.Unlock()
 	if p.closed() {
 		return false
 	}

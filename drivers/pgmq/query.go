@@ -51,7 +51,7 @@ func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
 	err := query(ctx, at, text, args, scan)
-	p.links.judge(ctx, start, err)
+	p.links.checkSilence(ctx, start, err)
 	return p.rightNode(err)
 }
 

@@ -15,7 +15,7 @@ func (p *Provider) Redrive(ctx context.Context, name string, ids []string, limit
 	}
 	defer func() {
 		if n > 0 {
-			q.hub.landed(p, false)
+			q.hub.inserted(p, false)
 		}
 	}()
 	if len(ids) > 0 {

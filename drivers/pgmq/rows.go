@@ -77,16 +77,16 @@ func (p *Provider) SendRows(ctx context.Context, queue string, rows ...Row) ([]s
 	if err != nil {
 		return nil, err
 	}
-	carries := q.hub.carry()
+	notifies := q.hub.takeNotify()
 	ids := make([]string, 0, len(rows))
-	text, args := i.statement(q, carries)
+	text, args := i.statement(q, notifies)
 	if err := p.run(ctx, q, text, args, scanIDs(&ids)); err != nil {
-		if carries {
-			q.hub.owe(p)
+		if notifies {
+			q.hub.notifySoon(p)
 		}
 		return nil, err
 	}
-	q.hub.landed(p, carries)
+	q.hub.inserted(p, notifies)
 	return ids, nil
 }
 

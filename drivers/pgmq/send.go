@@ -18,16 +18,16 @@ func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message)
 	if err != nil {
 		return nil, err
 	}
-	carries := q.hub.carry()
+	notifies := q.hub.takeNotify()
 	ids := make([]string, 0, len(msgs))
-	text, args := i.statement(q, carries)
+	text, args := i.statement(q, notifies)
 	if err := p.run(ctx, q, text, args, scanIDs(&ids)); err != nil {
-		if carries { // for what had landed before
-			q.hub.owe(p)
+		if notifies { // it was for earlier inserts, too
+			q.hub.notifySoon(p)
 		}
 		return nil, err
 	}
-	q.hub.landed(p, carries)
+	q.hub.inserted(p, notifies)
 	return ids, nil
 }
 
@@ -110,7 +110,7 @@ func (i *insertion) batch(msgs []driver.Message, exact bool) {
 	}
 }
 
-// statement returns the statement, which may carry a notification.
+// statement returns the statement, which may notify as well.
 func (i *insertion) statement(q *queue, notify bool) (text string, args []any) {
 	args = []any{i.delay, i.body}
 	if q.names.Headers {

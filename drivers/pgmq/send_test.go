@@ -99,7 +99,7 @@ func TestSendNotifies(t *testing.T) {
 	})
 }
 
-// TestSendFailedNotifies: a send that failed has carried nothing, and the next
+// TestSendFailedNotifies: a send that failed has notified nobody, and the next
 // one makes up for it.
 func TestSendFailedNotifies(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
@@ -115,7 +115,7 @@ func TestSendFailedNotifies(t *testing.T) {
 func TestSendFollowFails(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		r.add(sqlNotify, queued{err: errors.New(secret)})
-		r.hub("jobs").landed(r.Provider, false)
+		r.hub("jobs").inserted(r.Provider, false)
 		time.Sleep(time.Second)
 		if log := r.log.take(); !strings.Contains(log, "notifying receivers failed") || strings.Contains(log, secret) {
 			t.Errorf("it logs %q", log)

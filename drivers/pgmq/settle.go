@@ -136,7 +136,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 // the rest of their groups.
 func (p *Provider) settled(q *queue, s []driver.Settlement) {
 	for _, name := range woken(q.name, s) {
-		p.hub(name).landed(p, false)
+		p.hub(name).inserted(p, false)
 	}
 	q.hub.wakeGroups()
 }

@@ -102,7 +102,7 @@ func (p *Provider) attach(ctx context.Context, at querier, name string) (*queue,
 	defer cancel()
 	start := time.Now()
 	s, _, err := readShape(short, at, name)
-	p.links.judge(short, start, err)
+	p.links.checkSilence(short, start, err)
 	if errors.Is(err, driver.ErrQueueNotFound) {
 		p.forget(name)
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/portmq/mq/driver"
 )
 
 //go:embed sql/*.sql
@@ -50,6 +52,7 @@ type tableNames struct {
 	Blind        bool   // bodies, headers and groups are not read
 	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}
 	Waits        bool   // for rows that others have locked
+	Unlogged     bool   // a queue to be made
 }
 
 // blind returns the names for statements that read no contents.
@@ -68,6 +71,14 @@ func (n tableNames) measured() tableNames {
 // read returns the names for statements that look at contents in the given way.
 func (n tableNames) read(how look) tableNames {
 	n.Blind, n.Measured = how == blind, how == measured
+	return n
+}
+
+// byHeader returns the names for statements that look at Message.Group.
+func (n tableNames) byHeader() tableNames {
+	if n.Headers {
+		n.Key = groupKey(driver.GroupBy{})
+	}
 	return n
 }
 
@@ -103,7 +114,7 @@ func textsOf(n tableNames) texts {
 		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
 		purge:        statement("purge", n),
 		purgeArchive: statement("purge", n.archived()), purgeOlder: statement("purge older", n),
-		stats: statement("stats", n), sample: statement("sample", n), sampleArchive: statement("sample archive", n),
+		stats: statement("stats", n.byHeader()), sample: statement("sample", n.byHeader()), sampleArchive: statement("sample archive", n),
 	}
 	only := n
 	only.Kept = nil // so that a nack needs no right to the archive

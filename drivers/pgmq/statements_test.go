@@ -124,9 +124,12 @@ func addAll(add func(name, text string)) {
 	for _, name := range constants {
 		add(name, statement(name, nil))
 	}
-	for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive", "raise ids"} {
+	for _, name := range []string{"tune queue", "make queue", "make archive", "drop queue", "drop archive", "raise ids", "drop trigger"} {
 		add(name, statement(name, n))
 	}
+	unlogged := n
+	unlogged.Unlogged = true
+	add("unlogged: make queue", statement("make queue", unlogged))
 	for _, name := range []string{"make index", "make archive index", "make trigger", "make group index", "make lease index"} {
 		add(name, statement(name, indexes))
 	}
@@ -141,7 +144,7 @@ func addAll(add func(name, text string)) {
 var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
-	"make throttle row", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "indexer", "cancel", "lock timeout",
+	"make throttle row", "set throttle row", "drop throttle row", "spelling", "pgmq create unlogged", "pgmq create partitioned", "drop meta rows", "in the way", "condition", "clock", "holders", "blockers", "indexer", "cancel", "lock timeout",
 }
 
 // statementsSQL returns all files of SQL.

@@ -38,7 +38,7 @@ func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message
 		return nil, t.abort(ctx, err)
 	}
 	ids := make([]string, 0, len(msgs))
-	text, args := i.statement(q, q.hub.carryTx(t.p))
+	text, args := i.statement(q, q.hub.takeTxNotify(t.p))
 	if err := query(ctx, t.tx, text, args, scanIDs(&ids)); err != nil {
 		return nil, t.fail(ctx, name, err)
 	}

@@ -67,7 +67,7 @@ func TestTxClosed(t *testing.T) {
 // processes have looked by then.
 func TestTxSendCarries(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
-		r.hub("jobs").carry() // by another send
+		r.hub("jobs").takeNotify() // by another send
 		r.must(txSends(body("1"))(r))
 		if !slices.Contains(r.texts(), jobs.insertOneNotifying) {
 			t.Errorf("it runs %q", r.texts())

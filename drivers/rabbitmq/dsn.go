@@ -56,11 +56,7 @@ var paramNames = []string{
 // parseDSN parses rabbitmq://user:password@host:port,host2/vhost?name=value.
 // Its errors contain no value from dsn.
 func parseDSN(dsn string) (options, error) {
-	dsn, hosts, err := cutHosts(dsn)
-	if err != nil {
-		return options{}, err
-	}
-	u, err := driver.ParseDSN(dsn, paramNames...)
+	u, hosts, err := driver.ParseHosts(dsn, paramNames...)
 	if err != nil {
 		return options{}, err
 	}
@@ -90,42 +86,21 @@ func parseDSN(dsn string) (options, error) {
 	} else if i := slices.IndexFunc(paramNames[6:], set.Has); i >= 0 {
 		return options{}, fmt.Errorf("parameter %q needs the scheme amqps", paramNames[6+i])
 	}
-	if o.hosts, err = splitHosts(hosts, defaultPort); err != nil {
+	if o.hosts, err = addresses(hosts, defaultPort); err != nil {
 		return options{}, err
 	}
 	return o, o.limits(get)
 }
 
-// cutHosts takes the hosts out of dsn: url.Parse takes no lists of them.
-func cutHosts(dsn string) (rest, hosts string, err error) {
-	scheme, rest, ok := strings.Cut(dsn, "://")
-	end := strings.IndexAny(rest+"/", "/?#")
-	switch {
-	case !ok || strings.ContainsAny(scheme, "/?#@"):
-		return "", "", errors.New("malformed DSN: it is not of the form rabbitmq://user:password@host:port/vhost")
-	case strings.ContainsAny(rest[end:], "@#"):
-		return "", "", errors.New("malformed DSN: percent-encode special characters: / as %2F, @ as %40, # as %23")
-	}
-	at := strings.LastIndex(rest[:end], "@") + 1
-	return strings.ToLower(scheme) + "://" + rest[:at] + rest[end:], rest[at:end], nil
-}
-
-func splitHosts(list, defaultPort string) (hosts []string, err error) {
-	for item := range strings.SplitSeq(list, ",") {
-		host, port := item, ""
-		if i := strings.LastIndexByte(item, ':'); i > strings.LastIndexByte(item, ']') {
-			host, port = item[:i], item[i+1:]
-		}
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-		if n, err := strconv.ParseUint(cmp.Or(port, defaultPort), 10, 16); err != nil || n == 0 {
-			return nil, errors.New("malformed DSN: invalid port (are special characters in the password percent-encoded, and IPv6 addresses in brackets?)")
-		}
-		if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == '%' || r == '@' }) {
+// addresses returns host:port of each host.
+func addresses(hosts []driver.Host, defaultPort string) (addrs []string, err error) {
+	for _, h := range hosts {
+		if strings.ContainsAny(h.Name, "/@") {
 			return nil, errors.New("malformed DSN: invalid host")
 		}
-		hosts = append(hosts, net.JoinHostPort(cmp.Or(host, "localhost"), cmp.Or(port, defaultPort)))
+		addrs = append(addrs, net.JoinHostPort(cmp.Or(h.Name, "localhost"), cmp.Or(h.Port, defaultPort)))
 	}
-	return hosts, nil
+	return addrs, nil
 }
 
 func mechanism(name, user, password string) (amqp.Authentication, error) {

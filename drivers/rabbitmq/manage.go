@@ -168,10 +168,12 @@ func (p *Provider) PurgeQueue(ctx context.Context, name string) (n int64, err er
 
 // Stats counts what is ready, in the queue and in its archive.
 func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error) {
-	s := driver.Stats{Total: -1, Visible: -1, Leased: -1, Delayed: -1, Archived: -1, TotalSent: -1, OldestAge: -1, NewestAge: -1}
+	s := driver.Stats{Total: -1, Visible: -1, Leased: -1, Delayed: -1, Archived: -1, TotalSent: -1, OldestAge: -1, NewestAge: -1, Lag: -1}
 	err := p.onChannel(ctx, func(_ *session, ch *amqp.Channel) error {
 		info, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		s.Visible, s.ScrapedAt = int64(info.Messages), time.Now()
+		if s.Visible, s.ScrapedAt = int64(info.Messages), time.Now(); info.Messages == 0 {
+			s.Lag = 0
+		}
 		return err
 	})
 	if err != nil {

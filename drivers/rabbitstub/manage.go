@@ -134,7 +134,7 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 	if a := p.broker.queues[archiveOf(name)]; a != nil {
 		archived = int64(a.len())
 	}
-	return driver.Stats{
+	s := driver.Stats{
 		Total:     -1,
 		Visible:   int64(q.len()),
 		Leased:    -1,
@@ -143,6 +143,11 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 		TotalSent: -1,
 		OldestAge: -1,
 		NewestAge: -1,
+		Lag:       -1,
 		ScrapedAt: p.broker.now,
-	}, nil
+	}
+	if s.Visible == 0 {
+		s.Lag = 0
+	}
+	return s, nil
 }

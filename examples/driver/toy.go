@@ -238,6 +238,7 @@ func (p *provider) Stats(ctx context.Context, name string) (s driver.Stats, err 
 			switch {
 			case !m.VisibleAt.After(now):
 				s.Visible++
+				s.Lag = max(s.Lag, now.Sub(m.VisibleAt))
 			case m.receipt != "":
 				s.Leased++
 			default:

@@ -48,8 +48,8 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 }
 
 func serve(ctx context.Context, c *mq.Client, name string, by mq.GroupBy, out io.Writer) error {
-	// The index is for providers whose group receives need one to be fast.
-	q, err := c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{by}})
+	// PostgreSQL would want an index for each grouping: see pgmq.QueueOptions.
+	q, err := c.EnsureQueue(ctx, name, mq.QueueOptions{})
 	if err != nil {
 		return err
 	}

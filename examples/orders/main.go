@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
 )
 
 //go:generate go run gen.go testdata/orders.ndjson
@@ -134,7 +135,9 @@ func freshQueue(ctx context.Context, c *mq.Client) (*mq.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	name := fmt.Sprintf("orders_%d_%d", time.Now().UnixMilli(), os.Getpid())
-	return c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}) // by Message.Group
+	return c.EnsureQueue(ctx, name, mq.QueueOptions{Drivers: []mq.DriverOptions{
+		pgmq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}, // by Message.Group; other drivers need none
+	}})
 }
 
 // drop removes the queue. It may be that ctx has ended, so it has its own.

@@ -59,7 +59,7 @@ WHERE n.nspname = 'pgmq'::name
 {{define "indexes by first column"}}pg_catalog.pg_index x
     JOIN pg_catalog.pg_attribute t ON t.attrelid = x.indrelid AND t.attnum = x.indkey[0]
 {{- end}}
-{{define "trigger name"}}'trigger_notify_queue_insert_listeners'{{end}}
+{{define "trigger name"}}'{{template "trigger"}}'{{end}}
 
 {{- /* A relation that has one of the names $1 and $2 and is not a queue, and the
 table that it is a partition of. */ -}}
@@ -83,7 +83,9 @@ LIMIT 1
 {{end}}
 
 {{- /* What EnsureQueue looks at in an existing queue: whether the role may raise its
-ids, whether its trigger is PGMQ's, and whether it has an index on vt. */ -}}
+ids, whether its trigger is PGMQ's, whether it has an index on vt, whether it is
+unlogged, and the interval in the second argument of our trigger. The server keeps the
+arguments as bytes, each with a zero byte behind it. */ -}}
 {{define "condition"}}
 SELECT
   pg_catalog.pg_has_role(q.relowner, 'USAGE'::text)
@@ -101,6 +103,20 @@ SELECT
   EXISTS (
     SELECT FROM {{template "indexes by first column"}}
     WHERE x.indrelid = q.oid AND x.indisvalid AND x.indpred IS NULL AND t.attname = 'vt'::name
+  ),
+  q.relpersistence = 'u',
+  coalesce(
+    (
+      SELECT
+        pg_catalog."substring"(pg_catalog.encode(g.tgargs, 'escape'::text), '([0-9]+).000$'::text)::bigint
+      FROM pg_catalog.pg_trigger g
+      JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid
+      WHERE g.tgrelid = q.oid
+        AND g.tgname = {{template "trigger name"}}::name
+        AND g.tgenabled IN ('O', 'A')
+        AND f.proname = 'mq_notify_insert'::name
+    ),
+    0
   )
 FROM pg_catalog.pg_namespace n
 JOIN pg_catalog.pg_class q ON q.relnamespace = n.oid AND q.relname = $1::text
@@ -125,8 +141,9 @@ SELECT pg_catalog.current_setting('enable_seqscan'::text) = 'off'::text
 {{end}}
 
 {{- /* What PGMQ's functions this database has: for queues, for notifications (and
-whether this role may use them, and have a trigger function of ours), for drops, and
-whether there is a table of queues. PGMQ's own trigger makes senders wait for each
+whether this role may use them, and have a trigger function of ours), for drops,
+whether there is a table of queues, and functions for unlogged and partitioned queues,
+which need an extension. PGMQ's own trigger makes senders wait for each
 other's transactions: where PGMQ has one, a queue gets ours under the same name. */ -}}
 {{define "has pgmq"}}
 SELECT
@@ -147,5 +164,8 @@ SELECT
     ),
   pg_catalog.to_regprocedure('pgmq.drop_queue(text)'::text) IS NOT NULL
     OR pg_catalog.to_regprocedure('pgmq.drop_queue(text,boolean)'::text) IS NOT NULL,
-  pg_catalog.to_regclass('pgmq.meta'::text) IS NOT NULL
+  pg_catalog.to_regclass('pgmq.meta'::text) IS NOT NULL,
+  pg_catalog.to_regprocedure('pgmq.create_unlogged(text)'::text) IS NOT NULL,
+  pg_catalog.to_regprocedure('pgmq.create_partitioned(text,text,text)'::text) IS NOT NULL
+    AND EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_partman'::name)
 {{end}}

@@ -1,5 +1,7 @@
 {{- /* Creates and drops queues, by PGMQ's functions where they are. */ -}}
 {{define "pgmq create"}}SELECT FROM pgmq.create($1::text){{end}}
+{{define "pgmq create unlogged"}}SELECT FROM pgmq.create_unlogged($1::text){{end}}
+{{define "pgmq create partitioned"}}SELECT FROM pgmq.create_partitioned($1::text, $2::text, $3::text){{end}}
 {{define "pgmq drop"}}SELECT FROM pgmq.drop_queue($1::text){{end}}
 
 {{- /* The names under which PGMQ knows the queue $1. Without pg_partman it cannot drop
@@ -16,7 +18,7 @@ ORDER BY 1
 {{end}}
 
 {{define "make queue"}}
-CREATE TABLE IF NOT EXISTS {{.Q}} (
+CREATE {{if .Unlogged}}UNLOGGED {{end}}TABLE IF NOT EXISTS {{.Q}} (
   msg_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   read_ct integer NOT NULL DEFAULT 0,
   enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -68,15 +70,35 @@ ON CONFLICT DO NOTHING
 
 {{- /* Sessions of this driver wake receivers themselves. */ -}}
 {{define "make trigger"}}
-CREATE TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON {{.Q}}
+CREATE TRIGGER {{template "trigger"}} AFTER INSERT ON {{.Q}}
 FOR EACH STATEMENT
 WHEN (pg_catalog.current_setting('mq.notify'::text, true) IS DISTINCT FROM 'own'::text)
 EXECUTE FUNCTION pgmq.mq_notify_insert({{.Literal}}, '{{.Every}}')
 {{end}}
 {{define "make throttle row"}}
 INSERT INTO pgmq.notify_insert_throttle (queue_name, throttle_interval_ms)
-SELECT queue_name, $2::int FROM pgmq.meta WHERE queue_name::text = $1::text
+SELECT queue_name, $2::int FROM pgmq.meta WHERE pg_catalog.lower(queue_name::text) = $1::text
 ON CONFLICT DO NOTHING
+{{end}}
+
+{{- /* What changes the interval of an existing queue. */ -}}
+{{define "drop trigger"}}DROP TRIGGER IF EXISTS {{template "trigger"}} ON {{.Q}}{{end}}
+{{define "trigger"}}trigger_notify_queue_insert_listeners{{end}}
+{{define "set throttle row"}}
+UPDATE pgmq.notify_insert_throttle SET throttle_interval_ms = $2::int
+WHERE pg_catalog.lower(queue_name::text) = $1::text
+{{end}}
+{{define "drop throttle row"}}
+DELETE FROM pgmq.notify_insert_throttle WHERE pg_catalog.lower(queue_name::text) = $1::text
+{{end}}
+
+{{- /* How PGMQ spells the queue $1. */ -}}
+{{define "spelling"}}
+SELECT queue_name
+FROM pgmq.meta
+WHERE pg_catalog.lower(queue_name::text) = $1::text
+ORDER BY queue_name::text = $1::text DESC
+LIMIT 1
 {{end}}
 
 {{- /* Makes ids begin above those of the archive and of the queue, if the sequence

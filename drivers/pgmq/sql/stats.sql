@@ -1,6 +1,18 @@
 {{- /* Counts are exact up to $1. Where there is more, "sample" estimates: the
 catalog's figures of a table may be from before it was filled. */ -}}
 {{define "stats"}}
+WITH {{template "hidden" .}},
+{{/* What is due, if any of it can be blocked. */ -}}
+candidates AS (
+  SELECT msg_id, vt, {{template "key" .}} AS k
+  FROM {{.Q}} q
+  WHERE vt <= pg_catalog.statement_timestamp()
+    AND vt > '-infinity'::timestamptz
+    AND EXISTS (SELECT FROM hidden WHERE k IS NOT NULL)
+  ORDER BY vt
+  LIMIT $1::int + 1
+),
+{{template "ranked"}}
 SELECT
   (
     SELECT pg_catalog.count(*)
@@ -10,6 +22,9 @@ SELECT
   ),
   i.n,
   i.leased,
+  i.grouped,
+  i.blocked,
+  {{template "in micros" "pg_catalog.statement_timestamp() - i.due_since"}},
   {{if .Kept -}}
   (SELECT pg_catalog.count(*) FROM (SELECT FROM {{.A}} LIMIT $1::int + 1) a)
   {{- else}}0::bigint{{end}},
@@ -24,18 +39,56 @@ SELECT
     FROM {{template "sequence" .}}
   ),
   pg_catalog.clock_timestamp()
-{{/* What is not visible, and how much of it is leased. */ -}}
 FROM (
-  SELECT pg_catalog.count(*) AS n, pg_catalog.count(*) FILTER (WHERE leased) AS leased
-  FROM (
-    SELECT {{template "is leased" .}} AS leased
-    FROM {{.Q}} q
-    WHERE vt > pg_catalog.statement_timestamp()
-    ORDER BY vt
-    LIMIT $1::int + 1
-  ) t
+  SELECT
+    (SELECT pg_catalog.count(*) FROM hidden) AS n,
+    (SELECT pg_catalog.count(*) FROM hidden WHERE leased) AS leased,
+    EXISTS (SELECT FROM hidden WHERE k IS NOT NULL) AS grouped,
+    pg_catalog.count(*) FILTER (WHERE blocked) AS blocked,
+    CASE
+      WHEN EXISTS (SELECT FROM hidden WHERE k IS NOT NULL)
+      THEN pg_catalog.min(vt) FILTER (WHERE NOT blocked)
+      ELSE (
+        SELECT vt
+        FROM {{.Q}}
+        WHERE vt <= pg_catalog.statement_timestamp() AND vt > '-infinity'::timestamptz
+        ORDER BY vt
+        LIMIT 1
+      )
+    END AS due_since
+  FROM ranked
+  WHERE due
 ) i
 {{end}}
+
+{{- /* What is leased or delayed, up to $1. */ -}}
+{{define "hidden"}}
+  {{- ""}}hidden AS MATERIALIZED (
+  SELECT msg_id, {{template "is leased" .}} AS leased, {{template "key" .}} AS k
+  FROM {{.Q}} q
+  WHERE vt > pg_catalog.statement_timestamp()
+  ORDER BY vt
+  LIMIT $1::int + 1
+)
+{{- end}}
+
+{{- /* Messages that are due are blocked by an earlier one of their group that is
+hidden. A window finds them: a join could become a nested loop of 10,000 by 10,000
+rows where the statistics are from an empty queue. */ -}}
+{{define "ranked"}}
+  {{- ""}}ranked AS (
+  SELECT
+    due,
+    vt,
+    (k IS NOT NULL AND msg_id > pg_catalog.min(msg_id) FILTER (WHERE NOT due) OVER (PARTITION BY k)) IS TRUE
+      AS blocked
+  FROM (
+    SELECT false AS due, NULL::timestamptz AS vt, msg_id, k FROM hidden WHERE k IS NOT NULL
+    UNION ALL
+    SELECT true, vt, msg_id, k FROM candidates
+  ) u
+)
+{{- end}}
 
 {{- /* The age of a message in microseconds; the order follows. */ -}}
 {{define "age"}}(
@@ -61,14 +114,28 @@ WHERE c.oid = {{.}}::regclass::oid
   OR c.oid IN (SELECT relid::oid FROM pg_catalog.pg_partition_tree({{.}}::regclass))
 {{end}}
 
-{{- /* What is in $1 per cent of the pages. */ -}}
+{{- /* What is in $2 per cent of the pages. */ -}}
 {{define "sample"}}
+WITH {{template "hidden" .}},
+sampled AS MATERIALIZED (
+  SELECT
+    msg_id,
+    vt,
+    vt <= pg_catalog.statement_timestamp() AS due,
+    {{template "is leased" .}} AS leased,
+    {{template "key" .}} AS k
+  FROM {{.Q}} q TABLESAMPLE pg_catalog.system ($2::real)
+),
+candidates AS (SELECT msg_id, vt, k FROM sampled WHERE due),
+{{template "ranked"}}
 SELECT
   pg_catalog.count(*),
-  pg_catalog.count(*) FILTER (WHERE vt <= pg_catalog.statement_timestamp()),
-  pg_catalog.count(*) FILTER (WHERE vt > pg_catalog.statement_timestamp() AND {{template "is leased" .}})
-FROM {{.Q}} q TABLESAMPLE pg_catalog.system ($1::real)
+  pg_catalog.count(*) FILTER (WHERE due),
+  pg_catalog.count(*) FILTER (WHERE NOT due AND leased),
+  (SELECT pg_catalog.count(*) FROM ranked WHERE due AND blocked)
+FROM sampled
 {{end}}
 {{define "sample archive"}}
-SELECT pg_catalog.count(*), 0::bigint, 0::bigint FROM {{.A}} TABLESAMPLE pg_catalog.system ($1::real)
+SELECT pg_catalog.count(*), 0::bigint, 0::bigint, 0::bigint
+FROM {{.A}} TABLESAMPLE pg_catalog.system ($1::real)
 {{end}}

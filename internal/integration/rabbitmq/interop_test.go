@@ -148,7 +148,7 @@ func TestArchive(t *testing.T) {
 	a := r.takeFrom(r.Client().Queue(queueName + ".archive"))
 	want := mq.Headers{"k": "v", driver.HeaderReason: "card declined"}
 	if a.ID != id || string(a.Body) != "kept" || !maps.Equal(a.Headers, want) || !a.EnqueuedAt.Equal(d.EnqueuedAt) || a.ReadCount != 1 {
-		t.Errorf("the archive has %+v, want id %s, one read, sent at %v", a.Delivery, id, d.EnqueuedAt)
+		t.Errorf("the archive has %+v, want id %s, one read, sent at %v", a, id, d.EnqueuedAt)
 	}
 	if n := a.Native.(*amqp.Delivery).Headers["mq-read-count"]; n != int64(3) {
 		t.Errorf("the archive says that it was read %v times before, want 3", n)

@@ -62,7 +62,7 @@ func TestShovelled(t *testing.T) {
 
 	back := r.take() // the reason stays as it is not known who reads it
 	if back.ReadCount != 1 || back.Headers["mq-reason"] == "" {
-		t.Errorf("what was moved back came as %+v", back.Delivery)
+		t.Errorf("what was moved back came as %+v", back)
 	}
 	ok(t, back.Nack(t.Context(), 100*time.Millisecond))
 	d := r.take()

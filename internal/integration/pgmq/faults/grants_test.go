@@ -177,7 +177,7 @@ func TestGrantsToMake(t *testing.T) {
 	making := []string{usage, "CREATE ON SCHEMA pgmq", "INSERT ON pgmq.meta", "SELECT ON pgmq.meta", insertRate}
 	dropping := []string{usage, "SELECT ON pgmq.meta", "DELETE ON pgmq.meta"}
 	ensure := func() error {
-		_, err := c.EnsureQueue(t.Context(), "mine", mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+		_, err := c.EnsureQueue(t.Context(), "mine", indexedBy(mq.GroupBy{}))
 		return err
 	}
 	drop := func() error { return c.DropQueue(t.Context(), "mine") }

@@ -121,7 +121,7 @@ func TestIndexBlocked(t *testing.T) {
 	b.queue(c, "old")
 	b.post(c.Queue("old"), 1)
 	pid, end := b.sits(sql.LevelRepeatableRead, "SELECT 1")
-	indexed := mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}
+	indexed := indexedBy(mq.GroupBy{})
 	_, err := c.EnsureQueue(t.Context(), "new", indexed)
 	b.ok(err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -164,7 +164,7 @@ const builds = "query LIKE '%INDEX CONCURRENTLY%' AND state = 'active' AND pid <
 func (b *base) indexes(ctx context.Context, c *mq.Client, queue string) <-chan error {
 	made := make(chan error, 1)
 	go func() {
-		_, err := c.EnsureQueue(ctx, queue, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+		_, err := c.EnsureQueue(ctx, queue, indexedBy(mq.GroupBy{}))
 		made <- err
 	}()
 	return made
@@ -311,4 +311,9 @@ func TestRightsBesidePGMQ(t *testing.T) {
 	for _, d := range b.take(q, 3) {
 		b.ok(d.Archive(t.Context(), "why"))
 	}
+}
+
+// indexedBy returns the options of a queue with the indexes of groupings.
+func indexedBy(by ...mq.GroupBy) mq.QueueOptions {
+	return mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{GroupIndexes: by}}}
 }

@@ -107,9 +107,9 @@ func (b *base) all(c *mq.Client, name string, first *sql.DB) {
 	b.Helper()
 	ctx := context.WithoutCancel(b.Context())
 	by := mq.GroupBy{Path: []string{"a"}}
-	q, err := c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}, by}})
+	q, err := c.EnsureQueue(ctx, name, indexedBy(mq.GroupBy{}, by))
 	b.ok(err)
-	_, err = c.EnsureQueue(ctx, name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+	_, err = c.EnsureQueue(ctx, name, indexedBy(mq.GroupBy{}))
 	b.ok(err)
 	for _, op := range append(operations, inTransactions...) {
 		b.post(q, 1)

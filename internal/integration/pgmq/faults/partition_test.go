@@ -72,7 +72,7 @@ func TestPartitionedQueue(t *testing.T) {
 		b.ok(d.Archive(t.Context(), "why"))
 	}
 	b.left(0, 10)
-	_, err := c.EnsureQueue(t.Context(), "orders", mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+	_, err := c.EnsureQueue(t.Context(), "orders", indexedBy(mq.GroupBy{}))
 	if b.is(err, mq.ErrNotSupported, "ensure with indexes"); err != nil && !strings.Contains(err.Error(), "docs/pgmq.md") {
 		t.Errorf("the error does not help: %v", err)
 	}

@@ -43,11 +43,11 @@ func TestUnprintable(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, library string) {
 		for name, columns := range unprintable {
 			for kind, receive := range unprintableReceivers {
-				for _, o := range []mq.QueueOptions{{}, {GroupIndexes: []mq.GroupBy{{}}}} {
-					if kind != "groups" && len(o.GroupIndexes) > 0 {
+				for _, o := range []mq.QueueOptions{{}, indexedBy(mq.GroupBy{})} {
+					if kind != "groups" && len(o.Drivers) > 0 {
 						continue
 					}
-					t.Run(fmt.Sprint(name, " ", kind, " ", len(o.GroupIndexes)), func(t *testing.T) {
+					t.Run(fmt.Sprint(name, " ", kind, " ", len(o.Drivers)), func(t *testing.T) {
 						b := b.of(t)
 						n++
 						q, err := b.client("driver="+library).EnsureQueue(t.Context(), fmt.Sprintf("jobs%d", n), o)
@@ -146,7 +146,7 @@ func TestPrintedSize(t *testing.T) {
 					t.Parallel()
 					b := b.of(t)
 					name := fmt.Sprintf("%s_%s_%t", library, kind, worst)
-					q, err := b.client("driver="+library).EnsureQueue(t.Context(), name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}})
+					q, err := b.client("driver="+library).EnsureQueue(t.Context(), name, indexedBy(mq.GroupBy{}))
 					b.ok(err)
 					group := "'g'"
 					if kind == "groups" {

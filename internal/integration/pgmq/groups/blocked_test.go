@@ -31,7 +31,7 @@ func TestBlockedInFront(t *testing.T) {
 		"leased":  "read_ct = 1, last_read_at = now(), vt = now() + interval '1 hour'",
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, err := c.EnsureQueue(t.Context(), name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}, NotifyInterval: -1})
+			q, err := c.EnsureQueue(t.Context(), name, silent(mq.GroupBy{}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestBlockedInFront(t *testing.T) {
 func TestLocksBounded(t *testing.T) {
 	dsn := server.Postgres(t).Database(t)
 	db := pool(t, dsn)
-	q, err := open(t, dsn, "pool_max_conns=20").EnsureQueue(t.Context(), "many", mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}, NotifyInterval: -1})
+	q, err := open(t, dsn, "pool_max_conns=20").EnsureQueue(t.Context(), "many", silent(mq.GroupBy{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestManyClients(t *testing.T) {
 	var queues []*mq.Queue
 	for i := range clients {
 		name := fmt.Sprintf("many%d", i)
-		q, err := open(t, dsn, fmt.Sprintf("pool_max_conns=%d", calls)).EnsureQueue(t.Context(), name, mq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}, NotifyInterval: -1})
+		q, err := open(t, dsn, fmt.Sprintf("pool_max_conns=%d", calls)).EnsureQueue(t.Context(), name, silent(mq.GroupBy{}))
 		if err != nil {
 			t.Fatal(err)
 		}

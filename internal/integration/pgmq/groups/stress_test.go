@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -55,13 +56,19 @@ type stress struct {
 	workers sync.WaitGroup
 }
 
+// silent returns the options of a queue without a trigger, with these indexes.
+func silent(by ...mq.GroupBy) mq.QueueOptions {
+	o := pgmq.QueueOptions{GroupIndexes: by, NotifyInterval: pgmq.NoNotify}
+	return mq.QueueOptions{Drivers: []mq.DriverOptions{o}}
+}
+
 func newStress(t testing.TB, dsn string, by mq.GroupBy, indexed bool, total int, clients ...func() *mq.Client) *stress {
 	t.Helper()
 	s := &stress{ledger: newLedger(), by: by, total: total, db: pool(t, dsn), room: make(chan struct{}, backlog), errs: make(chan error, senders+consumers)}
 	s.enough = func() bool { return s.done() >= total }
-	o := mq.QueueOptions{NotifyInterval: -1}
+	o := silent()
 	if indexed {
-		o.GroupIndexes = []mq.GroupBy{by}
+		o = silent(by)
 	}
 	for _, client := range clients {
 		q, err := client().EnsureQueue(t.Context(), "stress", o)

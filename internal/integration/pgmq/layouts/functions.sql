@@ -70,6 +70,13 @@ BEGIN
 	INSERT INTO pgmq.meta VALUES ($1, false, false) ON CONFLICT DO NOTHING;
 END $$;
 
+CREATE FUNCTION pgmq.create_unlogged(queue_name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pgmq.create(queue_name);
+	EXECUTE format('ALTER TABLE %s SET UNLOGGED', pgmq.table_of('q', queue_name));
+	UPDATE pgmq.meta m SET is_unlogged = true WHERE m.queue_name = $1;
+END $$;
+
 CREATE FUNCTION pgmq.drop_queue(queue_name text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM pgmq.acquire_queue_lock(queue_name);

@@ -14,18 +14,18 @@ import (
 // claimed is how group receivers or others claim, and the statement of it that
 // is trapped.
 type claimed struct {
-	queue     driver.QueueOptions
+	queue     pgmq.QueueOptions
 	ops       []operation
 	statement string
 	claim     func(context.Context, *pgmq.Provider) error
 }
 
-var plain = claimed{driver.QueueOptions{}, hot, "claim", func(ctx context.Context, p *pgmq.Provider) error {
+var plain = claimed{pgmq.QueueOptions{}, hot, "claim", func(ctx context.Context, p *pgmq.Provider) error {
 	_, err := p.Receive(ctx, "jobs", driver.ReceiveRequest{Max: 1, Visibility: time.Hour})
 	return err
 }}
 
-var byGroup = claimed{driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}}, grouped, "claim groups", func(ctx context.Context, p *pgmq.Provider) error {
+var byGroup = claimed{pgmq.QueueOptions{GroupIndexes: []driver.GroupBy{{}}}, grouped, "claim groups", func(ctx context.Context, p *pgmq.Provider) error {
 	_, err := p.ReceiveHeads(ctx, "jobs", driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1, Visibility: time.Hour}})
 	return err
 }}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -92,7 +93,7 @@ func TestPlans(t *testing.T) {
 	for i, state := range states() {
 		t.Run(state.name, func(t *testing.T) {
 			queue := fmt.Sprintf("s%d", i)
-			all := record(t, dsn, queue, hot, driver.QueueOptions{})
+			all := record(t, dsn, queue, hot, pgmq.QueueOptions{})
 			admin, ours, borrowed := newSession(t, dsn), newSession(t, dsn, own...), newSession(t, dsn)
 			admin.before(state, queue, func() {
 				ours.prepare(all)
@@ -158,7 +159,7 @@ func TestGroupPlans(t *testing.T) {
 	for i, state := range groupStates {
 		t.Run(state.name, func(t *testing.T) {
 			queue := fmt.Sprintf("g%d", i)
-			all := record(t, dsn, queue, grouped, driver.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+			all := record(t, dsn, queue, grouped, pgmq.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
 			admin, ours := newSession(t, dsn), newSession(t, dsn, own...)
 			admin.before(state, queue, func() { ours.prepare(all) })
 			admin.run(state.after, queue)

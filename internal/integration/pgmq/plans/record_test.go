@@ -170,7 +170,7 @@ func receiveGroup(ctx context.Context, p *pgmq.Provider, q string) error {
 }
 
 // record makes a queue and returns the statements of operations on it.
-func record(t *testing.T, dsn, queue string, ops []operation, o driver.QueueOptions) map[string]statement {
+func record(t *testing.T, dsn, queue string, ops []operation, o pgmq.QueueOptions) map[string]statement {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -182,8 +182,8 @@ func record(t *testing.T, dsn, queue string, ops []operation, o driver.QueueOpti
 	t.Cleanup(func() { _ = db.Close() })
 	p := pgmq.FromDB(db, pgmq.Config{Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { _ = p.Close() })
-	o.NotifyInterval = -1
-	if err := p.EnsureQueue(t.Context(), queue, o); err != nil {
+	o.NotifyInterval = pgmq.NoNotify
+	if err := p.EnsureQueue(t.Context(), queue, driver.QueueOptions{Drivers: []driver.DriverOptions{o}}); err != nil {
 		t.Fatal(err)
 	}
 	all := make(map[string]statement)

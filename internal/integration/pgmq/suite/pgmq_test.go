@@ -79,7 +79,7 @@ func TestGroupIndexes(t *testing.T) {
 type indexed struct{ *pgmq.Provider }
 
 func (p indexed) EnsureQueue(ctx context.Context, queue string, o driver.QueueOptions) error {
-	o.GroupIndexes = append(o.GroupIndexes, driver.GroupBy{}, driver.GroupBy{Path: []string{"g"}})
+	o.Drivers = append(o.Drivers, pgmq.QueueOptions{GroupIndexes: []driver.GroupBy{{}, {Path: []string{"g"}}}})
 	return p.Provider.EnsureQueue(ctx, queue, o)
 }
 

@@ -22,13 +22,13 @@ func TestTrail(t *testing.T) {
 		}}
 		p := f.open(t)
 		h := p.hub("jobs")
-		if !h.carryTx(p) {
-			t.Error("the first transaction carries nothing")
+		if !h.takeTxNotify(p) {
+			t.Error("the first transaction does not notify")
 		}
-		h.carryTx(p) // is followed at 20, 220
+		h.takeTxNotify(p) // is followed at 20, 220
 		time.Sleep(100 * time.Millisecond)
-		if !h.carryTx(p) || h.carryTx(p) { // and this one after the next
-			t.Error("one of two transactions is to carry")
+		if !h.takeTxNotify(p) || h.takeTxNotify(p) { // and this one after the next
+			t.Error("one of two transactions is to notify")
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
