@@ -26,6 +26,7 @@ var groupCases = []testCase{
 	{name: "group/plain-lease", rule: "a group with a message that a plain Receive has leased is not free", needs: grouped, run: groupPlainLease},
 	{name: "group/no-key", rule: "a message without a key is a group of its own: never stuck, never serial", needs: grouped, run: groupNoKey},
 	{name: "group/keys", rule: "group keys are compared as they are", needs: grouped, run: groupKeys},
+	{name: "group/header", rule: "GroupBy.Header goes by the value of a header; a message without it is a group of its own", needs: all(grouped, headers), run: groupHeader},
 	{name: "group/path", rule: "GroupBy.Path goes through objects and arrays, from their end too, and the value is compared as text", needs: groupedByPath, run: groupPath},
 	{name: "group/several-paths", rule: "one queue can be read by several GroupBy", needs: groupedByPath, run: groupSeveralPaths},
 	{name: "group/path-missing", rule: "a body that is not JSON, or has nothing or a null at the path, is a group of its own", needs: groupedByPath, run: groupPathMissing},
@@ -302,6 +303,34 @@ func groupPath(t *tester) {
 	t.headsByPath([]string{"list", "1"}, nil,
 		[]string{`{"list":["p","x"]}`, `{"list":["q","x"]}`, `{"list":["p","y"]}`, `{"list":{"1":"x"}}`},
 		`{"list":["p","x"]}`, `{"list":["p","y"]}`)
+}
+
+func groupHeader(t *tester) {
+	q := t.queue()
+	for _, tenant := range []string{"a", "a", "b", "", "", "b"} {
+		m := &mq.Message{Body: []byte("of " + tenant)}
+		if tenant != "" {
+			m.Headers = mq.Headers{"tenant": tenant, "it's": "x"}
+		}
+		t.post(q, m)
+	}
+	by := mq.GroupBy{Header: "tenant"}
+	ds := t.heads(q, by, 4)
+	for _, d := range ds {
+		if d.GroupKey != d.Headers["tenant"] {
+			t.Errorf("GroupKey is %q of a message with headers %q", d.GroupKey, d.Headers)
+		}
+	}
+	t.blocked(q, by, "each group has a lease")
+	t.ok(q.Settle(t.ctx, each(ds, mq.Settlement{Op: mq.OpAck})...), "ack")
+	for _, d := range t.heads(q, by, 2) {
+		more, err := q.ReceiveGroup(t.ctx, &by, d.GroupKey, mq.GroupOptions{ReceiveOptions: mq.ReceiveOptions{Visibility: t.long}})
+		if err != nil || len(more) > 0 {
+			t.Errorf("ReceiveGroup returned %d messages, %v, while others hold the group", len(more), err)
+		}
+		t.ok(d.Nack(t.ctx, 0), "nack")
+	}
+	t.heads(q, mq.GroupBy{Header: "it's"}, 1)
 }
 
 func groupSeveralPaths(t *tester) {

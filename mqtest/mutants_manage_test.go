@@ -19,6 +19,7 @@ var groupMutations = []mutation{
 	{"youngest group first", "ReceiveHeads: oldest first", headsReversed, "group/heads"},
 	{"keyless are one group", "a message without a key is a group of its own", storing(keyless), "group/no-key"},
 	{"group keys folded", "messages of one Group are a group", storing(func(m *driver.Message) { m.Group = strings.ToLower(m.Group) }), "group/keys"},
+	{"header ignored", "GroupBy.Header", groupsBy(func(by *driver.GroupBy) { by.Header = "" }), "group/header"},
 	{"path ignored", "GroupBy.Path", groupsBy(func(by *driver.GroupBy) { by.Path = nil }), "group/path"},
 	{"path is dotted", "GroupBy.Path: object keys", groupsBy(dotted), "group/path-keys"},
 	{"drain takes delayed ones", "ReceiveGroup stops in front of a delayed message", drains(func(_ *mutant, r *driver.GroupDrainRequest) { r.IncludeDelayed = true }), "drain/delayed"},

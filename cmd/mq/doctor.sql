@@ -82,7 +82,8 @@ ORDER BY 1
 
 -- groupings
 SELECT pg_catalog.substr(c.relname::text, 3), coalesce(pg_catalog.array_to_string(pg_catalog.replace(
-  substring(pg_catalog.pg_get_indexdef(x.oid, 1, false) FROM '#>> E?''({.*})'''::text), ''''''::text, ''''::text)::text[], '.'::text), 'header'::text),
+  substring(pg_catalog.pg_get_indexdef(x.oid, 1, false) FROM '#>> E?''({.*})'''::text), ''''''::text, ''''::text)::text[], '.'::text),
+ coalesce('header '::text || nullif(substring(pg_catalog.pg_get_indexdef(x.oid, 1, false) FROM '->> ''(.*)''::text'::text), 'x-pgmq-group'::text), 'header'::text)),
  pg_catalog.count(*) FILTER (WHERE i.indisvalid)
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

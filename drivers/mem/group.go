@@ -76,7 +76,8 @@ func (q *queue) leaseOf(g *group, m *message, due int64) view {
 
 // groupIndex knows the groups that one GroupBy makes.
 type groupIndex struct {
-	path   []string // nil: Message.Group
+	header string   // "" if the groups are not by header
+	path   []string // nil if they are not by path: then by Message.Group
 	slot   int      // in queue.indexes and in message.groups
 	groups map[string]*group
 	free   heap[*group] // by the age of their heads
@@ -85,11 +86,11 @@ type groupIndex struct {
 // index returns the index of by. The first call makes it.
 func (q *queue) index(by driver.GroupBy) *groupIndex {
 	for _, x := range q.indexes {
-		if slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) {
+		if x.header == by.Header && slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) {
 			return x
 		}
 	}
-	x := &groupIndex{path: slices.Clone(by.Path), slot: len(q.indexes)}
+	x := &groupIndex{header: by.Header, path: slices.Clone(by.Path), slot: len(q.indexes)}
 	x.clear()
 	q.indexes = append(q.indexes, x)
 	for m := range q.messages.after(0) {
@@ -105,7 +106,11 @@ func (x *groupIndex) clear() {
 
 // key returns the key of a message's group.
 func (x *groupIndex) key(m *message) (key string, ok bool) {
-	if x.path == nil {
+	switch {
+	case x.header != "":
+		key, ok = m.headers[x.header]
+		return key, ok
+	case x.path == nil:
 		return m.group, m.group != ""
 	}
 	return textAt([]byte(m.body), x.path)

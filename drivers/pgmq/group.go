@@ -1,6 +1,7 @@
 package pgmq
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -33,10 +34,13 @@ func (g *grouping) names() tableNames {
 // path is not bound.
 func groupKey(by driver.GroupBy) string {
 	if by.Path == nil {
-		return `(headers ->> '` + headerGroup + `'::text) COLLATE "C"`
+		return `(headers ->> ` + literal(groupHeader(by)) + `::text) COLLATE "C"`
 	}
 	return `(message #>> ` + literal(groupPath(by)) + `::text[]) COLLATE "C"`
 }
+
+// groupHeader returns the header that has the group.
+func groupHeader(by driver.GroupBy) string { return cmp.Or(by.Header, headerGroup) }
 
 func groupPath(by driver.GroupBy) string {
 	var path array
@@ -80,8 +84,8 @@ func (p *Provider) checkGroupBy(by driver.GroupBy) error {
 	switch {
 	case by.Path != nil && p.cfg.ExactBodies:
 		return fmt.Errorf("%w: GroupBy.Path with body=bytes, which hides the bodies from PostgreSQL", driver.ErrNotSupported)
-	case slices.ContainsFunc(by.Path, func(s string) bool { return strings.ContainsRune(s, 0) }):
-		return fmt.Errorf("%w: NUL in GroupBy.Path", driver.ErrInvalid)
+	case slices.ContainsFunc(append([]string{by.Header}, by.Path...), func(s string) bool { return strings.ContainsRune(s, 0) }):
+		return fmt.Errorf("%w: NUL in GroupBy", driver.ErrInvalid)
 	}
 	return nil
 }

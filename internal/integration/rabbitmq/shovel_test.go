@@ -67,12 +67,12 @@ func TestShovelled(t *testing.T) {
 	ok(t, back.Nack(t.Context(), 100*time.Millisecond))
 	d := r.take()
 	if d.ReadCount != 2 || d.Headers["mq-reason"] != "" {
-		t.Errorf("after a delay it came as %+v", d.Delivery)
+		t.Errorf("after a delay it came as %+v", d)
 	}
 	ok(t, d.Archive(t.Context(), ""))
 	a := r.takeFrom(r.Client().Queue(archive))
 	if a.ReadCount != 1 || len(a.Headers) > 0 || a.ID != back.ID {
-		t.Errorf("the archive has %+v", a.Delivery)
+		t.Errorf("the archive has %+v", a)
 	}
 }
 
