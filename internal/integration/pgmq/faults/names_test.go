@@ -70,13 +70,14 @@ func TestNamesInPath(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("no files of SQL")
 	}
-	all := doctor
+	var all strings.Builder
+	all.Write(doctor)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		b.ok(err)
-		all = append(all, text...)
+		all.Write(text)
 	}
-	calls := called(string(all))
+	calls := called(all.String())
 	b.exec(strings.ReplaceAll(evil, "$1$", "'"+calls+"'"))
 	dsn := b.dsn + "&options=-c%20search_path%3Devil,public"
 	first := b.pool("pgx", dsn)
