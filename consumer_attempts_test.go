@@ -65,7 +65,7 @@ func crashes(t *testing.T, b *backend, cc ConsumerConfig, killer string) (dead [
 		case <-time.After(5 * time.Minute):
 		}
 		r.cancel()
-		<-r.done
+		mustEnd(t, r.done)
 		_ = r.client.Close()
 		if _, left := b.state("q"); left == 0 {
 			break
@@ -220,8 +220,7 @@ func TestEvents(t *testing.T) {
 					if d, ok := FromContext(ctx); !ok || d != e.Delivery || ctx.Err() != nil {
 						t.Errorf("the event's context: %v, %v", d, ctx.Err())
 					}
-					s := fmt.Sprint(e.Kind, e.Delivery.ID, e.Delivery.Attempt, errorText(e.Err), e.Delay)
-					s = fmt.Sprintf("%v %s %d %s %v", e.Kind, e.Delivery.ID, e.Delivery.Attempt, errorText(e.Err), e.Delay)
+					s := fmt.Sprintf("%v %s %d %s %v", e.Kind, e.Delivery.ID, e.Delivery.Attempt, errorText(e.Err), e.Delay)
 					if e.Reason != "" {
 						s += " reason " + e.Reason
 					}
@@ -322,7 +321,7 @@ func TestStopFitsIntoAPod(t *testing.T) {
 				b.mu.Unlock()
 				begun := time.Now()
 				r.cancel()
-				<-r.done
+				mustEnd(t, r.done)
 				if took := time.Since(begun); took > 28*time.Second {
 					t.Errorf("Run took %v to stop", took)
 				}
@@ -361,7 +360,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("later: %v, %+v", cons.Health(), s)
 		}
 		cancel()
-		<-done
+		mustEnd(t, done)
 		if err := cons.Health(); !errors.Is(err, errNotRunning) {
 			t.Errorf("after Run: %v", err)
 		}
@@ -386,7 +385,7 @@ func TestShutdown(t *testing.T) {
 		if took := time.Since(begun); err != nil || took < time.Minute || took > time.Minute+time.Second {
 			t.Errorf("Shutdown = %v after %v", err, took)
 		}
-		<-r.done
+		mustEnd(t, r.done)
 		if s := r.Stats(); s.Returned != 5 { // their contexts have ended, and they are given back
 			t.Errorf("%+v", s)
 		}
@@ -394,4 +393,12 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Stats after Shutdown = %v", err)
 		}
 	})
+}
+
+// mustEnd waits for the end of Run, which may have left handlers behind.
+func mustEnd(t testing.TB, done <-chan error) {
+	t.Helper()
+	if err, stop := <-done, (*StopError)(nil); err != nil && !errors.As(err, &stop) {
+		t.Error(err)
+	}
 }
