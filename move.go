@@ -69,6 +69,7 @@ func (q *Queue) copyOf(d *Delivery, s Settlement) *Message {
 	if m.Headers = maps.Clone(m.Headers); m.Headers == nil {
 		m.Headers = make(Headers)
 	}
+	delete(m.Headers, driver.HeaderError)
 	m.Headers[driver.HeaderReason] = s.Reason
 	m.Headers[driver.HeaderOrigin] = q.name + "/" + d.ID
 	return &m

@@ -157,7 +157,7 @@ func TestUndeclaredIsRefused(t *testing.T) {
 		"archived":      func() error { _, err := q.Archived(ctx, BrowseOptions{}); return err },
 		"purge":         func() error { _, err := q.Purge(ctx); return err },
 		"redrive":       func() error { _, err := q.Redrive(ctx, RedriveOptions{}); return err },
-		"purge archive": func() error { _, err := q.PurgeArchive(ctx, 0); return err },
+		"purge archive": func() error { _, err := q.PurgeArchive(ctx, AnyAge); return err },
 		"receive heads": func() error { _, err := q.ReceiveHeads(ctx, ByGroup(), ReceiveOptions{}); return err },
 		"receive group": func() error { _, err := q.ReceiveGroup(ctx, ByGroup(), "g", GroupOptions{}); return err },
 		"drop":          func() error { return q.client.DropQueue(ctx, "q") },

@@ -142,8 +142,14 @@ func TestBatchError(t *testing.T) {
 	if err == nil || err.Error() != "2 of 3 failed: bad" {
 		t.Errorf("Batch = %v", err)
 	}
-	if !errors.Is(err, bad) || !errors.Is(err, ErrStaleReceipt) || errors.Is(err, ErrClosed) {
-		t.Errorf("errors.Is does not see the items of %v", err)
+	if errors.Is(err, bad) || errors.Is(err, ErrStaleReceipt) {
+		t.Errorf("errors.Is takes an item for the whole of %v", err)
+	}
+	if err := Batch([]error{ErrStaleReceipt, ErrMessageNotFound}); !errors.Is(err, ErrStaleReceipt) || errors.Is(err, ErrMessageNotFound) {
+		t.Errorf("errors.Is does not see what all items of %v are", err)
+	}
+	if errors.Is(new(BatchError), ErrStaleReceipt) {
+		t.Error("an empty batch is stale")
 	}
 	if got := new(BatchError).Error(); got != "no item failed" {
 		t.Errorf("empty batch error = %q", got)

@@ -1,6 +1,7 @@
 package mqotel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -35,6 +36,9 @@ var errorTypes = []struct {
 func errorType(err error) string {
 	if err == nil {
 		return ""
+	}
+	if batch := (*mq.BatchError)(nil); errors.As(err, &batch) { // the first item stands for the batch
+		err = cmp.Or(batch.Errs...)
 	}
 	for _, e := range errorTypes {
 		if errors.Is(err, e.err) {

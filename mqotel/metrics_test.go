@@ -69,7 +69,7 @@ func TestSentInPart(t *testing.T) {
 	p := mqtest.Faulty(mem.New(), mqtest.Fault{Op: "send", Err: driver.Batch([]error{nil, driver.ErrTooLarge, nil})})
 	l := newLabOf(t, mqotel.Config{}, p)
 	_, err := l.queue.SendAll(t.Context(), []*mq.Message{new(mq.Message), new(mq.Message), new(mq.Message)})
-	if !errors.Is(err, mq.ErrTooLarge) {
+	if batch := (*mq.BatchError)(nil); !errors.As(err, &batch) || !errors.Is(batch.Errs[1], mq.ErrTooLarge) {
 		t.Fatal(err)
 	}
 	const send = "messaging.operation.name=send,messaging.operation.type=send"

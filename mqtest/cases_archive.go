@@ -17,7 +17,7 @@ var archiveCases = []testCase{
 	{name: "archive/bodies", rule: "bodies survive the archive (rules 5 and 8)", needs: canSeeArchive, run: archiveBodies},
 	{name: "archive/pages", rule: "Browse returns pages in the order of ids, each After the last", needs: canSeeArchive, run: archivePages},
 	{name: "archive/counted", rule: "Stats.Archived counts the archive", needs: exactStats, run: archiveCounted},
-	{name: "archive/purge", rule: "PurgeArchive deletes all with 0, returns how many, and leaves the queue alone", needs: all(canPurgeArchive, canSeeArchive), run: archivePurge},
+	{name: "archive/purge", rule: "PurgeArchive deletes all with AnyAge, returns how many, and leaves the queue alone", needs: all(canPurgeArchive, canSeeArchive), run: archivePurge},
 	{name: "archive/purge-by-age", rule: "PurgeArchive deletes what has been in the archive for olderThan or longer, and nothing younger", needs: all(canPurgeArchive, canSeeArchive), run: archivePurgeByAge},
 }
 
@@ -149,13 +149,15 @@ func archivePurge(t *tester) {
 	q := t.queue()
 	t.archiveMany(q, 3)
 	t.send(q, "stays")
-	_, err := q.PurgeArchive(t.ctx, -1)
-	t.is(err, "PurgeArchive of a negative age", mq.ErrInvalid)
+	for _, age := range []time.Duration{0, -time.Second} {
+		_, err := q.PurgeArchive(t.ctx, age)
+		t.is(err, "PurgeArchive of "+age.String(), mq.ErrInvalid)
+	}
 	if n, err := q.PurgeArchive(t.ctx, time.Hour); n != 0 || err != nil {
 		t.Errorf("PurgeArchive of what is an hour old returned %d, %v", n, err)
 	}
 	for _, want := range []int64{3, 0} {
-		if n, err := q.PurgeArchive(t.ctx, 0); n != want || err != nil {
+		if n, err := q.PurgeArchive(t.ctx, mq.AnyAge); n != want || err != nil {
 			t.Errorf("PurgeArchive returned %d, %v, want %d", n, err, want)
 		}
 	}

@@ -108,7 +108,7 @@ func hangManage(t *tester) {
 			_, err := q.Redrive(ctx, mq.RedriveOptions{})
 			return err
 		}, holds(counts{visible: 2})},
-		"PurgeArchive": {func(ctx context.Context, q *mq.Queue) error { _, err := q.PurgeArchive(ctx, 0); return err }, holds(counts{visible: 1})},
+		"PurgeArchive": {func(ctx context.Context, q *mq.Queue) error { _, err := q.PurgeArchive(ctx, mq.AnyAge); return err }, holds(counts{visible: 1})},
 		"DropQueue":    {func(ctx context.Context, q *mq.Queue) error { return t.c.DropQueue(ctx, q.Name()) }, gone},
 	} {
 		q := t.queue()

@@ -197,7 +197,7 @@ func (t *tester) everyCall(c *mq.Client, q *mq.Queue, d *mq.Delivery) map[string
 		"Peek":             func(ctx context.Context) error { _, err := q.Peek(ctx, mq.BrowseOptions{}); return err },
 		"Archived":         func(ctx context.Context) error { _, err := q.Archived(ctx, mq.BrowseOptions{}); return err },
 		"Redrive":          func(ctx context.Context) error { _, err := q.Redrive(ctx, mq.RedriveOptions{}); return err },
-		"PurgeArchive":     func(ctx context.Context) error { _, err := q.PurgeArchive(ctx, 0); return err },
+		"PurgeArchive":     func(ctx context.Context) error { _, err := q.PurgeArchive(ctx, mq.AnyAge); return err },
 		"Purge":            func(ctx context.Context) error { _, err := q.Purge(ctx); return err },
 		"Stats":            func(ctx context.Context) error { _, err := q.Stats(ctx); return err },
 		"Delivery.Ack":     d.Ack,

@@ -38,7 +38,7 @@ func unsupportedMethods() (all []testCase) {
 		{"peek", "Browser", canPeek, func(t *tester, q *mq.Queue) error { _, err := q.Peek(t.ctx, mq.BrowseOptions{}); return err }},
 		{"archived", "Browser with Archive", canSeeArchive, func(t *tester, q *mq.Queue) error { _, err := q.Archived(t.ctx, mq.BrowseOptions{}); return err }},
 		{"redrive", "Archivist.Redrive", canRedrive, func(t *tester, q *mq.Queue) error { _, err := q.Redrive(t.ctx, mq.RedriveOptions{}); return err }},
-		{"purge-archive", "Archivist.PurgeArchive", canPurgeArchive, func(t *tester, q *mq.Queue) error { _, err := q.PurgeArchive(t.ctx, 0); return err }},
+		{"purge-archive", "Archivist.PurgeArchive", canPurgeArchive, func(t *tester, q *mq.Queue) error { _, err := q.PurgeArchive(t.ctx, mq.AnyAge); return err }},
 		{"receive-groups", "Caps.Groups", grouped, func(t *tester, q *mq.Queue) error {
 			_, err := q.ReceiveHeads(t.ctx, mq.ByGroup(), mq.ReceiveOptions{Visibility: t.long})
 			return err

@@ -39,7 +39,7 @@ func TestBadConnIsRetried(t *testing.T) {
 		ok(t, err)
 		_, err = q.Redrive(t.Context(), mq.RedriveOptions{})
 		ok(t, err)
-		_, err = q.PurgeArchive(t.Context(), 0)
+		_, err = q.PurgeArchive(t.Context(), mq.AnyAge)
 		ok(t, err)
 		for _, op := range ops {
 			equal(t, op+" applied", p.Applied(op), p.Calls(op)-2)
@@ -384,9 +384,12 @@ func TestBatchErrorOfSends(t *testing.T) {
 			return err
 		})
 		for i, err := range errs {
-			if i < 3 {
+			switch batch := (*mq.BatchError)(nil); {
+			case i < 3:
 				ok(t, err)
-			} else {
+			case errors.As(err, &batch):
+				fails(t, errors.Join(batch.Errs...), errRefused)
+			default:
 				fails(t, err, errRefused)
 			}
 		}

@@ -245,7 +245,7 @@ func (f *fuzzer) opPurgeArchive() {
 	if f.pick(4) > 0 {
 		return
 	}
-	var olderThan time.Duration
+	olderThan := mq.AnyAge
 	if f.h.Bubble && f.pick(2) == 0 {
 		olderThan = f.duration()
 	}
@@ -253,7 +253,7 @@ func (f *fuzzer) opPurgeArchive() {
 	n, err := f.q.PurgeArchive(f.Context(), olderThan)
 	if f.supported(err) {
 		f.note("%v: %d", olderThan, n)
-		f.counted(n, f.m.purgeArchive(olderThan, now))
+		f.counted(n, f.m.purgeArchive(max(olderThan, 0), now))
 	}
 }
 

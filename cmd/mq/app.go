@@ -30,6 +30,7 @@ type app struct {
 	output  string // "table" or "json"
 	verbose bool
 	level   slog.Level // of what the library logs, without -verbose; 0: errors
+	told    []string   // lines of the library whose content the command reports itself
 
 	duplicates bool // Config.AllowDuplicateMoves
 
@@ -172,11 +173,35 @@ func (a *app) with(f func(*mq.Client) error) error {
 }
 
 func (a *app) logger() *slog.Logger {
-	level := cmp.Or(a.level, slog.LevelError)
 	if a.verbose {
-		level = slog.LevelDebug
+		return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	h := slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: cmp.Or(a.level, slog.LevelError)})
+	return slog.New(&without{h, a.told})
+}
+
+// without is a log without the lines that say what is told elsewhere.
+type without struct {
+	slog.Handler
+	told []string
+}
+
+// Handle drops those lines.
+func (w *without) Handle(ctx context.Context, r slog.Record) error {
+	if slices.Contains(w.told, r.Message) {
+		return nil
+	}
+	return w.Handler.Handle(ctx, r)
+}
+
+// WithAttrs returns a log without the same lines.
+func (w *without) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &without{w.Handler.WithAttrs(attrs), w.told}
+}
+
+// WithGroup returns a log without the same lines.
+func (w *without) WithGroup(name string) slog.Handler {
+	return &without{w.Handler.WithGroup(name), w.told}
 }
 
 // note tells the user something that is not the command's output.

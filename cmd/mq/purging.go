@@ -47,7 +47,7 @@ func untilDone(ctx context.Context, part func(context.Context) (int64, error)) (
 // olderThan returns how old something is that was older than d at the begin.
 func olderThan(d time.Duration, begin time.Time) time.Duration {
 	if d == 0 {
-		return 0
+		return mq.AnyAge
 	}
 	return d + time.Since(begin)
 }

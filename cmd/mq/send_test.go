@@ -161,7 +161,7 @@ func TestSendFails(t *testing.T) {
 		a, _, _ := d.app()
 		s := &sender{queue: q, items: make(chan item, 1501), ahead: newBudget(1 << 30), limit: 1000, progress: a.newProgress(-1, "", "")}
 		s.read(t.Context(), newReader(strings.NewReader(strings.Repeat("1\n", 1500)), "ndjson", mq.Message{}, 0))
-		if err := s.run(t.Context()); !errors.Is(err, tt.err) || s.summary() != tt.want {
+		if err := s.run(t.Context()); !hasItem(err, tt.err) || s.summary() != tt.want {
 			t.Errorf("%v (%s), want %s", err, s.summary(), tt.want)
 		}
 		if err := d.client.Close(); err != nil {
@@ -261,4 +261,12 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n.Add(int64(n))
 	return n, err
+}
+
+// hasItem reports whether a batch, or an item of it, failed with target.
+func hasItem(err, target error) bool {
+	if batch := (*mq.BatchError)(nil); errors.As(err, &batch) {
+		err = errors.Join(batch.Errs...)
+	}
+	return errors.Is(err, target)
 }

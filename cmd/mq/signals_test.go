@@ -77,12 +77,12 @@ func TestSignals(t *testing.T) {
 		{
 			"work, quit",
 			[]string{"work", "w", "-stop-timeout", "0s", "--", "sh", "-c", "echo begin; sleep 60; echo end"},
-			1, "begin", syscall.SIGQUIT, exitOK, "", "1 retries, 0 dead letters\n",
+			1, "begin", syscall.SIGQUIT, exitOK, "", "0 retries, 0 dead letters, 1 interrupted and given back\n",
 		},
 		{
 			"impatient",
 			[]string{"work", "w", "-stop-timeout", "0s", "--", "sh", "-c", "echo begin; sleep 60; echo end"},
-			1, "begin", syscall.SIGTERM, exitOK, "", "1 retries, 0 dead letters\n",
+			1, "begin", syscall.SIGTERM, exitOK, "", "0 retries, 0 dead letters, 1 interrupted and given back\n",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

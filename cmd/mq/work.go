@@ -47,7 +47,7 @@ The exit code says what becomes of the message:
   75     not now: it comes again after a pause that grows with each time
   other  failed: the same, and the error output says so
 
-A message that has come -max-reads times is a dead letter instead of coming
+A message that has come -max-attempts times is a dead letter instead of coming
 again. The lease is prolonged for as long as the command runs. SIGINT, SIGTERM,
 SIGQUIT and the end of the terminal end the work: no more messages are taken,
 commands may take -stop-timeout to end and get SIGTERM after that, and what they
@@ -57,7 +57,7 @@ is killed the commands are ended, too.
 The exit code of mq itself is 75 if it could not store the outcome of some
 messages.`,
 		Example: `  mq work thumbnails -c 4 -- ./make-thumbnail.sh
-  mq work orders -timeout 1m -max-reads 5 -- sh -c 'jq -r .id >>ids'
+  mq work orders -timeout 1m -max-attempts 5 -- sh -c 'jq -r .id >>ids'
   mq work orders -idle 5s -- sh -c 'cat >>out'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
@@ -73,7 +73,7 @@ messages.`,
 			if err := w.check(); err != nil {
 				return err
 			}
-			a.level = slog.LevelWarn
+			a.level, a.told = slog.LevelWarn, []string{"mq: handler failed", "mq: dead letter"}
 			return a.with(func(c *mq.Client) error {
 				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{app: a, path: path, args: args[1:], hideDSN: w.hideDSN})
 			})
@@ -88,11 +88,11 @@ func (w *working) flags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVarP(&w.cfg.Concurrency, "concurrency", "c", 1, "how many commands run at once")
 	flags.DurationVar(&w.cfg.Visibility, "visibility", 0, "how long messages are leased at a time: if mq dies they come again that late (default 30s)")
-	flags.IntVar(&w.cfg.MaxAttempts, "max-reads", 10, "how often a message is tried; 0 for no limit")
+	flags.IntVar(&w.cfg.MaxAttempts, "max-attempts", 30, "how often a message is tried before it is a dead letter; 0 for no limit")
 	flags.StringVar(&w.cfg.DeadLetter, "dead-letter", "", "the `queue` for dead letters (default: the archive)")
 	flags.DurationVar(&w.cfg.Timeout, "timeout", 0, "how long a command may take; then it gets SIGTERM, and its message comes again")
 	flags.StringVar(&w.groupBy, "group-by", "", "one message of a `group` at a time and in order: header, or a path in the body as in repo.id")
-	flags.DurationVar(&w.cfg.SoftStop, "stop-timeout", 30*time.Second, "how long commands may take to end after a signal")
+	flags.DurationVar(&w.cfg.SoftStop, "stop-timeout", 18*time.Second, "how long commands may take to end after a signal; 9 seconds later all is over")
 	flags.DurationVar(&w.idle, "idle", 0, "end when there was nothing to do for that long")
 	flags.BoolVar(&a.duplicates, "allow-duplicate-moves", false, "use -dead-letter where a crash may leave a message in both queues, as on RabbitMQ")
 	flags.BoolVar(&w.hideDSN, "hide-dsn", false, "keep MQ_DSN and PGPASSWORD from the commands")
@@ -104,7 +104,7 @@ func (w *working) check() error {
 	case w.cfg.Concurrency < 1:
 		return usagef("-concurrency %d is below 1", w.cfg.Concurrency)
 	case w.cfg.MaxAttempts < 0 || w.cfg.Visibility < 0 || w.cfg.Timeout < 0 || w.cfg.SoftStop < 0 || w.idle < 0:
-		return usagef("-max-reads, -visibility, -timeout, -stop-timeout and -idle are not negative")
+		return usagef("-max-attempts, -visibility, -timeout, -stop-timeout and -idle are not negative")
 	}
 	if w.cfg.MaxAttempts == 0 {
 		w.cfg.MaxAttempts = mq.Unlimited
@@ -169,7 +169,7 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) (err 
 	if err != nil && s.Received == 0 {
 		return err
 	}
-	summary := fmt.Sprintf("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, losses(s))
+	summary := fmt.Sprintf("worked on %s: %d done, %d retries, %d dead letters%s", q.Name(), s.Acked, s.Retried, s.DeadLettered, rest(s))
 	if err == nil && s.Failed > 0 {
 		return &unstoredError{summary}
 	}
@@ -183,9 +183,12 @@ type unstoredError struct{ summary string }
 
 func (e *unstoredError) Error() string { return e.summary }
 
-func losses(s mq.ConsumerStats) (text string) {
+func rest(s mq.ConsumerStats) (text string) {
+	if s.Returned > 0 {
+		text = fmt.Sprintf(", %d interrupted and given back", s.Returned)
+	}
 	if s.Lost+s.Failed > 0 {
-		text = fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
+		text += fmt.Sprintf(", %d leases lost, %d outcomes not stored: those messages come again", s.Lost, s.Failed)
 	}
 	if s.Stuck > 0 {
 		text += fmt.Sprintf(", %d commands that did not end in time", s.Stuck)

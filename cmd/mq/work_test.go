@@ -162,11 +162,11 @@ func TestWorkMaxAttempts(t *testing.T) {
 	d := newDesk(t, "mem")
 	d.must("create", "dead")
 	d.send(text("1"))
-	code, _, stderr := d.work("-max-reads", "1", "-dead-letter", "dead", "--", "false")
-	if code != exitOK || !strings.Contains(stderr, "w/1 is a dead letter: read 1 times") {
+	code, _, stderr := d.work("-max-attempts", "1", "-dead-letter", "dead", "--", "false")
+	if code != exitOK || !strings.Contains(stderr, "w/1 is a dead letter: attempt 1 failed") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if got := d.must("peek", "dead", "-o", "json"); !strings.Contains(got, `"mq-reason":"read 1 times`) {
+	if got := d.must("peek", "dead", "-o", "json"); !strings.Contains(got, `"mq-reason":"attempt 1 failed`) {
 		t.Errorf("the dead letter is %s", got)
 	}
 }

@@ -63,7 +63,7 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 	if err := work(ctx, q, chargeMended); err != nil {
 		return err
 	}
-	n, err = q.PurgeArchive(ctx, 0) // 0: whatever its age
+	n, err = q.PurgeArchive(ctx, mq.AnyAge)
 	fmt.Fprintln(out, "thrown away:", n)
 	return err
 }

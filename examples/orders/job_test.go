@@ -79,7 +79,7 @@ func TestPoorProvider(t *testing.T) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	r.wantRows(t, "note: mem has no groups, so the order per customer is not guaranteed",
-		"sent 2,000", "processed 1,908 47,862.50 charged", "retried 247", "dead letters 92", "15 read 4 times", "order per customer")
+		"sent 2,000", "processed 1,908 47,862.50 charged", "retried 247", "dead letters 92", "15 attempt 4 failed", "order per customer")
 }
 
 func TestLostMessage(t *testing.T) {

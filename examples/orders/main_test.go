@@ -80,7 +80,7 @@ func TestSample(t *testing.T) {
 		"retried 247 ", // 101 flaky orders twice, 15 of the bank that is down three times
 		"dead letters 92",
 		"65 card declined",
-		"15 read 4 times, the limit is 4: bank is down",
+		"15 attempt 4 failed, the limit is 4: bank is down",
 		"4 payload does not decode into main.Order: unexpected end of JSON input",
 		"order per customer kept",
 		"throughput ",
@@ -171,7 +171,7 @@ func TestInputs(t *testing.T) {
 		},
 		{
 			"one that never works", order(1, "a", "down") + "\n" + order(2, "a", "flaky"), 0, "",
-			[]string{"processed 1", "retried 5", "dead letters 1", "1 read 4 times, the limit is 4: bank is down", "order per customer kept"},
+			[]string{"processed 1", "retried 5", "dead letters 1", "1 attempt 4 failed, the limit is 4: bank is down", "order per customer kept"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

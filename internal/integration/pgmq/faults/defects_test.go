@@ -14,7 +14,7 @@ package faults
 //	leased messages in front are walked through            package plans
 //	batches come back in the order of the heap             receive/sorted, drain/in-order
 //	a lease counts from before the waiting                 TestLeaseAfterWaiting
-//	a delayed or poisonous head blocks its group           group/freed-by-archive, outcome/max-reads, outcome/retry
+//	a delayed or poisonous head blocks its group           group/freed-by-archive, outcome/max-attempts, outcome/retry
 //	settling what is gone breaks the client                settle/ack-twice; TestForeignRows
 //	a plain read breaks groups                             group/plain-lease (plain receives ignore groups: documented)
 //	a path of one key with a comma reads another           group/path-keys
