@@ -20,6 +20,7 @@ type instruments struct {
 	batch     metric.Int64Histogram
 	lost      metric.Int64Counter
 	dead      metric.Int64Counter
+	events    metric.Int64Counter
 }
 
 // The bounds of the conventions, for operations. Handlers take longer.
@@ -30,7 +31,7 @@ var (
 )
 
 func (in *instruments) make(m metric.Meter) error {
-	var errs [7]error
+	var errs [8]error
 	in.operation, errs[0] = messagingconv.NewClientOperationDuration(m, metric.WithExplicitBucketBoundaries(operationBounds...))
 	in.sent, errs[1] = messagingconv.NewClientSentMessages(m)
 	in.consumed, errs[2] = messagingconv.NewClientConsumedMessages(m)
@@ -41,6 +42,8 @@ func (in *instruments) make(m metric.Meter) error {
 		metric.WithDescription("Leases that ended before their message was settled."))
 	in.dead, errs[6] = m.Int64Counter("mq.dead_lettered", metric.WithUnit("{message}"),
 		metric.WithDescription("Messages that were archived or moved to another queue."))
+	in.events, errs[7] = m.Int64Counter("mq.consumer.events", metric.WithUnit("{event}"),
+		metric.WithDescription("Deliveries to Consumers that did not end with an ack, by what became of them."))
 	return errors.Join(errs[:]...)
 }
 

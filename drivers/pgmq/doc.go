@@ -4,8 +4,8 @@
 //	pgmq://user:password@host:port/database?parameter=value
 //
 // The parameters are those of libpq that pgx knows, whose PG* environment
-// variables count as well: passfile, service, options, application_name,
-// connect_timeout (10 seconds), target_session_attrs, those of TLS and
+// variables count as well: passfile, service, options, application_name
+// (program, host and process id, see [driver.ClientName]), connect_timeout (10 seconds), target_session_attrs, those of TLS and
 // authentication, and host, port, dbname, user and password, which win over the
 // rest of the DSN. A database that needs more to be reached needs a pool of the
 // program's own: see [FromPool]. The driver's own parameters are

@@ -143,7 +143,7 @@ func pgxConfig(set map[string]string, l *links) (*pgx.ConnConfig, error) {
 		return nil, refused(err)
 	}
 	cfg.RuntimeParams["client_encoding"] = "UTF8"
-	cfg.RuntimeParams["application_name"] = cmp.Or(cfg.RuntimeParams["application_name"], "mq")
+	cfg.RuntimeParams["application_name"] = cmp.Or(cfg.RuntimeParams["application_name"], driver.ClientName())
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 10*time.Second)
 	cfg.DialFunc = dialer{l}.DialContext
 	return cfg, nil

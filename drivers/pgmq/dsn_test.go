@@ -191,9 +191,9 @@ func TestParseDSNDefaults(t *testing.T) {
 		query, app string
 		timeout    time.Duration
 	}{
-		{"", "mq", 10 * time.Second},
+		{"", driver.ClientName(), 10 * time.Second},
 		{"application_name=a&connect_timeout=3", "a", 3 * time.Second},
-		{"connect_timeout=0", "mq", 10 * time.Second},
+		{"connect_timeout=0", driver.ClientName(), 10 * time.Second},
 	} {
 		o := mustParse(t, "pgmq://db?driver=pq&"+tt.query)
 		if got := o.conn.RuntimeParams["application_name"]; got != tt.app || o.pq.ApplicationName != tt.app {

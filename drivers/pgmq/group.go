@@ -1,7 +1,6 @@
 package pgmq
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -34,13 +33,18 @@ func (g *grouping) names() tableNames {
 // path is not bound.
 func groupKey(by driver.GroupBy) string {
 	if by.Path == nil {
-		return `(headers ->> ` + literal(groupHeader(by)) + `::text) COLLATE "C"`
+		return `(headers ->> ` + groupHeader(by) + `::text) COLLATE "C"`
 	}
 	return `(message #>> ` + literal(groupPath(by)) + `::text[]) COLLATE "C"`
 }
 
-// groupHeader returns the header that has the group.
-func groupHeader(by driver.GroupBy) string { return cmp.Or(by.Header, headerGroup) }
+// groupHeader returns the name of the header that has the group, as a literal.
+func groupHeader(by driver.GroupBy) string {
+	if by.Header == "" {
+		return "'" + headerGroup + "'"
+	}
+	return literal(by.Header)
+}
 
 func groupPath(by driver.GroupBy) string {
 	var path array

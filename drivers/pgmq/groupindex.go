@@ -17,7 +17,7 @@ import (
 // room in 63 bytes for the queue and a path. They are not made of groupKey, whose
 // text may change.
 func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
-	key := `(headers ->> ` + literal(groupHeader(by)) + `) COLLATE "C"`
+	key := `(headers ->> ` + groupHeader(by) + `) COLLATE "C"`
 	if by.Path != nil {
 		key = `(message #>> ` + literal(groupPath(by)) + `) COLLATE "C"`
 	}

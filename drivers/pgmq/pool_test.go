@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/portmq/mq/driver"
 )
 
 func TestOpenSettings(t *testing.T) {
@@ -29,7 +31,7 @@ func TestOpenSettings(t *testing.T) {
 			continue
 		}
 		got := <-settings
-		want := map[string]string{"user": "app", "database": "shop", "application_name": "mq", "client_encoding": "UTF8"}
+		want := map[string]string{"user": "app", "database": "shop", "application_name": driver.ClientName(), "client_encoding": "UTF8"}
 		if !strings.Contains(client, "prepare") {
 			want["enable_seqscan"], want["jit"], want["mq.notify"], want["plan_cache_mode"] = "off", "off", "own", "force_generic_plan"
 			want["default_transaction_isolation"] = "read committed"

@@ -9,7 +9,7 @@
 //
 //	heartbeat=10s                 how often both sides show that they are alive
 //	connection_timeout=10s        for dialling, TLS and the handshake of one host
-//	connection_name=mq            shown by the broker's tools, with the purpose behind it
+//	connection_name=NAME          shown by the broker's tools, with the purpose behind it; driver.ClientName
 //	auth_mechanism=plain|external external takes the user from the client certificate
 //	cacertfile, certfile, keyfile PEM files, for amqps
 //	verify=verify_peer|verify_none

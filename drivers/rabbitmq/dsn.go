@@ -62,7 +62,7 @@ func parseDSN(dsn string) (options, error) {
 	}
 	set := u.Query()
 	get := func(name string) string { return set.Get(name) }
-	o := options{vhost: cmp.Or(strings.TrimPrefix(u.Path, "/"), "/"), name: cmp.Or(get("connection_name"), "mq")}
+	o := options{vhost: cmp.Or(strings.TrimPrefix(u.Path, "/"), "/"), name: cmp.Or(get("connection_name"), driver.ClientName())}
 	if strings.Contains(strings.TrimPrefix(u.EscapedPath(), "/"), "/") {
 		return options{}, errors.New("malformed DSN: a / in the vhost must be percent-encoded as %2F")
 	}

@@ -182,7 +182,7 @@ func (r *rig) receiveOne() error {
 // nothing for longer than a receiver that was just woken pauses.
 const waiting = `SELECT coalesce(bool_and(state = 'idle') AND max(state_change) > $1::timestamptz
 	AND max(state_change) < clock_timestamp() - interval '700 ms', false)
-	FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mq'`
+	FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'mq %'`
 
 // TestBareID settles as clients do that know a message by its id alone.
 func TestBareID(t *testing.T) {
