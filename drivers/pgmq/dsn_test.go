@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/lib/pq"
+
+	"github.com/portmq/mq/driver"
 )
 
 // noEnvironment keeps the machine's own settings out of a test.
