@@ -21,6 +21,16 @@ import (
 //
 // No flight outlasts Config.CallTimeout, whatever its ctx, so a connection that
 // hangs holds up the others no longer than that.
+//
+// The words are those of an airport. A flight is one call of the provider, a lane is
+// the runway of one kind of call on one queue, a part is one caller's share of a
+// flight, and a part lands when its caller gets its answer.
+//
+// Who runs what: the first caller flies in its own goroutine, with its own ctx. When
+// it lands, the parts that have come meanwhile fly in a new goroutine, whose ctx is
+// the client's, since no caller's ctx may end the calls of others. That goroutine goes
+// on until nobody waits. lane.mu is held for moments only, never while a flight is in
+// the air or a part lands; no other lock is taken under it.
 
 // maxFlightBytes bounds what one flight carries.
 const maxFlightBytes = 1 << 20
@@ -94,6 +104,8 @@ func (l *lane[T]) doParts(ctx context.Context, items []T, limit int) ([]string, 
 
 var errNotTried = errors.New("not tried, because an earlier part of the batch failed")
 
+// doPart flies at once if the lane is free, and else waits to be carried. Nobody
+// overtakes parts that wait, so that the calls of one goroutine keep their order.
 func (l *lane[T]) doPart(ctx context.Context, items []T) ([]string, error) {
 	if l.client.caps.InProcess {
 		return l.flyApart(ctx, items)
@@ -105,17 +117,20 @@ func (l *lane[T]) doPart(ctx context.Context, items []T) ([]string, error) {
 		defer l.land()
 		return l.flyApart(ctx, items)
 	}
-	p, done := l.newPart(items)
+	p, done := l.newPart(items) // under the lock, so that it keeps its place
 	l.waiting = append(l.waiting, p)
 	l.mu.Unlock()
 	return l.await(ctx, p, done)
 }
 
+// landing is what a part comes to.
 type landing struct {
 	ids []string
 	err error
 }
 
+// newPart returns a part whose caller waits for done. done has room for the result, so
+// that a flight is never held up by a caller that has left.
 func (l *lane[T]) newPart(items []T) (*part[T], chan landing) {
 	if l.hold != nil {
 		items = l.hold(items) // a caller whose ctx ends leaves before its part has landed
@@ -126,6 +141,7 @@ func (l *lane[T]) newPart(items []T) (*part[T], chan landing) {
 	return p, done
 }
 
+// bytes returns the size of items, 0 where only their number counts.
 func (l *lane[T]) bytes(items []T) (n int) {
 	if l.size == nil {
 		return 0
@@ -188,6 +204,8 @@ func (l *lane[T]) land() {
 	}
 }
 
+// spawn makes flights in a goroutine that Close waits for, or none after Close: then
+// whoever waits gets ErrClosed, and the flight is given up.
 func (l *lane[T]) spawn(parts []*part[T]) {
 	if l.client.tasks.enter() {
 		go l.run(parts)

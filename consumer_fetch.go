@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// Fetching. One goroutine, Run's, fetches; it alone appends to the buffer, and so
+// decides how much is leased. Workers take from the buffer, settle, and poke it through
+// Consumer.wake when there may be room again. A message is on its way through: the
+// provider, fetch, the keeper (which extends its lease from then on), the buffer, a
+// worker. c.mu guards all counts; neither the provider nor a function of the program is
+// called while it is held.
+
 // The pauses of a Consumer whose fetches fail.
 const minFetchPause, maxFetchPause = 100 * time.Millisecond, 10 * time.Second
 

@@ -9,6 +9,16 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
+// Settling. A job carries one outcome to the backend, in as many tries as the lease
+// lasts. It holds the claim of the lease meanwhile (see lease.claim), so that neither the
+// handler nor an interceptor can settle the message a second time, and it counts as
+// unsettled until it is done and its event has been reported: Run waits for that, and
+// fetches nothing while too many are under way.
+//
+// Its steps are begin, send, landed, and then stored, repeat or refused. Each of them
+// may run in another goroutine: the worker's, a lane's, or one of the job's own. They
+// follow each other, so that the fields of a job need no lock.
+
 // job is one settlement of a Consumer, over as many tries as it takes. One
 // goroutine at a time acts on it: the worker that began it, a lane's, or one of
 // its own.
@@ -144,6 +154,8 @@ func (j *job) dead() string {
 	return j.s[0].Reason
 }
 
+// pause returns how long to wait before the next try: 100 ms, and twice as long each
+// time, up to 6.4 s.
 func (j *job) pause() time.Duration { return minFetchPause << min(j.tries, 6) }
 
 // mayRepeat reports whether another try is safe, and comes before the lease

@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+// Working. A worker is a goroutine that takes messages out of the buffer until it is
+// empty; dispatch starts as many as there are messages, up to Concurrency. It runs the
+// handler, decides by its result, and hands the settlement to a job, which does not keep
+// it from the next message. A handler that ends its goroutine ends the worker, which is
+// then replaced.
+
 type deliveryKey struct{}
 
 // FromContext returns the delivery that a handler is working on, for handlers

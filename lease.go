@@ -78,6 +78,12 @@ func (r lossReason) Unwrap() error { return ErrStaleReceipt }
 //   - A lease that is lost ends the context of its handler and leaves the
 //     keeper, no matter which of them finds out.
 //
+// Who changes it: a claim (beginSettle, claim) gives one goroutine the right to settle,
+// and endSettle, pauseSettle, settledInTx or giveUp end it. Extensions may overlap with
+// each other and with a settlement; they are counted, and move the end of the lease only
+// as far as the earliest of those under way allows. The keeper reads and ends leases
+// under their own locks.
+//
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
 // 256 bytes, which is why the fields are small.
 type lease struct {

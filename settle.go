@@ -59,7 +59,6 @@ func (d *Delivery) extend(ctx context.Context, visibility time.Duration) error {
 		d.lease.hurry()
 	}()
 	_, err = d.queue.lanes.extend.do(ctx, []extension{{d.Receipt, visibility, patience}})
-	err = itemError(err, 0)
 	return err
 }
 
@@ -136,7 +135,7 @@ func (q *Queue) carryOut(ctx context.Context, d *Delivery, s []Settlement) error
 		return q.copyAndAck(ctx, d, s[0])
 	}
 	_, err := q.lanes.settle.do(ctx, s)
-	return itemError(err, 0)
+	return err
 }
 
 // Settle ends leases by receipt, in this process or another one: the provider
