@@ -51,7 +51,7 @@ func ExampleEvent() {
 			fmt.Println(e.Kind, e.Delivery.Attempt, e.Err, e.Reason)
 		},
 	}))
-	// Output:
+	// Unordered output:
 	// retry 1 bank is down
 	// dead letter 2 bank is down attempt 2 failed, the limit is 2: bank is down
 }
