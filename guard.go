@@ -26,7 +26,7 @@ func recovered(f func() error) (err error) {
 }
 
 // guard calls functions of the program that others wait for: a Backoff, an
-// OnDeadLetter, an interceptor around a call that mq makes on its own, the
+// OnEvent, an interceptor around a call that mq makes on its own, the
 // handler of the Logger. Each call has a goroutine of its own, so that neither a
 // panic nor runtime.Goexit can end ours, and a limit, after which mq goes on
 // without it.

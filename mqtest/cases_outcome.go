@@ -16,7 +16,7 @@ var outcomeCases = []testCase{
 	{name: "outcome/error", rule: "an ordinary error: the message comes back after the Backoff", run: outcomeError},
 	{name: "outcome/panic", rule: "a panic is an ordinary error, and the Consumer goes on", run: outcomeAbnormal(func() { panic("a handler's panic") })},
 	{name: "outcome/goexit", rule: "a handler that ends its goroutine has failed, and the Consumer goes on", run: outcomeAbnormal(runtime.Goexit)},
-	{name: "outcome/reject", rule: "Reject: the message is archived with the error as its reason, and OnDeadLetter is told", needs: canSeeArchive, run: outcomeReject},
+	{name: "outcome/reject", rule: "Reject: the message is archived with the error as its reason, and OnEvent gets it", needs: canSeeArchive, run: outcomeReject},
 	{name: "outcome/timeout", rule: "ConsumerConfig.Timeout ends the handler's ctx with DeadlineExceeded", run: outcomeTimeout},
 	{name: "outcome/max-attempts", rule: "after MaxAttempts an error makes a dead letter, with a reason", needs: all(exactReads, canSeeArchive), run: outcomeMaxAttempts},
 	{name: "outcome/crash-loop", rule: "a message that was read MaxAttempts times is dead-lettered before the handler runs again", needs: all(exactReads, canSeeArchive), run: outcomeCrashLoop},

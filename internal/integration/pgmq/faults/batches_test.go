@@ -29,7 +29,7 @@ func TestPurgeInBatches(t *testing.T) {
 	}{
 		{"the queue", func() (int64, error) { return q.Purge(t.Context()) }, rows},
 		{"what is old", func() (int64, error) { return q.PurgeArchive(t.Context(), 10_000*time.Hour+time.Minute) }, rows - 10_000},
-		{"the archive", func() (int64, error) { return q.PurgeArchive(t.Context(), 0) }, 10_000},
+		{"the archive", func() (int64, error) { return q.PurgeArchive(t.Context(), mq.AnyAge) }, 10_000},
 	} {
 		if n, err := purge.run(); err != nil || n != purge.want {
 			t.Errorf("%s: %d purged, want %d: %v", purge.name, n, purge.want, err)

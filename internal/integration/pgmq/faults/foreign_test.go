@@ -98,7 +98,7 @@ var fates = []struct {
 	}},
 	{"archive, purge the archive", func(b *base, q *mq.Queue) {
 		b.ok(b.one(q).Archive(b.Context(), ""))
-		n, err := q.PurgeArchive(b.Context(), 0)
+		n, err := q.PurgeArchive(b.Context(), mq.AnyAge)
 		if b.ok(err); n != 1 {
 			b.Errorf("%d purged", n)
 		}

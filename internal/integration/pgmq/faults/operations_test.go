@@ -65,7 +65,7 @@ var operations = []operation{
 		return err
 	}},
 	{"purge the archive", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
-		_, err := q.PurgeArchive(ctx, 0)
+		_, err := q.PurgeArchive(ctx, mq.AnyAge)
 		return err
 	}},
 	{"peek", true, func(ctx context.Context, _ *base, q *mq.Queue) error {

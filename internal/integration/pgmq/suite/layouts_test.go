@@ -76,7 +76,7 @@ func (r *rig) archives(headers bool) {
 		r.Errorf("redrove %d", n)
 	}
 	ok(r, r.take(`"a"`, 1).Archive(r.Context(), "again"))
-	if n := must(r.PurgeArchive(r.Context(), 0))(r); n != 1 {
+	if n := must(r.PurgeArchive(r.Context(), mq.AnyAge))(r); n != 1 {
 		r.Errorf("purged %d of the archive", n)
 	}
 }
