@@ -66,8 +66,8 @@ func (p *program) start(t *testing.T, args ...string) *process {
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
 		<-r.ended
-		if t.Failed() {
-			t.Logf("%v: %s", r.err, r.out)
+		if out := r.out.String(); t.Failed() && out != "" {
+			t.Log(out)
 		}
 	})
 	return r
