@@ -95,7 +95,9 @@ func (r *process) alive(t *testing.T) {
 func (r *process) kill(t *testing.T) {
 	t.Helper()
 	r.alive(t)
-	r.signal(t, os.Kill)
+	if r.signal(t, os.Kill) == nil {
+		t.Errorf("the program ended by itself\n%s", r.out)
+	}
 }
 
 // signal returns how the process ended.
