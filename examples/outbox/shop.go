@@ -6,10 +6,12 @@ import (
 	"errors"
 	"strings"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the shop's own way to its database
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/portmq/mq"
-	_ "github.com/portmq/mq/drivers/pgmq"
+	"github.com/portmq/mq/drivers/pgmq"
 )
 
 // Order is what a message says.
@@ -18,9 +20,11 @@ type Order struct {
 	Item string `json:"item"`
 }
 
-// shop has its orders in a table, and a queue in the same database.
+// shop has its orders in a table, and a queue in the same database. It sells with
+// pgx and ships with database/sql, to show both.
 type shop struct {
-	db     *sql.DB
+	pool   *pgxpool.Pool
+	db     *sql.DB // on the same connections
 	client *mq.Client
 	queue  mq.TypedQueue[Order]
 
@@ -52,12 +56,16 @@ func open(ctx context.Context, dsn string) (*shop, error) {
 }
 
 func (s *shop) prepare(ctx context.Context, dsn string) (err error) {
-	s.db, err = sql.Open("pgx", "postgres"+strings.TrimPrefix(dsn, "pgmq"))
+	cfg, err := pgxpool.ParseConfig("postgres" + strings.TrimPrefix(dsn, "pgmq"))
 	if err != nil {
 		return err
 	}
-	s.db.SetMaxIdleConns(workers + 1)
-	if _, err := s.db.ExecContext(ctx, schema); err != nil {
+	cfg.MaxConns = workers + 1
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return err
+	}
+	s.db = stdlib.OpenDBFromPool(s.pool)
+	if _, err := s.pool.Exec(ctx, schema); err != nil {
 		return err
 	}
 	queue, err := s.client.EnsureQueue(ctx, "outbox_orders", mq.QueueOptions{})
@@ -67,8 +75,9 @@ func (s *shop) prepare(ctx context.Context, dsn string) (err error) {
 
 func (s *shop) close() {
 	_ = s.client.Close()
-	if s.db != nil {
+	if s.pool != nil {
 		_ = s.db.Close()
+		s.pool.Close()
 	}
 }
 
@@ -100,27 +109,15 @@ func (s *shop) sell(ctx context.Context, n int) error {
 // place stores an order and the message about it, both or neither. A charge
 // that fails takes them back.
 func (s *shop) place(ctx context.Context, item string, charge func() error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	o := Order{Item: item}
-	row := tx.QueryRowContext(ctx, `INSERT INTO outbox.orders (item) VALUES ($1) RETURNING id`, item)
-	if err := row.Scan(&o.ID); err != nil {
-		return err
-	}
-	if err := s.send(ctx, tx, o); err != nil {
-		return err
-	}
-	if err := charge(); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// send sends the message when tx is committed.
-func (s *shop) send(ctx context.Context, tx *sql.Tx, o Order) error {
-	_, err := s.queue.SendTx(ctx, tx, o)
-	return err
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		o := Order{Item: item}
+		row := tx.QueryRow(ctx, `INSERT INTO outbox.orders (item) VALUES ($1) RETURNING id`, item)
+		if err := row.Scan(&o.ID); err != nil {
+			return err
+		}
+		if _, err := s.queue.SendTx(ctx, pgmq.Tx(tx), o); err != nil {
+			return err
+		}
+		return charge()
+	})
 }

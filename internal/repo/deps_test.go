@@ -19,9 +19,10 @@ var links = map[string][]string{
 	"cmd/mq":           slices.Concat(postgres, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
 	"mqotel":           otel,
 
-	// Programs that let the user choose the provider.
+	// Programs that let the user choose the provider, or need PostgreSQL.
 	"examples/orders":             servers,
 	"examples/outbox":             postgres,
+	"examples/pgxpool":            postgres,
 	"examples/workflow/wordcount": servers,
 }
 
