@@ -48,12 +48,12 @@ func ExampleEvent() {
 		MaxAttempts: 2,
 		Backoff:     func(int) time.Duration { return 0 },
 		OnEvent: func(_ context.Context, e mq.Event) {
-			fmt.Println(e.Kind, e.Delivery.Attempt, e.Err)
+			fmt.Printf("%v, attempt %d: %v\n", e.Kind, e.Delivery.Attempt, e.Err)
 		},
 	}))
 	// Unordered output:
-	// retry 1 bank is down
-	// dead letter 2 bank is down
+	// retry, attempt 1: bank is down
+	// dead letter, attempt 2: bank is down
 }
 
 // For a health check: a Consumer that cannot fetch says why.

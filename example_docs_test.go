@@ -50,6 +50,8 @@ func ExampleOpen() {
 	// alone: true
 }
 
+var errBankClosed = errors.New("bank is closed")
+
 func pay(_ context.Context, o Order) error { return charge(o, 2) }
 
 // A worker: types, retries and dead letters.
@@ -63,15 +65,15 @@ func ExampleQueue_Archived() {
 
 	orders := mq.Of[Order](c.Queue("orders"))
 	err = orders.Consume(ctx, func(ctx context.Context, o Order) error {
-		err := pay(ctx, o)
-		switch {
+		switch err := pay(ctx, o); {
 		case errors.Is(err, errCardDeclined):
-			return mq.Reject(err) // no use in trying again: a dead letter
-		case errors.Is(err, errBankBusy):
-			return mq.Retry(time.Minute, err) // again, a minute later
+			return mq.Reject(err) // dead letter now, with this reason
+		case errors.Is(err, errBankClosed):
+			return mq.Snooze(time.Hour) // not a failure: does not count as an attempt
+		default:
+			return err // nil acks; any other error backs off and retries
 		}
-		return err // nil: done. Another error: again, after a growing pause
-	}, mq.ConsumerConfig{Concurrency: 32, MaxAttempts: 8})
+	}, mq.ConsumerConfig{Concurrency: 32})
 	check(err)
 
 	dead, err := q.Archived(context.Background(), mq.BrowseOptions{})

@@ -11,27 +11,32 @@
 //	_, err = q.Send(ctx, &mq.Message{Body: []byte(`{"id":1}`)})
 //
 //	ds, err := q.Receive(ctx, mq.ReceiveOptions{Wait: time.Second})
-//	fmt.Println(string(ds[0].Body))
-//	err = ds[0].Ack(ctx)
+//	for _, d := range ds {
+//		fmt.Println(string(d.Body), d.Attempt)
+//		err = d.Ack(ctx)
+//	}
 //
 // # Ideas
 //
-// A message that is received is leased: nobody else gets it until its
-// visibility timeout ends. Whoever holds the lease settles it: Ack deletes the
-// message, Nack gives it back, Archive sets it aside, Extend prolongs the
+// A message that is received is leased: no other receiver gets it until its
+// visibility timeout ends. The holder of the lease settles it: Ack deletes the
+// message, Nack gives it back, Archive sets it aside; Extend prolongs the
 // lease. A message that is not settled in time is delivered again, so delivery
-// is at least once. A receipt names one lease: a worker whose time ran out
-// cannot touch a message that another worker holds by now.
+// is at least once. A receipt names one lease: a worker whose lease has ended
+// cannot touch a message that another worker holds.
 //
 // [Consumer] does all this for a handler: it fetches, keeps leases alive,
-// settles by the handler's error, retries with backoff, dead-letters what
-// cannot be processed and stops cleanly. [Of] adds types.
+// settles by the handler's error, retries with backoff, dead-letters messages
+// that cannot be processed, reports each [Event] and stops in order.
+// [Queue.Consume] is the short form, and [Of] adds types.
 //
 // # Errors
 //
-// Every method returns an [*Error] with one of the sentinels of this package
-// or the provider's own error inside, for errors.Is and errors.As. What a
-// provider cannot do answers [ErrNotSupported]; nothing degrades silently.
+// Every method returns an [*Error] that wraps one of the sentinels of this
+// package or the provider's own error, for errors.Is and errors.As. Misuse is
+// [ErrInvalid] from the call; only Register, New, Of and SetConcurrency, which
+// return no error, panic. Unsupported features fail loudly: they return
+// [ErrNotSupported], and Config.Require finds them at Open.
 package mq
 
 import (

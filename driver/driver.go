@@ -1,18 +1,18 @@
 // Package driver is the contract between package mq and its providers.
 //
 // Application code should use package mq. This package is for the authors of
-// drivers: it says what a provider must do, who calls it, and what it may
-// leave to mq.
+// drivers: it describes the duties of a provider, its callers, and the tasks
+// that mq performs.
 //
 // # Writing a driver
 //
 //  1. Implement [Provider]: ten methods, all of them safe for concurrent use.
 //  2. Implement [Driver], whose Open parses a DSN, and register it from an
 //     init function: mq.Register("myscheme", myDriver{}).
-//  3. Tell the truth in [Caps]. The zero Caps is valid and promises nothing.
+//  3. Declare in [Caps] what works. The zero Caps is valid and promises nothing.
 //  4. Return or wrap the errors of this package, and keep the native error in
 //     the chain.
-//  5. Add the optional interfaces that your backend can really honour:
+//  5. Add the optional interfaces that your backend supports:
 //     [QueueManager], [Popper], [Browser], [Archivist], [GroupReceiver],
 //     [Transactor], [Namer].
 //  6. Prove it: mqtest.Run(t, mqtest.Harness{Open: ...}).
@@ -21,12 +21,12 @@
 //
 // mq validates every argument against Caps before it calls, splits batches
 // at MaxBatch, merges concurrent calls, retries [ErrBadConn], polls while a
-// Receive with Wait comes back early, keeps leases alive, runs handlers,
+// Receive with Wait returns early, keeps leases alive, runs handlers,
 // encodes payloads, logs and traces. A provider does none of that: it has no
 // retry loop, no buffer, no heartbeat and no goroutine that it does not need
 // for its protocol. It does not read the environment and does not correct
-// what it is given. Reconnecting is the provider's: after a lost connection
-// the next call dials again or answers [ErrBadConn].
+// arguments. The provider reconnects: after a lost connection the next call
+// dials again or returns [ErrBadConn].
 //
 // # Rules
 //
@@ -55,7 +55,7 @@
 //     reason are kept.
 //  6. Redrive and move insert a new message: new ID, EnqueuedAt now, read
 //     count and attempts 0, header [HeaderOrigin], no [HeaderError], so that
-//     no old receipt comes alive again. A redriven message has no
+//     no old receipt becomes valid again. A redriven message has no
 //     [HeaderReason].
 //  7. Errors wrap the sentinels of this package. ErrBadConn means certainly
 //     not applied; [ErrUnavailable] means it may have been applied, and is

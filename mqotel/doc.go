@@ -10,17 +10,17 @@
 // # Spans
 //
 // A message carries its creation context in its headers, in the format of W3C
-// Trace Context unless Config.Propagator says otherwise, so that its trace
-// goes on in the process that handles it.
+// Trace Context unless Config.Propagator has another one, so that its trace
+// continues in the process that handles it.
 //
-//   - "send QUEUE", producer: what was sent. Its context is the creation
-//     context of its messages, but for those that bring one along in their
-//     headers, which it links to.
+//   - "send QUEUE", producer: the messages of one send. Its context is their
+//     creation context, except for messages that already have one in their
+//     headers, to which it links.
 //   - "create QUEUE", producer: one message of a batch, with
 //     Config.CreateSpans. The send span is a client span then, and links to
 //     them.
-//   - "receive QUEUE", client: what was received, with a link to the creation
-//     context of each message. A call that received nothing has no span.
+//   - "receive QUEUE", client: the received messages, with a link to the
+//     creation context of each. A receive without messages has no span.
 //   - "process QUEUE", consumer: a handler at work on one message. It is a
 //     child of the creation context and links to it; with Config.LinkOnly it
 //     is the root of a trace of its own.
@@ -33,9 +33,8 @@
 // The attributes are messaging.system (the provider's name),
 // messaging.destination.name, messaging.operation.name and .type, error.type,
 // and on spans messaging.batch.message_count, messaging.message.id and
-// mq.read_count. Bodies, headers and receipts are nowhere. The text of an
-// error is the description of the span's status, but for one that may quote a
-// payload.
+// mq.read_count. Bodies, headers and receipts are not exported. The text of an
+// error is the description of the span's status, unless it may quote a payload.
 //
 // # Metrics
 //
@@ -52,7 +51,7 @@
 //     an extension, as the caller made it, before mq merges calls.
 //   - mq.lease.lost, counter: leases that ended before their message was
 //     settled: a stale receipt, or a handler whose context ended for that.
-//   - mq.dead_lettered, counter: messages archived or moved, by whomever.
+//   - mq.dead_lettered, counter: messages archived or moved.
 //   - mq.queue.depth, gauge: messages of a queue by mq.state: visible, leased,
 //     delayed, blocked or archived. See Telemetry.Observe.
 //   - mq.queue.oldest_age, gauge, s: how long ago the oldest message of a queue

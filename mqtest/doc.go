@@ -1,4 +1,4 @@
-// Package mqtest tests drivers, and helps to test what is built on package mq.
+// Package mqtest tests drivers, and helps to test programs that use package mq.
 //
 // # For authors of drivers
 //
@@ -12,11 +12,11 @@
 //		})
 //	}
 //
-// What is checked follows from the provider's driver.Caps and its optional
-// interfaces, and both ways: what is declared must work, what is not must
-// answer mq.ErrNotSupported before any effect. Harness.Want keeps a driver
-// from passing by declaring nothing, and Run logs which cases did not apply,
-// and what they would need.
+// The cases follow from the provider's driver.Caps and its optional interfaces,
+// in both directions: a declared feature must work, and an undeclared one must
+// return mq.ErrNotSupported without any effect. Harness.Want keeps a driver
+// from passing by declaring nothing, and Run logs the cases that did not apply,
+// and their requirements.
 //
 // Each case is a subtest, "area/case", and a failure shows the rule that was
 // broken. [Check] does the same without a *testing.T, and [Report] describes a
@@ -25,7 +25,7 @@
 //
 // # For authors of programs
 //
-// [New] is a client in memory, [RequireSent] and [RequireEmpty] look at what
-// was sent, [Deliver] tells what becomes of a message, and [Faulty] makes calls
-// fail as planned.
+// [New] returns a client in memory, [RequireSent] and [RequireEmpty] check sent
+// messages, [Deliver] runs a handler and returns the outcome, and [Faulty] makes
+// chosen calls fail.
 package mqtest

@@ -8,7 +8,7 @@
 //
 // mq help shows the commands, mq help COMMAND one of them with examples.
 //
-// It exits with 0 if all went well, with 2 if it was called wrongly, with 75 if
+// It exits with 0 on success, with 2 on wrong usage, with 75 if
 // mq work could not store the outcome of some messages, with 130 if a signal
 // interrupted something unfinished, with 141 if the reader of its output went
 // away, and else with 1.

@@ -17,24 +17,24 @@
 //	poll_only=false       true: no connection of its own that listens
 //	prepare=true          false: no prepared statements, for poolers
 //
-// [FromPool] and [FromDB] make a provider of a pool that a program has already.
+// [FromPool] and [FromDB] return a provider on a pool of the program.
 //
 // # Tables
 //
 // A queue is the table pgmq.q_{queue}, its archive pgmq.a_{queue}: PGMQ's own,
 // so that its functions and its clients in every language can work on the same
 // queues at the same time. EnsureQueue calls pgmq.create where that is
-// installed and else makes the same tables itself. What the driver finds may
-// be older, from 1.4 on, or made by hand: it looks into the catalog and leaves
-// alone what is not there. The statements are the driver's own; PGMQ's
-// functions serve to create and drop only.
+// installed and else makes the same tables itself. Existing tables
+// may be older, from 1.4 on, or made by hand: the driver reads the catalog and
+// does without missing columns. The statements are the driver's own; PGMQ's
+// functions are used to create and drop only.
 //
 // # Receipts
 //
 // A receipt names queue, msg_id, read_ct and enqueued_at, and each statement
-// that acts on it compares all of them: neither a redelivery nor a queue that
-// was dropped and made again brings an old receipt to life. [Unfenced] makes
-// one of a bare id.
+// that acts on it compares all of them: an old receipt is stale after a
+// redelivery, and after a queue was dropped and created again. [Unfenced] returns
+// one for a bare id.
 //
 // # Bodies and headers
 //
@@ -49,10 +49,10 @@
 // # Waiting
 //
 // One connection per client listens for the inserts of all queues, outside of
-// the pool. What is waited for besides is the moment the next message is due;
-// and every 7 seconds the queue is looked at anyway. Where nothing can be
-// heard, since there is no trigger, or no connection to spare, receivers poll,
-// every 50 ms at first and every second in the end.
+// the pool. Receivers also wake when the next message is due, and query the
+// queue every 7 seconds in any case. Without notifications, because there is no
+// trigger or no connection that listens, receivers poll, every 50 ms at first
+// and every second in the end.
 //
 // docs/pgmq.md has the rest: rights, tuning, poolers, and moving from other
 // clients.

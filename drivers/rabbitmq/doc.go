@@ -3,11 +3,11 @@
 //
 //	rabbitmq://user:password@host:port,host2:port2/vhost?parameter=value
 //
-// amqps is the one with TLS. Several hosts are nodes of one cluster, tried in
+// amqps adds TLS. Several hosts are nodes of one cluster, tried in
 // order. Without a user it is guest with password guest, without a vhost "/".
 // The parameters are
 //
-//	heartbeat=10s                 how often both sides show that they are alive
+//	heartbeat=10s                 how often each side sends a sign of life
 //	connection_timeout=10s        for dialling, TLS and the handshake of one host
 //	connection_name=NAME          shown by the broker's tools, with the purpose behind it; driver.ClientName
 //	auth_mechanism=plain|external external takes the user from the client certificate
@@ -42,6 +42,6 @@
 // Ack, Nack and Reject must not be called, since the driver counts on being
 // the only one to do so.
 //
-// docs/rabbitmq.md has the rest: what maps to what, limits, and what differs
+// docs/rabbitmq.md has the rest: the mapping, rights, limits, and differences
 // from PGMQ.
 package rabbitmq

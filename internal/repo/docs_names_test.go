@@ -112,3 +112,25 @@ func parsePackage(t *testing.T, dir string) *doc.Package {
 	}
 	return p
 }
+
+// TestDocsParameters compares the defaults of DSN parameters in docs/operations.md with
+// the package comments of the drivers, which have the first of several values.
+func TestDocsParameters(t *testing.T) {
+	text := readDoc(t, "docs/operations.md")
+	parameter := regexp.MustCompile(`(?m)^\t([a-z_]+)=([^ |\n]+)`)
+	for _, driver := range []string{"pgmq", "rabbitmq"} {
+		found := parameter.FindAllStringSubmatch(parsePackage(t, "drivers/"+driver).Doc, -1)
+		if len(found) == 0 {
+			t.Errorf("%s: no parameters", driver)
+		}
+		for _, p := range found {
+			if row := "| `" + driver + "://?" + p[1] + "` | " + p[2] + " |"; !strings.Contains(text, row) {
+				t.Errorf("docs/operations.md has no row %s", row)
+			}
+		}
+	}
+	if !strings.Contains(text, "`pgmq.QueueOptions.NotifyInterval` | 250ms |") ||
+		!strings.Contains(readDoc(t, "drivers/pgmq/queueoptions.go"), "DefaultNotifyInterval = 250 * time.Millisecond") {
+		t.Error("docs/operations.md and pgmq.DefaultNotifyInterval differ")
+	}
+}
