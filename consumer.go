@@ -228,8 +228,11 @@ func (c *Consumer) Stats() ConsumerStats {
 func (c *Consumer) Health() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.active {
+	switch {
+	case !c.active:
 		return c.queue.fail("consume", errNotRunning)
+	case c.paused:
+		return nil
 	}
 	return c.sick
 }

@@ -3,10 +3,10 @@ package mq
 import "time"
 
 // A message that kills its process takes the messages beside it along: they lose an
-// attempt, too, although nothing is wrong with them. So a message whose attempts were
-// not answered is handled alone. It waits until everything else in hand is settled, nothing is
-// fetched until it is done, and others of its kind that were fetched with it are given
-// back. Then only the message that kills runs out of attempts.
+// attempt, too, although nothing is wrong with them. So a message whose last attempts
+// were never answered is handled alone. It waits until everything else in hand is
+// settled, nothing is fetched until it is done, and others of its kind that were
+// fetched with it are given back. Then only the message that kills runs out of attempts.
 
 // lone is the message that is, or will be, handled alone.
 type lone struct {
@@ -56,11 +56,14 @@ func (c *Consumer) isolate(ds []*Delivery) (rest, back []*Delivery) {
 	return rest, back
 }
 
-// setLone makes d wait until it can be handled alone, and no longer than the
-// visibility timeout: other handlers may take hours. c.mu is held.
+// maxLoneWait is how long a message may wait for the handlers that run: these may take
+// hours.
+const maxLoneWait = 30 * time.Second
+
+// setLone makes d wait until it can be handled alone. c.mu is held.
 func (c *Consumer) setLone(d *Delivery) {
 	c.lone.d = d
-	c.lone.timer = time.AfterFunc(c.cfg.Visibility, func() { c.joinOthers(d) })
+	c.lone.timer = time.AfterFunc(maxLoneWait, func() { c.joinOthers(d) })
 }
 
 // joinOthers lets a message that has waited for long enough run beside others.

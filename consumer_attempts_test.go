@@ -402,3 +402,115 @@ func mustEnd(t testing.TB, done <-chan error) {
 		t.Error(err)
 	}
 }
+
+// A suspicious message begins as soon as the others are done, also where a settlement
+// ends before its worker does.
+func TestSuspectBeginsAtOnce(t *testing.T) {
+	inProcess := counting
+	inProcess.InProcess = true
+	for name, tt := range map[string]struct {
+		caps driver.Caps
+		h    HandlerFunc
+	}{
+		"remote":          {counting, nil2},
+		"in process":      {inProcess, nil2},
+		"handler settles": {counting, func(ctx context.Context, d *Delivery) error { return d.Ack(ctx) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBackend(tt.caps, 3)
+				b.queues["q"][2].reads = 2
+				begun, began := time.Now(), time.Duration(-1)
+				r := run(t, b, (&journal{}).config(), ConsumerConfig{}, func(ctx context.Context, d *Delivery) error {
+					if d.ID == "2" {
+						began = time.Since(begun)
+					}
+					time.Sleep(10 * time.Millisecond)
+					return tt.h(ctx, d)
+				})
+				time.Sleep(time.Minute)
+				if s := r.stop(t); s.Acked != 3 || began < 0 || began > time.Second {
+					t.Errorf("it began after %v, %+v", began, s)
+				}
+			})
+		})
+	}
+}
+
+// A retry at the visibility timeout is an answer.
+func TestRetryAtTimeoutIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(counting, 20)
+		begun := time.Now()
+		var last time.Duration
+		r := run(t, b, (&journal{}).config(), ConsumerConfig{}, func(context.Context, *Delivery) error {
+			if time.Since(begun) < 5*time.Minute {
+				return Retry(AtTimeout, errBad)
+			}
+			time.Sleep(time.Second)
+			last = time.Since(begun)
+			return nil
+		})
+		time.Sleep(time.Hour)
+		if s := r.stop(t); s.Acked != 20 || last > 6*time.Minute {
+			t.Errorf("done after %v, %+v", last, s)
+		}
+	})
+}
+
+// A dead letter that cannot be stored is an event.
+func TestDeadLetterNotStoredIsAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(counting, 1)
+		b.refuse = func(op, _ string) error {
+			if strings.HasPrefix(op, "archive") {
+				return errBad
+			}
+			return nil
+		}
+		var got []Event
+		cc := ConsumerConfig{OnEvent: func(_ context.Context, e Event) { got = append(got, e) }}
+		r := run(t, b, (&journal{}).config(), cc, failing(Reject(errBad)))
+		time.Sleep(time.Second / 2)
+		r.stop(t)
+		if len(got) != 1 || got[0].Kind != EventNotSettled || !errors.Is(got[0].Cause, errBad) {
+			t.Errorf("events %+v", got)
+		}
+	})
+}
+
+// An ack of the handler's that arrived, and whose answer was lost, counts as one.
+func TestDoubtfulAckThatArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(counting, 1)
+		b.fault = func(op string, n int) fault {
+			if op == "settle" && n == 1 {
+				return fault{err: ErrUnavailable, applied: true}
+			}
+			return fault{}
+		}
+		r := run(t, b, (&journal{}).config(), ConsumerConfig{}, func(ctx context.Context, d *Delivery) error { return d.Ack(ctx) })
+		time.Sleep(time.Minute)
+		if s := r.stop(t); s.Acked != 1 || s.Lost+s.Retried+s.Failed != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A Consumer that is paused after a failure is healthy.
+func TestPausedIsHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(counting, 0)
+		b.fault = answers(ErrUnavailable, "receive", 1, 1<<30)
+		r := run(t, b, (&journal{}).config(), ConsumerConfig{}, nil2)
+		time.Sleep(time.Second)
+		if err := r.Health(); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("while it fails: %v", err)
+		}
+		r.Pause()
+		if err := r.Health(); err != nil {
+			t.Errorf("while it is paused: %v", err)
+		}
+		r.stop(t)
+	})
+}

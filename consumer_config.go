@@ -41,7 +41,8 @@ type ConsumerConfig struct {
 	//
 	// A message whose last two attempts were never answered may be one that kills
 	// its process. It is handled alone: nothing else is fetched until it is done,
-	// and for up to Visibility it waits for the handlers that run.
+	// and for up to 30 seconds it waits for the handlers that run. A nack that the
+	// backend cannot note counts as no answer: see Delivery.Unanswered.
 	MaxAttempts int
 
 	// Backoff is the pause after an ordinary error. Defaults to

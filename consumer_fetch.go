@@ -132,7 +132,11 @@ func (c *Consumer) push(ds []*Delivery) {
 	c.mu.Lock()
 	ds, back := c.isolate(ds)
 	c.buffer = append(c.buffer, ds...)
+	alone := c.lone.d
 	c.mu.Unlock()
+	if alone != nil {
+		c.log.Warn("mq: the last attempts of a message were never answered, so it is handled alone", "unanswered", alone.Unanswered, "message", alone)
+	}
 	c.giveBack(back)
 	c.dispatch()
 }
@@ -162,6 +166,11 @@ func (c *Consumer) next() *Delivery {
 		return c.takeFirst()
 	}
 	c.running--
+	if c.loneMayBegin() { // this was the last worker, and its settlement has ended before it
+		c.beginLone()
+		c.running++
+		return c.takeFirst()
+	}
 	c.poke()
 	return nil
 }

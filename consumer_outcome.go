@@ -54,11 +54,7 @@ func (c *Consumer) decide(d *Delivery, err error) outcome {
 	case c.lastAttempt(d):
 		return c.deadLetter(fmt.Sprintf("attempt %d failed, the limit is %d: %v", d.Attempt, c.cfg.MaxAttempts, err))
 	case errors.As(err, &retry):
-		o := c.retry(retry.after, err)
-		if retry.err == nil {
-			o.reason = ""
-		}
-		return o
+		return c.retry(retry.after, err)
 	}
 	return c.retry(c.backoff(d, d.Attempt), err)
 }
@@ -69,10 +65,15 @@ func (c *Consumer) retry(after time.Duration, err error) outcome {
 }
 
 // settlement returns the settlement that carries out the outcome. What the provider
-// has no room for is left out.
-func (o outcome) settlement(r Receipt, c *Consumer) Settlement {
+// has no room for is left out. A retry at the visibility timeout is a nack with the
+// time that is left, where that can be: else the attempt would seem not to have been
+// answered.
+func (o outcome) settlement(d *Delivery, c *Consumer) Settlement {
 	caps := c.queue.client.caps
-	s := Settlement{Receipt: r, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
+	s := Settlement{Receipt: d.Receipt, Op: o.op, Delay: o.delay, Reason: o.reason, To: c.cfg.DeadLetter}
+	if s.Delay == AtTimeout && caps.Attempts && caps.Delay {
+		s.Delay = possibleDelay(caps, d.lease.left(now()))
+	}
 	if o.op != OpMove {
 		s.To = ""
 	}

@@ -40,7 +40,7 @@ type job struct {
 // when too many settlements are under way.
 func (c *Consumer) settle(ctx context.Context, t task, o outcome) {
 	j := &job{c: c, ctx: context.WithoutCancel(ctx), d: t.d, o: o, bytes: t.bytes, begun: now()}
-	j.s[0] = o.settlement(t.d.Receipt, c)
+	j.s[0] = o.settlement(t.d, c)
 	c.unsettle(1, t.bytes)
 	j.begin()
 }
@@ -108,15 +108,26 @@ func (j *job) landed(err error) {
 		j.stored()
 	case isLost(err):
 		j.d.lease.endSettle(err)
-		if j.instead {
-			j.done()
-			return
-		}
-		j.c.lost(j.ctx, j.d, j.o.err, j.done)
+		j.gone()
 	case j.mayRepeat(err):
 		j.repeat(err)
 	default:
 		j.refused(err)
+	}
+}
+
+// gone takes note that the receipt no longer acts: the lease was lost, or a settlement
+// of the handler's has arrived whose answer was lost.
+func (j *job) gone() {
+	state, op := j.d.lease.result()
+	switch {
+	case j.instead:
+		j.done()
+	case state == settled:
+		j.c.count(func(st *ConsumerStats) { *st.counter(outcome{op: op, kind: EventRetry})++ })
+		j.done()
+	default:
+		j.c.lost(j.ctx, j.d, j.o.err, j.done)
 	}
 }
 
@@ -213,6 +224,8 @@ func (j *job) giveBack(err error) {
 			"op", s.Op.String(), "message", j.d, "reason", s.Reason, "error", err)
 	}
 	c.failed(err)
+	c.unsettle(1, 0)
+	c.tell(j.ctx, Event{Kind: EventNotSettled, Delivery: j.d, Err: j.o.err, Delay: delay, Cause: err}, func() { c.unsettle(-1, 0) })
 	j.d.lease.endSettle(err)
 	j.s[0] = Settlement{Receipt: s.Receipt, Op: OpNack, Delay: delay}
 	j.tries, j.instead = 0, true

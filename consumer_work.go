@@ -44,15 +44,13 @@ func (c *Consumer) process(t task) {
 	d.lease.attach(cancel)
 	switch state := d.lease.stateAt(t.begun); {
 	case state != held: // lost in the buffer, or settled by an interceptor of the receive
-		c.leave(ctx, d, nil, nothing)
+		c.leaveAlone(ctx, d, nil)
 	case c.exhausted(d):
 		c.settle(ctx, t, c.unanswered(d))
 	default:
 		c.handle(ctx, t)
 	}
 }
-
-func nothing() {}
 
 // handle calls the handler and settles by its result, whatever happens.
 func (c *Consumer) handle(ctx context.Context, t task) {
@@ -112,8 +110,13 @@ func (c *Consumer) finish(ctx context.Context, t task, err error) {
 		c.settle(ctx, t, c.outcome(t.d, err))
 		return
 	}
+	c.leaveAlone(ctx, t.d, err)
+}
+
+// leaveAlone is leave for a message that has no job. Its event counts as a settlement.
+func (c *Consumer) leaveAlone(ctx context.Context, d *Delivery, err error) {
 	c.unsettle(1, 0)
-	c.leave(ctx, t.d, err, func() { c.unsettle(-1, 0) })
+	c.leave(ctx, d, err, func() { c.unsettle(-1, 0) })
 }
 
 // leave takes note of a message that somebody else has settled, or is settling:

@@ -33,8 +33,9 @@ type Delivery struct {
 	// it is ReadCount.
 	Attempt int
 	// Unanswered counts the attempts before this one, since the last counted nack,
-	// that nobody answered: a process that was killed, a lease that was lost. It may
-	// be too high unless Caps.ExactReadCount, and is 0 without Caps.Attempts.
+	// that nobody answered: a process that was killed, a lease that was lost, a nack
+	// with AtTimeout. Without Caps.ExactReadCount it may be too high, where a nack
+	// without a delay leaves no trace. Without Caps.Attempts it is 0.
 	Unanswered int
 	// EnqueuedAt is when the message was sent, by the backend's clock. It
 	// survives redelivery.

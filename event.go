@@ -62,6 +62,11 @@ func (k EventKind) String() string {
 // others. done is called when the hook has returned, or is not waited for any more.
 func (c *Consumer) report(ctx context.Context, e Event, done func()) {
 	c.logEvent(e)
+	c.tell(ctx, e, done)
+}
+
+// tell hands an event to OnEvent.
+func (c *Consumer) tell(ctx context.Context, e Event, done func()) {
 	if c.cfg.OnEvent == nil {
 		done()
 		return

@@ -98,7 +98,7 @@ type lease struct {
 	why       lossReason // set with lost
 	op        driver.Op  // of the last settlement that was claimed
 	still     bool       // no extension may begin until the settlement under way has ended
-	doubt     bool       // a settlement may have arrived although it failed
+	doubted   driver.Op  // the settlement that may have arrived although it failed, or 0
 }
 
 // rare is what few leases need.
@@ -323,12 +323,17 @@ func (l *lease) endSettle(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case err == nil, l.doubt && errors.Is(err, ErrMessageNotFound):
+	case err == nil:
+		l.to(settled)
+	case l.doubted != 0 && errors.Is(err, ErrMessageNotFound):
+		l.op = l.doubted
 		l.to(settled)
 	case isLost(err):
 		l.lose(lostRefused)
 	default:
-		l.doubt = l.doubt || !definite(err)
+		if !definite(err) {
+			l.doubted = l.op
+		}
 		l.to(held)
 	}
 }

@@ -70,7 +70,7 @@ func (r Requirements) check(p Provider) error {
 	if len(lacks) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s lacks %s of Config.Require (the table of providers in the README shows which one has what)",
+	return fmt.Errorf("%w: %s lacks %s of Config.Require (choose a provider that has it, or do without: Client.Caps says what this one can do)",
 		ErrNotSupported, p.Name(), strings.Join(lacks, ", "))
 }
 

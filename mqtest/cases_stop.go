@@ -163,7 +163,7 @@ func stopClose(t *tester) {
 	}), mq.ConsumerConfig{Visibility: t.long, SoftStop: t.long})
 	t.ok(err, "NewConsumer")
 	done := t.background(func() { err = consumer.Run(context.Background()) })
-	t.eventually("a handler runs", func() bool { return consumer.Stats().Running > 0 })
+	t.eventually("a handler has begun", func() bool { s := consumer.Stats(); return s.Running > 0 || s.Acked > 0 })
 	t.ok(c.Close(), "Close")
 	t.await("Run returns", done)
 	t.ok(err, "Run of a client that was closed")

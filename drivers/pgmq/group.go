@@ -196,7 +196,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 	defer cancel()
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
-	s := new(leases)
+	s := &leases{unnoted: !g.q.names.Headers}
 	s.groupKey = g.key
 	err := p.transact(ctx, first, step{text, args, func(rows row) error {
 		if err := s.scan(rows, g.q.name, &s.key); err != nil {

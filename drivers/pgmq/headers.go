@@ -22,10 +22,31 @@ const (
 
 // notes are what nacks have noted of a message. It is 0 where others have written
 // something else.
-type notes struct{ answered, uncounted, before int }
+type notes struct {
+	answered, uncounted, before int
+	none                        bool // there is no room for any
+}
 
-func (n notes) attempt(reads int) int    { return reads - min(n.uncounted, reads) }
-func (n notes) unanswered(reads int) int { return min(n.before+max(0, reads-1-n.answered), reads-1) }
+func (n notes) attempt(reads int) int { return reads - min(n.uncounted, reads) }
+
+// unanswered returns how many attempts before this read nobody has answered. It is 0
+// where a nack cannot be noted: else each message that is retried would seem to be one
+// that ends its process.
+func (n notes) unanswered(reads int) int {
+	if n.none {
+		return 0
+	}
+	return min(n.before+max(0, reads-1-n.answered), max(0, reads-1))
+}
+
+// of returns the notes of a message that is read for the nth time. Those of a later read
+// belong to a message whose headers were copied.
+func (n notes) of(reads int) notes {
+	if n.answered >= reads {
+		return notes{none: n.none}
+	}
+	return n
+}
 
 // take takes a header if it is one of the notes.
 func (n *notes) take(key, value []byte) bool {
@@ -93,6 +114,7 @@ func checkHeaders(msgs []driver.Message) error {
 func decodeHeaders(stored []byte) (h driver.Headers, group string, n notes) {
 	s := scanner{text: stored, depth: math.MaxInt, room: math.MaxInt}
 	if !s.accept('{') {
+		n.none = len(stored) > 0
 		return nil, "", n
 	}
 	for more := true; more; more = s.accept(',') {

@@ -183,3 +183,28 @@ func BenchmarkDecodeHeaders(b *testing.B) {
 		decodeHeaders(stored)
 	}
 }
+
+// TestNotesOf: notes of a later read were copied with the headers, and where nothing
+// can be noted nothing is unanswered.
+func TestNotesOf(t *testing.T) {
+	for _, tt := range []struct {
+		stored              string
+		reads               int
+		attempt, unanswered int
+	}{
+		{`{"mq-answered": 2, "mq-uncounted": 1, "mq-unanswered": 1}`, 3, 2, 1},
+		{`{"mq-answered": 2, "mq-uncounted": 1, "mq-unanswered": 1}`, 4, 3, 2},
+		{`{"mq-answered": 30, "mq-uncounted": 12, "mq-unanswered": 9}`, 1, 1, 0},
+		{`{"mq-answered": 30, "mq-uncounted": 12, "mq-unanswered": 9}`, 4, 4, 3},
+		{`{"mq-answered": 1, "mq-unanswered": 999999999}`, 3, 3, 2},
+		{`[1]`, 5, 5, 0},
+		{`null`, 5, 5, 0},
+		{``, 5, 5, 4},
+	} {
+		_, _, n := decodeHeaders([]byte(tt.stored))
+		n = n.of(tt.reads)
+		if got := n.attempt(tt.reads); got != tt.attempt || n.unanswered(tt.reads) != tt.unanswered {
+			t.Errorf("%s at read %d: attempt %d, unanswered %d, want %d and %d", tt.stored, tt.reads, got, n.unanswered(tt.reads), tt.attempt, tt.unanswered)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (p *Provider) lease(ctx context.Context, q *queue, r driver.ReceiveRequest,
 	if how != unmeasured {
 		text = statement("claim", q.names.read(how))
 	}
-	s := new(leases)
+	s := &leases{unnoted: !q.names.Headers}
 	err := p.run(ctx, q, text, []any{r.Max, micros(r.Visibility)}, func(rows row) error { return s.scan(rows, q.name) })
 	return s, err
 }
@@ -107,12 +107,14 @@ type leases struct {
 	found         []found
 	bytes         int    // of bodies and headers, except of those marked as left
 	groupKey      string // the expression for a message's group, or ""
+	unnoted       bool   // the queue has no headers, in which a nack could be noted
 	deleted       bool   // by the statement, so that nothing can be left: it is measured, which bounds it
 }
 
 type found struct {
-	id   int64
-	left bool // there was no room for its contents: it is given back
+	id      int64
+	left    bool // there was no room for its contents: it is given back
+	unnoted bool // see leases
 	driver.Delivery
 }
 
@@ -121,6 +123,8 @@ func (f *found) fill(body, headers []byte) {
 	var n notes
 	f.Body = decodeBody(body)
 	f.Headers, f.Group, n = decodeHeaders(headers)
+	n = n.of(f.ReadCount)
+	n.none = n.none || f.unnoted
 	f.Attempt, f.Unanswered = max(1, n.attempt(f.ReadCount)), n.unanswered(f.ReadCount)
 }
 
@@ -141,7 +145,7 @@ func (s *leases) scan(rows row, queue string, more ...any) error {
 	if s.deleted {
 		d.ReadCount, d.Receipt = d.ReadCount+1, ""
 	}
-	f := found{s.id, !s.deleted && s.bytes >= keptBytes, d}
+	f := found{id: s.id, left: !s.deleted && s.bytes >= keptBytes, unnoted: s.unnoted, Delivery: d}
 	if !f.left {
 		f.fill(s.body, s.headers)
 		s.bytes += len(s.body) + len(s.headers)
@@ -196,7 +200,7 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 		if how == blind { // what cannot be read must not be deleted
 			return p.lease(ctx, q, r, blind)
 		}
-		s := &leases{deleted: true}
+		s := &leases{deleted: true, unnoted: !q.names.Headers}
 		return s, p.run(ctx, q, q.texts.pop, []any{r.Max}, func(rows row) error { return s.scan(rows, q.name) })
 	})
 	if err == nil {

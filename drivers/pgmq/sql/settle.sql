@@ -131,7 +131,7 @@ stay as they are. */ -}}
       WHEN NOT {{template "has room"}}
       THEN x.headers
       ELSE {{template "object"}}
-        - CASE WHEN {{template "is noted"}} THEN ''::text ELSE 'mq-unanswered'::text END
+        - CASE WHEN {{template "is noted"}} THEN '{}'::text[] ELSE ARRAY['mq-unanswered']::text[] END
         || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
           'mq-answered'::text, x.read_ct,
           'mq-error'::text, (SELECT nacks FROM j) -> x.msg_id::text ->> 1
@@ -152,8 +152,14 @@ stay as they are. */ -}}
 {{- end}}
 {{define "is noted"}}x.headers ->> 'mq-answered'::text IS NOT DISTINCT FROM x.read_ct::text{{end}}
 
-{{- /* A number that an earlier nack has noted, 0 if there is none. */ -}}
+{{- /* A number that an earlier nack has noted, 0 if there is none. Notes of a later
+read than this one belong to a message whose headers were copied. */ -}}
 {{define "noted"}}CASE
+            WHEN {{template "note" "mq-answered"}} > x.read_ct THEN 0
+            ELSE {{template "note" .}}
+          END
+{{- end}}
+{{define "note"}}CASE
             WHEN (x.headers -> '{{.}}'::text)::text ~ '^[0-9]{1,9}$'::text
             THEN (x.headers -> '{{.}}'::text)::text::int
             ELSE 0
