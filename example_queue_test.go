@@ -128,6 +128,24 @@ func ExampleQueue_Tx() {
 	// commit: true messages: 1
 }
 
+// The effects of a batch and its acks, in one transaction.
+func ExampleTxQueue_AckAll() {
+	p := mem.New()
+	c := mq.New(p, mq.Config{})
+	defer c.Close()
+	ctx := context.Background()
+	q := queue(c, "orders")
+	fill(q, 3)
+	ds, err := q.Receive(ctx, mq.ReceiveOptions{Max: 10})
+	check(err)
+	tx := p.Begin() // with a database: db.BeginTx(ctx, nil)
+	check(q.Tx(tx).AckAll(ctx, ds))
+	check(tx.Commit())
+	s, err := q.Stats(ctx)
+	fmt.Println(s.Total, err)
+	// Output: 0 <nil>
+}
+
 // shout is a codec: anything that turns values into bytes.
 type shout struct{}
 

@@ -3,6 +3,7 @@ package mq
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -84,6 +85,58 @@ func (t *TxQueue) Ack(ctx context.Context, d *Delivery) error {
 	return t.settle(ctx, d, Settlement{Op: OpAck})
 }
 
+// AckAll deletes messages when the transaction commits, in as few statements as the
+// provider's limit of a batch allows. If any of them is stale or cannot be deleted the
+// error says which, and the transaction must be rolled back.
+func (t *TxQueue) AckAll(ctx context.Context, ds []*Delivery) error {
+	acks := make([]Settlement, len(ds))
+	for i, d := range ds {
+		if _, err := d.from(); err != nil {
+			return err
+		}
+		acks[i] = Settlement{Receipt: d.Receipt, Op: OpAck}
+	}
+	return t.queue.do(ctx, &Call{Op: "ack", Settlements: acks}, func(ctx context.Context) error {
+		for i, d := range ds {
+			if d.queue.name != t.queue.name {
+				return invalid("delivery %d is of queue %q", i, d.queue.name)
+			}
+		}
+		return cmp.Or(t.err, t.ackAll(ctx, ds, acks))
+	})
+}
+
+// ackAll claims all leases before the first statement, so that one that is over costs
+// the transaction nothing.
+func (t *TxQueue) ackAll(ctx context.Context, ds []*Delivery, acks []Settlement) error {
+	for i, d := range ds {
+		if err := d.lease.beginSettle(ctx, OpAck, true); err != nil {
+			for _, d := range ds[:i] {
+				d.lease.endSettle(errNotTried)
+			}
+			return fmt.Errorf("delivery %d: %w", i, err)
+		}
+	}
+	err, done := errGoexit, 0 // unless the calls return
+	defer func() {
+		for i, d := range ds {
+			switch {
+			case i < done:
+				d.lease.settledInTx()
+			default:
+				d.lease.endSettle(cmp.Or(itemError(err, i-done), errNotTried))
+			}
+		}
+	}()
+	limit := t.queue.client.caps.BatchLimit()
+	for ; done < len(ds); done += min(limit, len(ds)-done) {
+		if err = t.statement(ctx, acks[done:min(done+limit, len(ds))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Nack gives the message back when the transaction commits.
 func (t *TxQueue) Nack(ctx context.Context, d *Delivery, delay time.Duration) error {
 	return t.settle(ctx, d, Settlement{Op: OpNack, Delay: delay})
@@ -127,18 +180,19 @@ func (t *TxQueue) settleOne(ctx context.Context, d *Delivery, s Settlement) erro
 		}
 		d.lease.settledInTx()
 	}()
-	err = t.statement(ctx, s)
+	if s.Op == OpNack && s.Delay == AtTimeout {
+		err = nil
+	} else {
+		err = itemError(t.statement(ctx, []Settlement{s}), 0)
+	}
 	return err
 }
 
-func (t *TxQueue) statement(ctx context.Context, s Settlement) error {
-	if s.Op == OpNack && s.Delay == AtTimeout {
-		return nil
-	}
-	err := t.queue.client.limited(ctx, func(ctx context.Context) error {
-		return t.tx.Settle(ctx, t.queue.name, []Settlement{s})
-	})
-	return itemError(theirs(err), 0)
+// statement settles as many as one statement can.
+func (t *TxQueue) statement(ctx context.Context, s []Settlement) error {
+	return theirs(t.queue.client.limited(ctx, func(ctx context.Context) error {
+		return t.tx.Settle(ctx, t.queue.name, s)
+	}))
 }
 
 // AckTx deletes the message when tx, a transaction of the caller, commits. A

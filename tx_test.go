@@ -163,3 +163,66 @@ func newConsumer(t *testing.T, q *mq.Queue, h mq.Handler, cfg mq.ConsumerConfig)
 	}
 	return c
 }
+
+// AckAll takes effect with the commit, for all or for none.
+func TestAckAll(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(t *testing.T, ds []*mq.Delivery)
+		end   func(tx *mem.Tx) error
+		fails bool
+		left  int64
+	}{
+		"commit":       {nil, (*mem.Tx).Commit, false, 0},
+		"rollback":     {nil, (*mem.Tx).Rollback, false, 2500},
+		"settled":      {func(t *testing.T, ds []*mq.Delivery) { ack(t, ds[1700]) }, (*mem.Tx).Rollback, true, 2499},
+		"stale":        {func(t *testing.T, ds []*mq.Delivery) { ds[1700].Receipt = ds[3].Receipt }, (*mem.Tx).Rollback, true, 2500},
+		"from nowhere": {func(t *testing.T, ds []*mq.Delivery) { ds[1] = new(mq.Delivery) }, (*mem.Tx).Rollback, true, 2500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, q := openTx(t)
+			msgs := make([]*mq.Message, 2500)
+			for i := range msgs {
+				msgs[i] = new(mq.Message)
+			}
+			if _, err := q.SendAll(t.Context(), msgs); err != nil {
+				t.Fatal(err)
+			}
+			var ds []*mq.Delivery
+			for len(ds) < len(msgs) {
+				more, err := q.Receive(t.Context(), mq.ReceiveOptions{Max: 1000, Visibility: time.Hour})
+				if err != nil || len(more) == 0 {
+					t.Fatal(len(more), err)
+				}
+				ds = append(ds, more...)
+			}
+			if tt.spoil != nil {
+				tt.spoil(t, ds)
+			}
+			tx := p.Begin()
+			if err := q.Tx(tx).AckAll(t.Context(), ds); (err != nil) != tt.fails {
+				t.Errorf("AckAll = %v", err)
+			}
+			if err := tt.end(tx); err != nil {
+				t.Error(err)
+			}
+			s, err := q.Stats(t.Context())
+			if err != nil || s.Total != tt.left {
+				t.Errorf("%d messages are left, want %d, %v", s.Total, tt.left, err)
+			}
+			if name == "rollback" || name == "settled" { // the others can still be settled
+				ack(t, ds[0])
+			}
+		})
+	}
+	_, q := openTx(t)
+	if err := q.Tx(nil).AckAll(t.Context(), nil); !errors.Is(err, mq.ErrInvalid) {
+		t.Errorf("AckAll without a transaction = %v", err)
+	}
+}
+
+func ack(t *testing.T, d *mq.Delivery) {
+	t.Helper()
+	if err := d.Ack(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
