@@ -254,9 +254,7 @@ func statsLag(t *tester) {
 	t.lags(q, 3*t.unit-early, time.Since(start)+early)
 	v := 3 * t.unit
 	_, leased := t.lease(q, v)
-	if time.Since(leased.from) < v { // else it may be visible again
-		t.lags(q, 0, 0)
-	}
+	t.before(leased.from.Add(v), func(t *tester) { t.lags(q, 0, 0) })
 	t.expire(leased.plus(v))
 	t.lags(q, 0, time.Since(leased.from.Add(v))+early)
 }
