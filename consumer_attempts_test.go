@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,7 +157,9 @@ func TestSuspectJoinsSlowHandlers(t *testing.T) {
 			return sleep(ctx, time.Hour)
 		})
 		time.Sleep(5 * time.Minute)
+		b.mu.Lock()
 		b.add("q", Message{})
+		b.mu.Unlock()
 		time.Sleep(3 * time.Hour)
 		if s := r.stop(t); s.Acked != 4 || s.Lost != 0 {
 			t.Errorf("%+v", s)
@@ -442,18 +445,18 @@ func TestRetryAtTimeoutIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(counting, 20)
 		begun := time.Now()
-		var last time.Duration
+		var last atomic.Int64
 		r := run(t, b, (&journal{}).config(), ConsumerConfig{}, func(context.Context, *Delivery) error {
 			if time.Since(begun) < 5*time.Minute {
 				return Retry(AtTimeout, errBad)
 			}
 			time.Sleep(time.Second)
-			last = time.Since(begun)
+			last.Store(int64(time.Since(begun)))
 			return nil
 		})
 		time.Sleep(time.Hour)
-		if s := r.stop(t); s.Acked != 20 || last > 6*time.Minute {
-			t.Errorf("done after %v, %+v", last, s)
+		if s := r.stop(t); s.Acked != 20 || last.Load() > int64(6*time.Minute) {
+			t.Errorf("done after %v, %+v", time.Duration(last.Load()), s)
 		}
 	})
 }
