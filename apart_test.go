@@ -74,7 +74,7 @@ func TestOneSettlementDoesNotFailTheOthers(t *testing.T) {
 				}
 				err = q.Settle(t.Context(), all...)
 				if got := failed(t, err, tt.n); !slices.Equal(got, want) || errors.Is(err, errBad) {
-					t.Errorf("%v failed, want %v: %v, which is no error of the whole", got, want, err)
+					t.Errorf("items %v failed, want %v, and no error for the batch as a whole: %v", got, want, err)
 				}
 				if _, left := b.state("q"); left != len(want) {
 					t.Errorf("%d messages left", left)

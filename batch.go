@@ -204,8 +204,8 @@ func (l *lane[T]) land() {
 	}
 }
 
-// spawn makes flights in a goroutine that Close waits for, or none after Close: then
-// whoever waits gets ErrClosed, and the flight is given up.
+// spawn makes flights in a goroutine that Close waits for. After Close it makes none:
+// waiting callers get ErrClosed, and the flight is given up.
 func (l *lane[T]) spawn(parts []*part[T]) {
 	if l.client.tasks.enter() {
 		go l.run(parts)

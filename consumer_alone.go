@@ -16,7 +16,7 @@ type lone struct {
 }
 
 // unansweredLimit is how many unanswered attempts make a message suspicious. One may
-// be bad luck: whoever worked on a hundred others when the process ended.
+// be bad luck: another message ended the process.
 const unansweredLimit = 2
 
 // suspicious reports whether a message may be one that ends the process.

@@ -517,3 +517,41 @@ func TestPausedIsHealthy(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// A settlement that a handler leaves under way decides, once it has ended: it may fail,
+// or hang.
+func TestSettlementLeftUnderWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault func(op string, n int) fault
+		acked int64
+		left  int
+	}{
+		"succeeds": {func(string, int) fault { return fault{late: time.Second} }, 1, 0},
+		"fails": {func(_ string, n int) fault {
+			return fault{late: time.Second, err: map[bool]error{true: errBad}[n == 1]}
+		}, 1, 0},
+		"hangs": {hangs("settle", 1, 1), 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBackend(counting, 1)
+				b.fault = func(op string, n int) fault {
+					if op != "settle" {
+						return fault{}
+					}
+					return tt.fault(op, n)
+				}
+				r := run(t, b, (&journal{}).config(), ConsumerConfig{}, func(_ context.Context, d *Delivery) error {
+					go func() { _ = d.Ack(context.Background()) }()
+					time.Sleep(10 * time.Millisecond)
+					return nil
+				})
+				time.Sleep(10 * time.Minute)
+				s := r.stop(t)
+				if _, left := b.state("q"); s.Acked != tt.acked || left != tt.left || s.Lost+s.Failed+s.Retried != 0 || s.Received != 1 {
+					t.Errorf("%d messages are left, %+v", left, s)
+				}
+			})
+		})
+	}
+}

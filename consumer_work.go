@@ -105,12 +105,34 @@ func (c *Consumer) keepPace(took time.Duration) {
 
 // finish settles a message that was handled, unless it is out of our hands.
 func (c *Consumer) finish(ctx context.Context, t task, err error) {
+	if over := t.d.lease.untilClaimEnds(); over != nil {
+		c.finishLater(ctx, t, err, over)
+		return
+	}
 	state, _ := t.d.lease.current()
 	if state == held || state == inTx && err != nil {
 		c.settle(ctx, t, c.outcome(t.d, err))
 		return
 	}
 	c.leaveAlone(ctx, t.d, err)
+}
+
+// finishLater is finish for a handler that has left a settlement of its own under way,
+// in another goroutine: what becomes of the message depends on how that ends.
+func (c *Consumer) finishLater(ctx context.Context, t task, err error, over <-chan struct{}) {
+	c.unsettle(1, t.bytes)
+	f := func() {
+		defer c.unsettle(-1, -t.bytes)
+		limit, cancel := c.queue.client.callTimeout().within(context.WithoutCancel(ctx))
+		defer cancel()
+		select {
+		case <-over:
+			c.finish(ctx, t, err)
+		case <-limit.Done():
+			c.leaveAlone(ctx, t.d, err)
+		}
+	}
+	c.queue.client.background(func(error) { go f() }, f)
 }
 
 // leaveAlone is leave for a message that has no job. Its event counts as a settlement.

@@ -106,6 +106,7 @@ type rare struct {
 	limit    instant       // the latest that ends can become, by Caps.MaxHold
 	quiet    chan struct{} // closed when extending is 0 again; made by the settlement that waits
 	original *original     // what a copying move sends; nil where moves are atomic
+	over     chan struct{} // closed when the claim ends; made by a Consumer that waits for it
 }
 
 // begins sets the end of a lease that began at begun, which nobody else has seen
@@ -124,6 +125,10 @@ func (l *lease) to(s leaseState) bool {
 		return false
 	}
 	l.state, l.still = s, false
+	if r := l.rare; r != nil && r.over != nil && s != settling {
+		close(r.over)
+		r.over = nil
+	}
 	if s < settled {
 		return true
 	}
@@ -286,6 +291,23 @@ func (l *lease) claim(op driver.Op, still, again bool) (wait <-chan struct{}, er
 		return l.untilQuiet(), nil
 	}
 	return nil, nil
+}
+
+// untilClaimEnds returns a channel that is closed when a settlement under way has
+// ended, or nil if none is.
+func (l *lease) untilClaimEnds() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != settling {
+		return nil
+	}
+	if l.rare == nil {
+		l.rare = &rare{limit: never}
+	}
+	if l.rare.over == nil {
+		l.rare.over = make(chan struct{})
+	}
+	return l.rare.over
 }
 
 // untilQuiet returns a channel that is closed when no extension is under way any

@@ -16,7 +16,7 @@ import (
 func (t *Telemetry) OnEvent(ctx context.Context, e mq.Event) {
 	q := e.Delivery.Queue()
 	l := labels{provider: q.Client().Provider().Name(), queue: q.Name()}
-	if e.Kind != mq.EventSnoozed { // which is no error
+	if e.Kind != mq.EventSnoozed { // a snooze is not a failure
 		l.errorType = errorType(e.Err)
 	}
 	set := append(l.attributes(), attribute.String("mq.event", e.Kind.String()))

@@ -94,7 +94,7 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 
 // Dial and DialTimeout are wanted by lib/pq, which does not call them.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
+	return d.DialTimeout(network, address, time.Minute)
 }
 
 func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {

@@ -21,13 +21,12 @@ type QueueOptions struct {
 	// GroupIndexes are the groupings that receivers will use. Each gets the
 	// indexes that it lacks, on an existing queue as well.
 	GroupIndexes []driver.GroupBy
-	// Unlogged makes a queue whose messages a crash of the server deletes, and
-	// which no standby has, for faster sends: Caps.Durable does not hold for it.
+	// Unlogged creates an unlogged table, for faster sends. A crash of the server
+	// deletes its messages, and no standby has them: Caps.Durable does not hold for it.
 	// The archive is an ordinary table. An existing queue must be unlogged.
 	Unlogged bool
-	// Partitioned makes a queue of partitions by pg_partman, which must be
-	// installed together with PGMQ. An existing queue must be partitioned; how is
-	// not compared.
+	// Partitioned creates a partitioned queue. It needs pg_partman beside PGMQ. An
+	// existing queue must be partitioned; its intervals are not compared.
 	Partitioned *Partitioning
 }
 

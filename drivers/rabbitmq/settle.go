@@ -111,7 +111,7 @@ func (b *batch) copy(ctx context.Context) {
 
 // takesCopy reports whether a settlement takes a copy: AMQP changes no headers
 // of a message that is given back. Where publishers are blocked a nack without
-// a delay does without, since it would hold up the message, and whoever stops.
+// a delay takes none: it would hold up the message, and a Consumer that stops.
 func takesCopy(s *driver.Settlement, blocked bool) bool {
 	switch {
 	case s.Op != driver.OpNack:

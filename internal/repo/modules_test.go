@@ -32,7 +32,7 @@ func goCommand(args ...string) ([]byte, error) {
 func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
 
 // released returns the directories of the modules that a release tags: those
-// of go.work but for the ones that only the work on them needs.
+// of go.work, except for the modules of tests and tools.
 func released() (dirs []string, err error) {
 	var work struct{ Use []struct{ DiskPath string } }
 	out, err := goCommand("work", "edit", "-json")
