@@ -24,7 +24,7 @@ func (o *outgoing) trim() error {
 			o.Headers[name] = strings.ToValidUTF8(text[:max(0, len(text)-over)], "")
 		}
 	}
-	for _, name := range []string{driver.HeaderError, driver.HeaderReason, headerAnswered, headerUncounted, headerEnqueued, headerReads} {
+	for _, name := range []string{driver.HeaderError, driver.HeaderReason, headerAnswered, headerUnanswered, headerUncounted, headerEnqueued, headerReads} {
 		if o.propertyBytes() <= maxProperties {
 			return nil
 		}
