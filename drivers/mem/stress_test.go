@@ -225,7 +225,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	all.Wait()
 	a.ensure(names...)
 	for _, name := range names {
-		if s := a.stats(name); s.Total != s.Visible+s.Leased+s.Delayed || s.Total != int64(len(a.browse(name, false))) {
+		if s := a.stats(name); s.Total != s.Visible+s.Blocked+s.Leased+s.Delayed || s.Total != int64(len(a.browse(name, false))) {
 			t.Errorf("stats of %s: %+v", name, s)
 		}
 	}
