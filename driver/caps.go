@@ -6,7 +6,7 @@ import (
 )
 
 // Caps are the facts about a provider that no method set can show. The zero
-// value promises nothing and is valid. mqtest checks each of them both ways:
+// value promises nothing and is valid. drivertest checks each of them both ways:
 // what is declared works; what is not declared answers ErrNotSupported before
 // any I/O. Nothing degrades silently.
 type Caps struct {

@@ -15,7 +15,7 @@
 //  5. Add the optional interfaces that your backend supports:
 //     [QueueManager], [Popper], [Browser], [Archivist], [GroupReceiver],
 //     [Transactor], [Namer].
-//  6. Prove it: mqtest.Run(t, mqtest.Harness{Open: ...}).
+//  6. Prove it: drivertest.Run(t, drivertest.Harness{Open: ...}).
 //
 // # What mq does, so that a provider need not
 //
@@ -30,7 +30,7 @@
 //
 // # Rules
 //
-// Each rule has its cases in mqtest, under the number given here.
+// Each rule has its cases in mqtest/drivertest, under the number given here.
 //
 //  1. A [Receipt] names one lease of one message of one queue. Acting on a
 //     message that has been leased again is [ErrStaleReceipt] and has no

@@ -15,7 +15,7 @@ import (
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/drivers/rabbitmq"
 	"github.com/portmq/mq/drivers/rabbitstub"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 func checkCommand(a *app) *cobra.Command {
@@ -26,7 +26,7 @@ func checkCommand(a *app) *cobra.Command {
 		Long: `Run the conformance suite on a live backend, and show what it can do.
 
 Only those cases are run that are safe beside other users: they make queues of
-their own, whose names begin with mqtest, and drop them in the end where the
+their own, whose names begin with drivertest_, and drop them in the end where the
 provider can. The exit code is 0 if no case failed. It takes about a minute.`,
 		Example: `  mq check pgmq://app@localhost/shop
   mq check -o json | jq 'select(.result == "failed")'`,
@@ -73,7 +73,7 @@ func (a *app) check(ctx context.Context, dsn string, all bool) error {
 	if isTerminal(a.stderr) {
 		a.note("checking; this takes about a minute")
 	}
-	results := mqtest.Check(ctx, h)
+	results := drivertest.Check(ctx, h)
 	out := newPrinter(a, "CASE", "RESULT", "RULE")
 	counts := make(map[string]int)
 	for _, r := range results {
@@ -104,7 +104,7 @@ func (a *app) check(ctx context.Context, dsn string, all bool) error {
 	return nil
 }
 
-func outcome(r mqtest.Result) string {
+func outcome(r drivertest.Result) string {
 	switch {
 	case len(r.Failures) > 0:
 		return "failed"
@@ -115,9 +115,9 @@ func outcome(r mqtest.Result) string {
 }
 
 // capabilities shows the table of drivers' row of this one, turned on its side.
-func (a *app) capabilities(out *printer, h mqtest.Harness) error {
-	header, _, _ := strings.Cut(mqtest.ReportHeader(), "\n")
-	titles, cells := cellsOf(header), cellsOf(mqtest.Report(h))
+func (a *app) capabilities(out *printer, h drivertest.Harness) error {
+	header, _, _ := strings.Cut(drivertest.ReportHeader(), "\n")
+	titles, cells := cellsOf(header), cellsOf(drivertest.Report(h))
 	if len(titles) != len(cells) {
 		return errors.New("the capabilities cannot be told: " + strings.Join(cells, " "))
 	}
@@ -151,7 +151,7 @@ func cellsOf(row string) []string {
 
 // harness is that of clients which share a namespace with everybody else. done
 // must be called in the end.
-func (a *app) harness(dsn string) (done func(), h mqtest.Harness, err error) {
+func (a *app) harness(dsn string) (done func(), h drivertest.Harness, err error) {
 	open := func(t testing.TB) *mq.Client {
 		t.Helper()
 		c, err := a.openDSN(dsn)
@@ -160,7 +160,7 @@ func (a *app) harness(dsn string) (done func(), h mqtest.Harness, err error) {
 		}
 		return c
 	}
-	h = mqtest.Harness{
+	h = drivertest.Harness{
 		Open:   open,
 		Common: true,
 		Again:  func(t testing.TB, _ *mq.Client) *mq.Client { t.Helper(); return open(t) },
@@ -177,19 +177,21 @@ func (a *app) harness(dsn string) (done func(), h mqtest.Harness, err error) {
 	case *rabbitmq.Provider, *rabbitstub.Provider:
 		h.Known = map[string]string{"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed"}
 	case *mem.Provider:
-		h.Begin = func(_ testing.TB, c *mq.Client) mqtest.Tx { return mqtest.TxOf(c.Provider().(*mem.Provider).Begin()) }
+		h.Begin = func(_ testing.TB, c *mq.Client) drivertest.Tx {
+			return drivertest.TxOf(c.Provider().(*mem.Provider).Begin())
+		}
 	case *pgmq.Provider:
 		db, err := pgmq.OpenDB(dsn)
 		if err != nil {
 			return nil, h, err
 		}
-		h.Begin = func(t testing.TB, _ *mq.Client) mqtest.Tx {
+		h.Begin = func(t testing.TB, _ *mq.Client) drivertest.Tx {
 			t.Helper()
 			tx, err := db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return mqtest.TxOf(tx)
+			return drivertest.TxOf(tx)
 		}
 		return func() { _ = db.Close() }, h, nil
 	}

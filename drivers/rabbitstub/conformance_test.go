@@ -12,7 +12,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/rabbitstub"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 var silent = mq.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -21,8 +21,8 @@ var silent = mq.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 var promised = driver.Caps{Delay: true, Headers: true, NackFences: true, ExactBodies: true, Attempts: true, NackReasons: true}
 
 // private is the harness of rabbitstub://.
-func private() mqtest.Harness {
-	return mqtest.Harness{
+func private() drivertest.Harness {
+	return drivertest.Harness{
 		Open:   func(t testing.TB) *mq.Client { return open(t, "rabbitstub://") },
 		Again:  func(t testing.TB, _ *mq.Client) *mq.Client { return open(t, "rabbitstub://") },
 		Break:  func(_ testing.TB, c *mq.Client) { brokerOf(c).Disconnect() },
@@ -56,7 +56,7 @@ var names atomic.Int64
 func freshDSN() string { return "rabbitstub://b" + strconv.FormatInt(names.Add(1), 10) }
 
 // shared is the harness of rabbitstub://name.
-func shared() mqtest.Harness {
+func shared() drivertest.Harness {
 	var dsns sync.Map // by client
 	remember := func(t testing.TB, dsn string) *mq.Client {
 		c := open(t, dsn)
@@ -75,7 +75,7 @@ func shared() mqtest.Harness {
 
 // restartable is the harness of a broker that is restarted, and has the
 // messages that it had before: Caps.Durable, if it were not for the process.
-func restartable() mqtest.Harness {
+func restartable() drivertest.Harness {
 	h := shared()
 	var last *rabbitstub.Broker // cases in bubbles run one after the other
 	client := func(t testing.TB, dsn string) *mq.Client {
@@ -105,22 +105,22 @@ func (p durable) Caps() driver.Caps {
 	return c
 }
 
-func TestConformance(t *testing.T) { mqtest.Run(t, private()) }
+func TestConformance(t *testing.T) { drivertest.Run(t, private()) }
 
-func TestConformanceShared(t *testing.T) { mqtest.Run(t, shared()) }
+func TestConformanceShared(t *testing.T) { drivertest.Run(t, shared()) }
 
-func TestConformanceRestart(t *testing.T) { mqtest.Run(t, restartable()) }
+func TestConformanceRestart(t *testing.T) { drivertest.Run(t, restartable()) }
 
 // FuzzStub does without purges, which are not those of the model: they leave
 // what is delayed.
 func FuzzStub(f *testing.F) {
 	h := private()
 	h.Open = func(testing.TB) *mq.Client { return mq.New(unpurged{rabbitstub.New()}, silent) }
-	mqtest.Fuzz(f, h)
+	drivertest.Fuzz(f, h)
 }
 
 type unpurged struct{ *rabbitstub.Provider }
 
 func (unpurged) PurgeQueue(context.Context, string) (int64, error) { return 0, mq.ErrNotSupported }
 
-func BenchmarkStub(b *testing.B) { mqtest.Bench(b, private()) }
+func BenchmarkStub(b *testing.B) { drivertest.Bench(b, private()) }

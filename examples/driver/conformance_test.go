@@ -6,13 +6,13 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 
 	_ "github.com/portmq/mq/examples/driver"
 )
 
 // harness is all that a driver writes to be tested, measured and fuzzed.
-var harness = mqtest.Harness{
+var harness = drivertest.Harness{
 	Open:   open,
 	Again:  func(t testing.TB, _ *mq.Client) *mq.Client { return open(t) },
 	Bubble: true, // the provider lives in this process and on its clock
@@ -34,7 +34,7 @@ func open(t testing.TB) *mq.Client {
 	return c
 }
 
-func TestConformance(t *testing.T) { mqtest.Run(t, harness) }
+func TestConformance(t *testing.T) { drivertest.Run(t, harness) }
 
 func TestConformanceInRealTime(t *testing.T) {
 	if testing.Short() {
@@ -42,9 +42,9 @@ func TestConformanceInRealTime(t *testing.T) {
 	}
 	h := harness
 	h.Bubble = false
-	mqtest.Run(t, h)
+	drivertest.Run(t, h)
 }
 
-func FuzzToy(f *testing.F) { mqtest.Fuzz(f, harness) }
+func FuzzToy(f *testing.F) { drivertest.Fuzz(f, harness) }
 
-func BenchmarkToy(b *testing.B) { mqtest.Bench(b, harness) }
+func BenchmarkToy(b *testing.B) { drivertest.Bench(b, harness) }

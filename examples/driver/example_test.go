@@ -10,6 +10,7 @@ import (
 	"github.com/portmq/mq/driver"
 	_ "github.com/portmq/mq/examples/driver"
 	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 func Example() {
@@ -59,8 +60,8 @@ func Example_faulty() {
 }
 
 func Example_report() {
-	fmt.Print(mqtest.ReportHeader())
-	fmt.Print(mqtest.Report(harness))
+	fmt.Print(drivertest.ReportHeader())
+	fmt.Print(drivertest.Report(harness))
 	// Output:
 	// | driver | order | delay | headers | groups | tx | show archive | redrive | move | peek | pop | shared | durable | portable receipts | exact stats | max batch | max body | max delay | max hold | resolution |
 	// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

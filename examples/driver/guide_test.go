@@ -19,7 +19,7 @@ import (
 	"testing"
 
 	"github.com/portmq/mq/driver"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // The guide for authors takes this driver apart. Its numbered chapters are
@@ -128,7 +128,7 @@ func TestGuideNames(t *testing.T) {
 	text := readFile(t, guide)
 	for _, row := range slices.Concat(
 		fields(reflect.TypeFor[driver.Caps]()),
-		fields(reflect.TypeFor[mqtest.Harness]()),
+		fields(reflect.TypeFor[drivertest.Harness]()),
 		operations(t), declared(t, "errors.go"), declared(t, "optional.go"),
 	) {
 		if !strings.Contains(text, "\n| `"+row+"`") {
@@ -138,7 +138,7 @@ func TestGuideNames(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel() // so that no case runs
 	var cases []string
-	for _, r := range mqtest.Check(ended, harness) {
+	for _, r := range drivertest.Check(ended, harness) {
 		cases = append(cases, r.Name)
 	}
 	for _, m := range regexp.MustCompile("`([a-z]+/[a-z-]*)`").FindAllStringSubmatch(text, -1) {

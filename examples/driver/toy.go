@@ -56,7 +56,7 @@ type message struct {
 
 func (*provider) Name() string { return "toy" }
 
-// Caps promises what mqtest finds kept. mq answers ErrNotSupported to the rest.
+// Caps promises what drivertest finds kept. mq answers ErrNotSupported to the rest.
 func (*provider) Caps() driver.Caps {
 	return driver.Caps{
 		Delay:          true,

@@ -183,6 +183,20 @@ func mayImport(from, name, to string) bool {
 	return name == "main" || !strings.HasPrefix(to, "drivers/")
 }
 
+// TestRepoSuite keeps the conformance suite out of what programs and their tests
+// are made of.
+func TestRepoSuite(t *testing.T) {
+	const suite = module + "/mqtest/drivertest"
+	each(t, func(rel string, p listed, all map[string]listed) {
+		if rel != "cmd/mq" && slices.Contains(p.Deps, suite) {
+			t.Errorf("%s links %s", p.ImportPath, suite)
+		}
+		if rel == "mqtest" && slices.Contains(all[p.ImportPath+".test"].Deps, suite) {
+			t.Errorf("the tests of %s link %s", p.ImportPath, suite)
+		}
+	})
+}
+
 func TestRepoDocs(t *testing.T) {
 	each(t, func(_ string, p listed, _ map[string]listed) {
 		if len(p.GoFiles) > 0 && p.Doc == "" {

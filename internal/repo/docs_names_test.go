@@ -24,7 +24,7 @@ var (
 func TestDocsNames(t *testing.T) {
 	known := make(names)
 	for _, dir := range []string{
-		".", "driver", "mqtest", "mqotel", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub",
+		".", "driver", "mqtest", "mqtest/drivertest", "mqotel", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub",
 	} {
 		known.addPackage(parsePackage(t, dir))
 	}

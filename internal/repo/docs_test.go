@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/portmq/mq/driver"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // The documentation is tested like code: its programs and its commands run and
@@ -266,7 +266,7 @@ func TestDocsComplete(t *testing.T) {
 	for f := range reflect.TypeFor[driver.Caps]().Fields() {
 		caps = append(caps, f.Name)
 	}
-	for f := range reflect.TypeFor[mqtest.Harness]().Fields() {
+	for f := range reflect.TypeFor[drivertest.Harness]().Fields() {
 		harness = append(harness, f.Name)
 	}
 	errs, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, parser.SkipObjectResolution)

@@ -14,7 +14,7 @@ import (
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	_ "github.com/portmq/mq/drivers/rabbitstub"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 var update = flag.Bool("update", false, "write the table to README.md")
@@ -36,9 +36,9 @@ func TestMain(m *testing.M) {
 func TestDrivers(t *testing.T) {
 	pg := "pgmq" + strings.TrimPrefix(server.Postgres(t).Database(t), "postgres")
 	amqp := server.RabbitMQ(t).Vhost(t)
-	rows := []string{mqtest.ReportHeader()}
+	rows := []string{drivertest.ReportHeader()}
 	for _, dsn := range []string{"mem://readme", pg, amqp, "rabbitstub://readme"} {
-		rows = append(rows, mqtest.Report(mqtest.Harness{Open: func(t testing.TB) *mq.Client {
+		rows = append(rows, drivertest.Report(drivertest.Harness{Open: func(t testing.TB) *mq.Client {
 			c, err := mq.Open(dsn)
 			if err != nil {
 				t.Fatal(err)

@@ -1,3 +1,3 @@
 // Package rabbitmq tests drivers/rabbitmq on a live broker: with the whole
-// suite of mqtest, and with faults.
+// suite of drivertest, and with faults.
 package rabbitmq

@@ -10,7 +10,7 @@ import (
 	"github.com/portmq/mq/driver"
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // clients gives each client a vhost, or that of another client, and a way of
@@ -26,9 +26,9 @@ type way struct {
 }
 
 // harness is that of the suite.
-func harness(b *server.Broker) (mqtest.Harness, *clients) {
+func harness(b *server.Broker) (drivertest.Harness, *clients) {
 	cs := &clients{Broker: b}
-	return mqtest.Harness{
+	return drivertest.Harness{
 		Open:  func(t testing.TB) *mq.Client { return cs.client(t, cs.Vhost(t)) },
 		Again: func(t testing.TB, c *mq.Client) *mq.Client { return cs.client(t, cs.of(c).vhost) },
 		Break: func(_ testing.TB, c *mq.Client) { cs.of(c).Cut() },
@@ -95,7 +95,7 @@ var restarts atomic.Int64
 
 func TestRabbitMQ(t *testing.T) {
 	h, _ := harness(server.RabbitMQ(t))
-	mqtest.Run(t, h)
+	drivertest.Run(t, h)
 }
 
 // testRestarts is the part of the suite that restarts the node.
@@ -103,5 +103,5 @@ func testRestarts(t *testing.T) {
 	h, cs := harness(server.OwnRabbitMQ(t))
 	h.Restart = cs.restart
 	h.Only = func(name string) bool { return strings.HasPrefix(name, "fault/restart") || name == "fault/durable" }
-	mqtest.Run(t, h)
+	drivertest.Run(t, h)
 }

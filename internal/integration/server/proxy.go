@@ -50,7 +50,7 @@ func NewProxy(t testing.TB, dsn string) (p *Proxy, through string) {
 }
 
 func (p *Proxy) serve() {
-	pprof.SetGoroutineLabels(context.Background()) // a case of mqtest does not leak it
+	pprof.SetGoroutineLabels(context.Background()) // a case of drivertest does not leak it
 	for {
 		from, err := p.listener.Accept()
 		if err != nil {

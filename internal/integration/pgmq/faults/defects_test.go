@@ -1,7 +1,7 @@
 package faults
 
 // Defects of the systems that came before, and what keeps each of them from
-// coming back here: a case of mqtest, which this driver passes, or a test. What
+// coming back here: a case of drivertest, which this driver passes, or a test. What
 // is missing concerns another backend.
 //
 //	a stale holder's ack deletes what another works on     stale/*, receipt/*; TestTwoLeases

@@ -6,7 +6,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/internal/integration/pgmq/layouts"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // TestFunctions runs the suite on queues that PGMQ's own functions make and
@@ -17,7 +17,7 @@ func TestFunctions(t *testing.T) {
 		t.Run(source.Name, func(t *testing.T) {
 			h := harness(t, over(source, with("driver=pgx")))
 			h.Known = knownOf(t, source)
-			mqtest.Run(t, h)
+			drivertest.Run(t, h)
 		})
 	}
 }

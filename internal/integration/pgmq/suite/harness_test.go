@@ -17,7 +17,7 @@ import (
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // maxConns is how many connections the pool of a client has: there are many
@@ -75,7 +75,7 @@ var (
 )
 
 // harness is that of the suite on clients of the server that all tests share.
-func harness(t *testing.T, open opener) mqtest.Harness {
+func harness(t *testing.T, open opener) drivertest.Harness {
 	t.Helper()
 	h := harnessOn(server.Postgres(t), open)
 	h.Restart = func(t testing.TB) {
@@ -87,7 +87,7 @@ func harness(t *testing.T, open opener) mqtest.Harness {
 
 // pooled is harness for clients behind a pooler, which do not go through the
 // proxy that can be silent.
-func pooled(t *testing.T, open opener) mqtest.Harness {
+func pooled(t *testing.T, open opener) drivertest.Harness {
 	t.Helper()
 	h := harness(t, open)
 	h.Hang = nil
@@ -95,7 +95,7 @@ func pooled(t *testing.T, open opener) mqtest.Harness {
 }
 
 // restarting is the harness of the cases that restart the server.
-func restarting(c *server.Cluster, open opener) mqtest.Harness {
+func restarting(c *server.Cluster, open opener) drivertest.Harness {
 	h := harnessOn(c, open)
 	h.Restart = func(t testing.TB) { restart(t, c) }
 	h.Only = func(name string) bool { return slices.Contains(restartCases, name) }
@@ -104,9 +104,9 @@ func restarting(c *server.Cluster, open opener) mqtest.Harness {
 
 var restartCases = []string{"fault/restart", "fault/restart-consumer", "fault/durable"}
 
-func harnessOn(c *server.Cluster, open opener) mqtest.Harness {
+func harnessOn(c *server.Cluster, open opener) drivertest.Harness {
 	d := &databases{Cluster: c, open: open}
-	return mqtest.Harness{
+	return drivertest.Harness{
 		Open:    func(t testing.TB) *mq.Client { return d.client(t, d.Database(t)) },
 		Again:   func(t testing.TB, c *mq.Client) *mq.Client { return d.client(t, sessionOf(c).dsn) },
 		Break:   d.cut,
@@ -163,7 +163,7 @@ func restart(t testing.TB, c *server.Cluster) {
 
 var restarts atomic.Int64
 
-func begin(t testing.TB, c *mq.Client) mqtest.Tx {
+func begin(t testing.TB, c *mq.Client) drivertest.Tx {
 	t.Helper()
-	return mqtest.TxOf(must(pool(t, sessionOf(c).through).BeginTx(context.Background(), nil))(t))
+	return drivertest.TxOf(must(pool(t, sessionOf(c).through).BeginTx(context.Background(), nil))(t))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 func TestPGX(t *testing.T) {
@@ -106,15 +106,15 @@ func TestRestart(t *testing.T) {
 			if testing.Short() && (name == "pq" || name == "FromDB") { // package faults restarts under them
 				t.Skip("the full matrix: make test-all")
 			}
-			mqtest.Run(t, restarting(c, open))
+			drivertest.Run(t, restarting(c, open))
 		})
 	}
 }
 
-// suite runs the cases of mqtest. With -short these are those of the areas that
-// the set-up can change, unless that is nil: the others have passed in TestPGX.
-// No set-up changes what package mq does by itself, such as consumers.
-func suite(t *testing.T, h mqtest.Harness, areas []string) {
+// suite runs the cases of drivertest. With -short these are those of the areas
+// that the set-up can change, unless that is nil: the others have passed in
+// TestPGX. No set-up changes what package mq does by itself, such as consumers.
+func suite(t *testing.T, h drivertest.Harness, areas []string) {
 	t.Helper()
 	left := make(map[string]bool)
 	if testing.Short() && areas != nil {
@@ -123,7 +123,7 @@ func suite(t *testing.T, h mqtest.Harness, areas []string) {
 		}
 		h.Only = limited(h.Only, areas, left)
 	}
-	mqtest.Run(t, h)
+	drivertest.Run(t, h)
 	for area := range left {
 		t.Errorf("there is no area %s", area)
 	}

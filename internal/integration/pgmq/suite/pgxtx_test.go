@@ -15,7 +15,7 @@ import (
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // TestPGXTx: transactions of pgx, in each way to run a statement that can be set,
@@ -29,13 +29,13 @@ func TestPGXTx(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			h := harness(t, withPGX)
-			h.Begin = func(t testing.TB, c *mq.Client) mqtest.Tx {
+			h.Begin = func(t testing.TB, c *mq.Client) drivertest.Tx {
 				t.Helper()
 				ctx := context.WithoutCancel(t.Context())
 				conn := must(pgx.Connect(ctx, and(sessionOf(c).through, "default_query_exec_mode="+mode)))(t)
 				t.Cleanup(func() { _ = conn.Close(ctx) })
 				tx := must(conn.Begin(ctx))(t)
-				return mqtest.Tx{
+				return drivertest.Tx{
 					SQLTx:    wrap(pgmq.Tx(tx)),
 					Commit:   func() error { return tx.Commit(ctx) },
 					Rollback: func() error { return tx.Rollback(ctx) },

@@ -5,7 +5,7 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/internal/integration/server"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // through opens clients by way of a pooler.
@@ -29,7 +29,7 @@ func full(t *testing.T) {
 func TestPgBouncerSession(t *testing.T) {
 	full(t)
 	b := server.PgBouncer(t, server.Postgres(t), "session", ignore)
-	mqtest.Run(t, pooled(t, through(b, with("driver=pgx"))))
+	drivertest.Run(t, pooled(t, through(b, with("driver=pgx"))))
 }
 
 // TestPgBouncerPrepared prepares statements through a pooler that hands each of
@@ -39,7 +39,7 @@ func TestPgBouncerPrepared(t *testing.T) {
 	for _, library := range []string{"pgx", "pq"} {
 		t.Run(library, func(t *testing.T) {
 			b := server.PreparingPgBouncer(t, server.Postgres(t), ignore)
-			mqtest.Run(t, pooled(t, through(b, with("poll_only=true&driver="+library))))
+			drivertest.Run(t, pooled(t, through(b, with("poll_only=true&driver="+library))))
 		})
 	}
 }
