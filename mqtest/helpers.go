@@ -113,8 +113,9 @@ func summary(records []mq.Record) string {
 // Outcome is what became of a message and what its handler returned.
 type Outcome struct {
 	Acked        bool
-	Retried      bool          // it will be delivered again,
-	After        time.Duration // this much later, or at its timeout if mq.AtTimeout
+	Retried      bool          // given back, and the attempt counts
+	Snoozed      bool          // given back, and the attempt does not count: mq.Snooze
+	After        time.Duration // if Retried or Snoozed: the delay, or mq.AtTimeout
 	DeadLettered bool
 	Reason       string // why it is a dead letter
 	Err          error  // the handler's, a *mq.PanicError if it panicked
@@ -193,7 +194,7 @@ func (w *witness) settled(s mq.Settlement) {
 	case mq.OpAck:
 		w.seen.Acked = true
 	case mq.OpNack:
-		w.seen.Retried, w.seen.After = true, s.Delay
+		w.seen.Retried, w.seen.Snoozed, w.seen.After = !s.Uncounted, s.Uncounted, s.Delay
 	default:
 		w.seen.DeadLettered, w.seen.Reason = true, s.Reason
 	}

@@ -91,17 +91,21 @@ func ExampleDeliver() {
 			return mq.Reject(errors.New("card declined"))
 		case "busy":
 			return mq.Retry(30*time.Second, errors.New("bank is busy"))
+		case "night":
+			return mq.Snooze(8 * time.Hour)
 		}
 		return nil
 	})
 
-	for _, body := range []string{"paid", "busy", "declined"} {
+	for _, body := range []string{"paid", "busy", "night", "declined"} {
 		o := mqtest.Deliver(t, charge, mq.Message{Body: []byte(body)})
 		switch {
 		case o.Acked:
 			fmt.Println("acked")
 		case o.Retried:
 			fmt.Printf("again in %v: %v\n", o.After, o.Err)
+		case o.Snoozed:
+			fmt.Println("not before", o.After)
 		case o.DeadLettered:
 			fmt.Println("dead letter:", o.Reason)
 		}
@@ -109,5 +113,6 @@ func ExampleDeliver() {
 	// Output:
 	// acked
 	// again in 30s: bank is busy
+	// not before 8h0m0s
 	// dead letter: card declined
 }

@@ -138,7 +138,7 @@ func TestRequireEmpty(t *testing.T) {
 }
 
 func TestDeliver(t *testing.T) {
-	oops := errors.New("oops")
+	oops, later := errors.New("oops"), mq.Snooze(time.Hour)
 	for name, c := range map[string]struct {
 		handler mq.HandlerFunc
 		want    mqtest.Outcome
@@ -146,6 +146,7 @@ func TestDeliver(t *testing.T) {
 		"ack":        {nothing, mqtest.Outcome{Acked: true}},
 		"retry":      {returns(mq.Retry(time.Minute, oops)), mqtest.Outcome{Retried: true, After: time.Minute, Err: oops}},
 		"retry now":  {returns(mq.Retry(0, oops)), mqtest.Outcome{Retried: true, Err: oops}},
+		"snooze":     {returns(later), mqtest.Outcome{Snoozed: true, After: time.Hour, Err: later}},
 		"reject":     {returns(mq.Reject(oops)), mqtest.Outcome{DeadLettered: true, Reason: "oops", Err: oops}},
 		"own ack":    {func(ctx context.Context, d *mq.Delivery) error { return d.Ack(ctx) }, mqtest.Outcome{Acked: true}},
 		"own nack":   {func(ctx context.Context, d *mq.Delivery) error { return d.Nack(ctx, 0) }, mqtest.Outcome{Retried: true}},
