@@ -413,14 +413,21 @@ func caseNamed(t *testing.T, name string) testCase {
 	return cases[i]
 }
 
+// unlisted is mem without a list of queues.
+type unlisted struct{ *mem.Provider }
+
+func (unlisted) ListQueues(context.Context) ([]string, error) { return nil, driver.ErrNotSupported }
+
 func TestReport(t *testing.T) {
+	some := Harness{Open: func(testing.TB) *mq.Client { return mq.New(unlisted{mem.New()}, silent) }}
 	header, width := ReportHeader(), len(columns)+1
 	if strings.Count(header, "\n") != 2 || strings.Count(header, "|") != 2*width {
 		t.Errorf("header\n%s", header)
 	}
 	for want, h := range map[string]Harness{
-		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | no | yes | yes | 1000 | 16 MiB | none | none | none |": named(),
-		"| mem | unordered | no | no | no | no | no | no | no | no | no | no | no | no | no | 10 | none | none | none | 1ms |":            modest(),
+		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | no | yes | yes | yes | 1000 | 16 MiB | none | none | none |":       named(),
+		"| mem | due | yes | yes | yes | yes | yes | drop, purge | yes | yes | yes | yes | yes | no | no | no | yes | yes | 1000 | 16 MiB | none | none | none |": some,
+		"| mem | unordered | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | 10 | none | none | none | 1ms |":                     modest(),
 	} {
 		if got := Report(h); got != want+"\n" {
 			t.Errorf("got\n%s\nwant\n%s", got, want)

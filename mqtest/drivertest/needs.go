@@ -86,6 +86,7 @@ var (
 	shared       = capability("Shared", func(c driver.Caps) bool { return c.Shared })
 	portable     = all(shared, capability("PortableReceipts", func(c driver.Caps) bool { return c.PortableReceipts }))
 	batches      = capability("MaxBatch of 4 or more", func(c driver.Caps) bool { return c.BatchLimit() >= 4 })
+	exactBodies  = capability("ExactBodies", func(c driver.Caps) bool { return c.ExactBodies })
 	exactReads   = capability("ExactReadCount", func(c driver.Caps) bool { return c.ExactReadCount })
 	attempts     = capability("Attempts", func(c driver.Caps) bool { return c.Attempts })
 	nackReasons  = capability("NackReasons", func(c driver.Caps) bool { return c.NackReasons })

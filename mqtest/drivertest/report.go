@@ -23,8 +23,10 @@ var columns = []column{
 	{"order", func(_ Harness, _ driver.Provider, c driver.Caps) string { return c.Order.String() }},
 	{"delay", mark(delays)},
 	{"headers", mark(headers)},
+	{"attempts", mark(attempts)},
 	{"groups", mark(grouped)},
 	{"tx", canTx},
+	{"manage", manages},
 	{"show archive", mark(canSeeArchive)},
 	{"redrive", mark(canRedrive)},
 	{"move", mark(moves)},
@@ -33,6 +35,7 @@ var columns = []column{
 	{"shared", mark(shared)},
 	{"durable", mark(durable)},
 	{"portable receipts", mark(portable)},
+	{"exact bodies", mark(exactBodies)},
 	{"exact stats", mark(exactStats)},
 	{"max batch", func(_ Harness, _ driver.Provider, c driver.Caps) string { return strconv.Itoa(c.BatchLimit()) }},
 	{"max body", func(_ Harness, _ driver.Provider, c driver.Caps) string { return bytesText(c.MaxBody) }},
@@ -59,6 +62,27 @@ func canTx(_ Harness, p driver.Provider, _ driver.Caps) string {
 		}
 	}
 	return "no"
+}
+
+// manages shows which operations of a QueueManager there are, if not all or none.
+func manages(h Harness, p driver.Provider, c driver.Caps) string {
+	ops := []struct {
+		name string
+		can  need
+	}{{"drop", canDrop}, {"list", canList}, {"purge", canPurge}}
+	var able []string
+	for _, op := range ops {
+		if op.can(h, p, c) == "" {
+			able = append(able, op.name)
+		}
+	}
+	switch len(able) {
+	case 0:
+		return "no"
+	case len(ops):
+		return "yes"
+	}
+	return strings.Join(able, ", ")
 }
 
 // ReportHeader returns the header rows of a Markdown table of drivers.
