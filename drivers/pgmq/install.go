@@ -63,10 +63,21 @@ func installAll(ctx context.Context, db *sql.DB) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
+// lockInstall takes the lock of the installation. It is waited for longer than those of
+// tables: who waits for it is in nobody's way, and whoever is ahead may take a while.
+func lockInstall(ctx context.Context, tx *sql.Tx) error {
+	for _, name := range []string{"lock timeout of install", "lock install", "lock timeout"} {
+		if err := exec(ctx, tx, statement(name, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // install makes what is missing, all of it or, beside PGMQ, the trigger function.
 // It looks first, since even what has no effect needs the right to.
 func install(ctx context.Context, tx *sql.Tx, all bool) error {
-	if err := exec(ctx, tx, statement("lock install", nil)); err != nil {
+	if err := lockInstall(ctx, tx); err != nil {
 		return err
 	}
 	var there [4]bool

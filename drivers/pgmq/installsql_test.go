@@ -16,7 +16,7 @@ func TestInstallSQL(t *testing.T) {
 	if err := Install(t.Context(), r.db); err != nil {
 		t.Fatal(err)
 	}
-	asks := []string{statement("lock timeout", nil), statement("has pgmq", nil), statement("has schema", nil), sqlList}
+	asks := []string{statement("lock timeout", nil), statement("lock timeout of install", nil), statement("has pgmq", nil), statement("has schema", nil), sqlList}
 	at, statements := 0, r.texts()
 	for _, s := range statements[1 : len(statements)-1] {
 		if slices.Contains(asks, s) {

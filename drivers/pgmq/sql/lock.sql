@@ -10,6 +10,7 @@ SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('pgmq.mq_indexes
 {{end}}
 
 {{define "lock timeout"}}SET LOCAL lock_timeout = '1s'{{end}}
+{{define "lock timeout of install"}}SET LOCAL lock_timeout = '10s'{{end}}
 
 {{- /* A transaction keeps the snapshot of its last statement until the next one, and
 a session that creates an index concurrently waits for it. */ -}}

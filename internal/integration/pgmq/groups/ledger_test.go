@@ -53,6 +53,12 @@ func (l *ledger) group(key string) *group {
 	return g
 }
 
+func (l *ledger) committedSoFar() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.commits
+}
+
 // committed notes a message whose sender knows that it was committed.
 func (l *ledger) committed(key string, id int64) {
 	l.mu.Lock()

@@ -149,7 +149,7 @@ func (s *stress) sendOne(ctx context.Context, q *mq.Queue, key string) error {
 		return err
 	}
 	if rand.N(2) == 0 {
-		time.Sleep(rand.N(40 * time.Millisecond))
+		s.linger()
 	}
 	if err := tx.Commit(); err != nil {
 		return err
@@ -157,6 +157,16 @@ func (s *stress) sendOne(ctx context.Context, q *mq.Queue, key string) error {
 	n := number(id)
 	s.committed(groupOf(key, n), n)
 	return nil
+}
+
+// linger waits until others have been faster: for a while, which is too short on a slow
+// machine, and then for some commits, as far as they come.
+func (s *stress) linger() {
+	time.Sleep(rand.N(40 * time.Millisecond))
+	until, commits := time.Now().Add(time.Second), s.committedSoFar()+rand.N(6)
+	for s.committedSoFar() < commits && time.Now().Before(until) {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // groupOf makes a group of each message without a key.
