@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -19,6 +20,19 @@ func ExampleNew() {
 	fmt.Println(c.Provider().Name(), c.Ping(context.Background()))
 	// Output: mem <nil>
 }
+
+// A driver whose constructor takes a logger of the program guards it.
+func ExampleGuardLogger() {
+	l := slog.New(slog.NewTextHandler(broken{}, nil))
+	mq.GuardLogger(l).Warn("connection lost")
+	fmt.Println("the driver goes on")
+	// Output: the driver goes on
+}
+
+// broken is where log lines go.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { panic("disk is gone") }
 
 func ExampleOpenConfig() {
 	c, err := mq.OpenConfig("mem://", mq.Config{AllowDuplicateMoves: true})

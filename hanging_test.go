@@ -445,7 +445,7 @@ func TestLogLinesThatAreMissingAreCounted(t *testing.T) {
 		inner := slog.NewTextHandler(&log, nil)
 		var mode atomic.Value
 		mode.Store("hang")
-		l := guardedLogger(slog.New(handlerFunc(func(ctx context.Context, r slog.Record) error {
+		l := GuardLogger(slog.New(handlerFunc(func(ctx context.Context, r slog.Record) error {
 			switch mode.Load() {
 			case "hang":
 				h.call()
@@ -470,7 +470,7 @@ func TestLogLinesThatAreMissingAreCounted(t *testing.T) {
 		if got := log.String(); !strings.Contains(got, "lines=101") || !strings.Contains(got, "written") {
 			t.Errorf("logged %s", got)
 		}
-		if guardedLogger(l) != l {
+		if GuardLogger(l) != l {
 			t.Error("a guarded logger is guarded again")
 		}
 	})
@@ -482,7 +482,7 @@ func TestLoggerEnabled(t *testing.T) {
 		h := &hung{leave: make(chan struct{})}
 		var log journal
 		var mode atomic.Value
-		l := guardedLogger(slog.New(pickyHandler{slog.NewTextHandler(&log, nil), func() {
+		l := GuardLogger(slog.New(pickyHandler{slog.NewTextHandler(&log, nil), func() {
 			switch mode.Load() {
 			case "hang":
 				h.call()

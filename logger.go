@@ -19,9 +19,15 @@ type logHandler struct {
 	missing *atomic.Int64 // lines in a row for which the handler panicked or hung
 }
 
-// guardedLogger returns a logger that writes to l, and leaves out lines for which
-// the handler of l panics or does not return.
-func guardedLogger(l *slog.Logger) *slog.Logger {
+// GuardLogger returns a logger that writes to l, or to slog.Default() if l is nil,
+// and neither ends nor holds up the goroutine that logs: a line for which the handler
+// of l panics, or takes longer than a second, is left out, and the next one says how
+// many are missing. Config.Logger and driver.Env.Logger are guarded by mq. A driver
+// guards the loggers that programs give to its own constructors.
+func GuardLogger(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		l = slog.Default()
+	}
 	if _, done := l.Handler().(logHandler); done {
 		return l
 	}

@@ -182,10 +182,7 @@ func (cfg Config) validate() error {
 }
 
 func (cfg Config) withDefaults() Config {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	cfg.Logger = guardedLogger(cfg.Logger)
+	cfg.Logger = GuardLogger(cfg.Logger)
 	if cfg.Codec == nil {
 		cfg.Codec = JSON
 	}

@@ -86,8 +86,8 @@ type Driver interface {
 // Env is what mq hands to a driver besides the DSN. It is a struct so that it
 // can grow.
 type Env struct {
-	// Logger is never nil when mq calls. Drivers log reconnects and the like;
-	// never a body, a header value or a password.
+	// Logger is never nil when mq calls, and neither panics nor hangs. Drivers
+	// log reconnects and the like; never a body, a header value or a password.
 	Logger *slog.Logger
 }
 

@@ -81,7 +81,9 @@ type Config struct {
 	// ExactBodies stores every body in an envelope, so that it comes back
 	// byte for byte. Other clients see the envelope, and GroupBy.Path nothing.
 	ExactBodies bool
-	// Logger defaults to slog.Default.
+	// Logger gets lost connections, locks that are waited for and the like. If its
+	// handler hangs or panics the provider goes on without it, as with mq.Config's.
+	// Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -145,11 +147,8 @@ func fixedConfig(config func() *pgx.ConnConfig) func(context.Context) (*pgx.Conn
 
 func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
-		db: db, pool: poolOf(db), cfg: cfg, log: cfg.Logger,
+		db: db, pool: poolOf(db), cfg: cfg, log: mq.GuardLogger(cfg.Logger),
 		hubs: make(map[string]*hub), swept: time.Now(), indexing: make(chan struct{}, 1),
-	}
-	if p.log == nil {
-		p.log = slog.Default()
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	calls, end := context.WithCancel(context.Background())

@@ -3,7 +3,6 @@ package pgmq
 import (
 	"database/sql"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +112,7 @@ func TestFromDB(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := FromDB(db, Config{})
-		if _, ok := p.pool.(*stmtPool); ok != prepares || p.listenConfig != nil || p.owned || p.log != slog.Default() {
+		if _, ok := p.pool.(*stmtPool); ok != prepares || p.listenConfig != nil || p.owned || p.log == nil {
 			t.Errorf("%s: provider is %+v", name, p)
 		}
 		if err := errors.Join(p.Close(), p.Close(), db.Close()); err != nil {
