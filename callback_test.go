@@ -81,6 +81,24 @@ func TestCallbacksThatDoNotReturn(t *testing.T) {
 	}
 }
 
+// The log says in which function of the program a panic was.
+func TestPanicsAreLogged(t *testing.T) {
+	for name, cc := range map[string]ConsumerConfig{
+		"Backoff": {Backoff: func(int) time.Duration { panic("mine") }},
+		"OnEvent": {OnEvent: func(context.Context, Event) { panic("mine") }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log journal
+			r := run(t, newBackend(capable, 1), log.config(), cc, func(context.Context, *Delivery) error { return errBad })
+			time.Sleep(time.Second)
+			r.stop(t)
+			if got := log.String(); !strings.Contains(got, "mq: "+name+" panicked") || strings.Contains(got, "does not return") {
+				t.Errorf("%s: logged %s", name, got)
+			}
+		})
+	}
+}
+
 // An OnEvent that hangs holds up neither settlements nor, for longer than
 // CallTimeout, the end of Run.
 func TestOnEventThatHangs(t *testing.T) {
@@ -127,7 +145,7 @@ func TestPanicInAFetchsInterceptor(t *testing.T) {
 		if s := r.stop(t); s.Acked != 2 {
 			t.Errorf("%+v: %s", s, &log)
 		}
-		if !strings.Contains(log.String(), "mine") {
+		if !strings.Contains(log.String(), `interceptor of receive \"q\" panicked: mine`) {
 			t.Errorf("logged %s", &log)
 		}
 	})

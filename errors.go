@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -99,14 +100,19 @@ func (e *DecodeError) Error() string {
 // Unwrap returns the codec's error.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// PanicError is a handler's panic, seen as an error.
+// PanicError is the panic of a handler, or of another function of the program that
+// mq has called, seen as an error.
 type PanicError struct {
 	Value any    // what was passed to panic
 	Stack []byte // as from debug.Stack
+
+	function string // "" for a handler
 }
 
-// Error returns the panic's value, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+// Error names the function and the panic's value, without the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("%s panicked: %v", cmp.Or(e.function, "handler"), e.Value)
+}
 
 // Unwrap returns the panic's value if it is an error.
 func (e *PanicError) Unwrap() error {

@@ -103,6 +103,9 @@ func (c *guarded) run(f func()) {
 		f()
 		return nil
 	})
+	if p, ok := err.(*PanicError); ok {
+		p.function = c.what
+	}
 }
 
 func (c *guarded) end(err error) {

@@ -201,6 +201,31 @@ func TestInvalidMessageIsNamed(t *testing.T) {
 	}
 }
 
+// A lone item is not numbered.
+func TestLoneItemIsNotNumbered(t *testing.T) {
+	ctx, q := t.Context(), New(new(fake), Config{}).Queue("q")
+	one := func(_ string, err error) error { return err }
+	several := func(_ []string, err error) error { return err }
+	other := newDelivery(driver.Delivery{}, New(new(fake), Config{}).Queue("other"))
+	tx := &TxQueue{queue: q}
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"Send":       {one(q.Send(ctx, nil)), `mq: send "q": invalid argument: the message is nil`},
+		"SendAll":    {several(q.SendAll(ctx, []*Message{nil})), `mq: send "q": invalid argument: the message is nil`},
+		"Tx.Send":    {one(tx.Send(ctx, nil)), `mq: send "q": invalid argument: the message is nil`},
+		"AckAll":     {tx.AckAll(ctx, []*Delivery{other}), `mq: ack "q": invalid argument: the Delivery is of queue "other"`},
+		"AckAll two": {tx.AckAll(ctx, []*Delivery{other, other}), `mq: ack "q": delivery 0: invalid argument: the Delivery is of queue "other"`},
+		"AckAll nil": {tx.AckAll(ctx, []*Delivery{nil}), `mq: settle: invalid argument: the Delivery is nil`},
+		"Ack nil":    {(*Delivery)(nil).Ack(ctx), `mq: settle: invalid argument: the Delivery is nil`},
+	} {
+		if tt.err == nil || tt.err.Error() != tt.want {
+			t.Errorf("%s = %v, want %s", name, tt.err, tt.want)
+		}
+	}
+}
+
 func TestBadConnIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(fake)

@@ -64,6 +64,9 @@ func (d *Delivery) extend(ctx context.Context, visibility time.Duration) error {
 
 // from returns the queue, which a Delivery made by hand does not have.
 func (d *Delivery) from() (*Queue, error) {
+	if d == nil {
+		return nil, &Error{Op: "settle", Err: invalid("the Delivery is nil")}
+	}
 	if d.queue == nil {
 		return nil, &Error{Op: "settle", Err: invalid("the Delivery was not received from a queue")}
 	}

@@ -3,7 +3,6 @@ package mq
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -99,7 +98,7 @@ func (t *TxQueue) AckAll(ctx context.Context, ds []*Delivery) error {
 	return t.queue.do(ctx, &Call{Op: "ack", Settlements: acks}, func(ctx context.Context) error {
 		for i, d := range ds {
 			if d.queue.name != t.queue.name {
-				return invalid("delivery %d is of queue %q", i, d.queue.name)
+				return ofSeveral("delivery", i, len(ds), invalid("the Delivery is of queue %q", d.queue.name))
 			}
 		}
 		return cmp.Or(t.err, t.ackAll(ctx, ds, acks))
@@ -114,7 +113,7 @@ func (t *TxQueue) ackAll(ctx context.Context, ds []*Delivery, acks []Settlement)
 			for _, d := range ds[:i] {
 				d.lease.endSettle(errNotTried)
 			}
-			return fmt.Errorf("delivery %d: %w", i, err)
+			return ofSeveral("delivery", i, len(ds), err)
 		}
 	}
 	err, done := errGoexit, 0 // unless the calls return

@@ -61,14 +61,19 @@ func checkMessages(caps driver.Caps, msgs []*Message) ([]driver.Message, error) 
 	out := make([]driver.Message, len(msgs))
 	for i, m := range msgs {
 		if err := checkMessage(caps, m); err != nil {
-			if len(msgs) > 1 {
-				err = fmt.Errorf("message %d: %w", i, err)
-			}
-			return nil, err
+			return nil, ofSeveral("message", i, len(msgs), err)
 		}
 		out[i] = driver.Message(*m)
 	}
 	return out, nil
+}
+
+// ofSeveral says which of n items err is about, unless there is only one.
+func ofSeveral(what string, i, n int, err error) error {
+	if n > 1 {
+		return fmt.Errorf("%s %d: %w", what, i, err)
+	}
+	return err
 }
 
 func checkMessage(caps driver.Caps, m *Message) error {
