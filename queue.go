@@ -177,9 +177,6 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 		start := time.Now()
 		r.Wait = min(max(0, wait-start.Sub(begin)), maxWait)
 		ds, err := q.once(ctx, r, f)
-		for n := 0; len(ds) == 0 && again(ctx, err, n); n++ {
-			ds, err = q.once(ctx, r, f)
-		}
 		if len(ds) > 0 {
 			return q.deliveries(ds, start, r), nil
 		}
@@ -198,7 +195,8 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	}
 }
 
-// once calls f, which has CallTimeout beyond the time that it may wait.
+// once calls f, and calls it again while it answers ErrBadConn. All calls together
+// have CallTimeout beyond the time that one may wait.
 func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]driver.Delivery, error) {
 	if q.client.caps.InProcess {
 		return f(ctx, q, r)
@@ -206,6 +204,9 @@ func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]d
 	short, cancel := q.client.receiveTimeout(r.Wait).bound(ctx)
 	defer cancel()
 	ds, err := f(short, q, r)
+	for n := 0; len(ds) == 0 && again(short, err, n); n++ {
+		ds, err = f(short, q, r)
+	}
 	return ds, cutOff(short, err)
 }
 

@@ -26,9 +26,10 @@ func try(ctx context.Context, call func(context.Context) error) error {
 	}
 }
 
-// look is try for a call that is quick, or does not get through.
+// look is try for a call that is quick, or does not get through. All tries together
+// end after CallTimeout.
 func (c *Client) look(ctx context.Context, call func(context.Context) error) error {
-	return try(ctx, func(ctx context.Context) error { return c.limited(ctx, call) })
+	return c.limited(ctx, func(ctx context.Context) error { return try(ctx, call) })
 }
 
 // limited makes a call that ends after CallTimeout.

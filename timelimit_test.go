@@ -202,3 +202,31 @@ func TestItemsNameTheirLimit(t *testing.T) {
 		}
 	})
 }
+
+// The tries of a call that is repeated have one limit together.
+func TestTriesShareALimit(t *testing.T) {
+	for name, call := range map[string]func(ctx context.Context, q *Queue) error{
+		"stats": func(ctx context.Context, q *Queue) error { _, err := q.Stats(ctx); return err },
+		"send":  func(ctx context.Context, q *Queue) error { _, err := q.Send(ctx, new(Message)); return err },
+		"receive": func(ctx context.Context, q *Queue) error {
+			_, err := q.Receive(ctx, ReceiveOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBackend(capable, 0)
+				b.fault = func(string, int) fault { return fault{delay: 20 * time.Second, err: ErrBadConn} }
+				c := New(b, (&journal{}).config())
+				begun := time.Now()
+				err := call(t.Context(), c.Queue("q"))
+				if took := time.Since(begun); took != 30*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if err == nil || !strings.Contains(err.Error(), "CallTimeout (30s)") {
+					t.Errorf("err = %v", err)
+				}
+			})
+		})
+	}
+}

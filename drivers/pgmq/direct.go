@@ -62,7 +62,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	if p.shared != nil {
 		c, err := p.shared.Acquire(ctx)
 		if err != nil {
-			return notAcquired(ctx, err)
+			return notAcquired(ctx, p.shared, err)
 		}
 		defer c.Release()
 		p.learn(c.Conn())
@@ -70,7 +70,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 	conn, err := p.Conn(ctx)
 	if err != nil {
-		return err
+		return noneFree(ctx, err, p.DB)
 	}
 	defer func() { _ = conn.Close() }()
 	rawErr := conn.Raw(func(c any) error {
@@ -99,9 +99,12 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 
 // notAcquired returns why a pool of pgx has given no connection. What a hook of
 // the pool says is about connecting.
-func notAcquired(ctx context.Context, err error) error {
-	if ctx.Err() != nil || isClosedPool(err) {
+func notAcquired(ctx context.Context, pool *pgxpool.Pool, err error) error {
+	switch {
+	case isClosedPool(err):
 		return err
+	case ctx.Err() != nil && allAcquired(pool):
+		return waitedInVain(ctx)
 	}
 	return &connectError{err}
 }

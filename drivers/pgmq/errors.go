@@ -54,6 +54,8 @@ func mapError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &mapped) || ours(err) || errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxClosed):
 		return err
+	case errors.Is(err, errFull):
+		return &dbError{text: err.Error() + " (raise pool_max_conns, SetMaxOpenConns or pgxpool's MaxConns, or lower Concurrency)", is: driver.ErrBadConn, cause: err}
 	case errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed" || isClosedPool(err):
 		return &dbError{text: driver.ErrClosed.Error(), is: driver.ErrClosed, cause: err}
 	}
@@ -157,8 +159,11 @@ func dialing(err error) (yes bool, reason string) {
 	return true, strings.ReplaceAll(reason, "\n", "; ")
 }
 
-// ended returns the error of a context that err has, or nil.
+// ended returns the error of a context by which a statement was cut off, or nil.
 func ended(err error) error {
+	if errors.Is(err, errFull) {
+		return nil
+	}
 	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, end) {
 			return end

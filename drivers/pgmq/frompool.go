@@ -21,8 +21,7 @@ import (
 // ends: Close waits for them. Waiting receivers hold no connection.
 func FromPool(pool *pgxpool.Pool, cfg Config) *Provider {
 	from := pool.Config()
-	db := stdlib.OpenDBFromPool(pool)
-	db.SetMaxOpenConns(int(from.MaxConns))
+	db := databaseOf(pool)
 	p := newProvider(db, cfg)
 	p.shared = pool
 	p.pool = pgxPool{DB: db, connKind: new(connKind), shared: pool}

@@ -170,7 +170,7 @@ func (p *Provider) takeTurn(ctx context.Context, name string) (rival *session, e
 	tx, err := p.db.BeginTx(held, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		cancel()
-		return nil, nil, err
+		return nil, nil, noneFree(held, err, p.db)
 	}
 	end = func() { // how the transaction ends does not matter
 		defer cancel()

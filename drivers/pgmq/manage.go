@@ -121,7 +121,7 @@ func exec(ctx context.Context, at querier, text string, args ...any) error {
 func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return readError(err)
+		return readError(noneFree(ctx, err, db))
 	}
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {

@@ -27,6 +27,14 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 			return err
 		}
 	}
+	if db := unprepared(at); db != nil {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return noneFree(ctx, err, db)
+		}
+		defer func() { _ = conn.Close() }()
+		at = conn
+	}
 	rows, err := at.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
@@ -38,6 +46,18 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 		}
 	}
 	return rows.Err()
+}
+
+// unprepared returns the pool of which a statement needs a connection first: else the error
+// of a ctx would not say whether there was one. lib/pq returns none that is bare.
+func unprepared(at querier) *sql.DB {
+	switch at := at.(type) {
+	case *sql.DB:
+		return at
+	case pgxPool:
+		return at.DB
+	}
+	return nil
 }
 
 // within is query on the pool, which ends after limit, and soon after Close.
@@ -205,7 +225,7 @@ func (s *stmtPool) QueryContext(ctx context.Context, text string, args ...any) (
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
 	s.forget(text, err)
-	return rows, closedMeanwhile(err)
+	return rows, closedMeanwhile(noneFree(ctx, err, s.db))
 }
 
 func isClosed(err error) bool { return err != nil && err.Error() == "sql: statement is closed" }
@@ -260,7 +280,7 @@ func (s *stmtPool) prepared(ctx context.Context, text string) (*sql.Stmt, error)
 	}
 	stmt, err := s.db.PrepareContext(ctx, text)
 	if err != nil {
-		return nil, err
+		return nil, noneFree(ctx, err, s.db)
 	}
 	return s.keep(text, stmt), nil
 }

@@ -45,11 +45,12 @@ const (
 	claimLimit = 30 * time.Second
 )
 
-// lingering returns a ctx that outlives ctx by claimGrace.
+// lingering returns a ctx that outlives ctx by claimGrace, and ends for the same cause.
 func lingering(ctx context.Context) (context.Context, func()) {
-	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimLimit)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(claimGrace, cancel) })
-	return c, func() { stop(); cancel() }
+	c, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(claimGrace, func() { end(context.Cause(ctx)) }) })
+	c, cancel := context.WithTimeout(c, claimLimit)
+	return c, func() { stop(); cancel(); end(nil) }
 }
 
 // look is how a claim looks at what the messages hold.

@@ -20,19 +20,14 @@ const warnFullEvery = time.Minute
 
 // forHeartbeats returns the pool, or the reserve if that is all in use.
 func (p *Provider) forHeartbeats() querier {
-	s := p.db.Stats()
-	full := s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections
-	if p.shared != nil {
-		s := p.shared.Stat()
-		full = s.AcquiredConns() >= s.MaxConns()
-	}
 	switch {
-	case !full:
+	case p.shared != nil && !allAcquired(p.shared):
+	case p.shared == nil && !allInUse(p.db):
 	case p.reserve.db != nil:
 		return p.reserve.pool
 	case p.reserve.mayWarn(time.Now()):
 		p.log.Warn("pgmq: all connections of the pool are in use: heartbeats wait for one, and leases may end meanwhile (give the pool more connections than there are handlers that use it, or the queue a pool of its own by mq.Open)",
-			"connections", s.MaxOpenConnections)
+			"connections", p.db.Stats().MaxOpenConnections)
 	}
 	return p.pool
 }
