@@ -305,7 +305,7 @@ func (l *lane[T]) flyOnce(ctx context.Context, items []T) ([]string, error) {
 	short, cancel := limit.bound(ctx)
 	defer cancel()
 	ids, err := l.fly(short, items)
-	return ids, cutOff(short, err)
+	return ids, l.client.cutOff(short, err)
 }
 
 // flyApart flies, and after a definite refusal of the whole tries items of the

@@ -265,7 +265,11 @@ func (c *Client) Queues(ctx context.Context) (names []string, err error) {
 
 // Ping checks that the backend can be reached and used.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error { return theirs(c.limited(ctx, c.provider.Ping)) })
+	return c.do(ctx, &Call{Op: "ping"}, func(ctx context.Context) error {
+		ctx, cancel := c.untilClosed(ctx)
+		defer cancel()
+		return theirs(c.limited(ctx, c.provider.Ping))
+	})
 }
 
 // Verification is the result of Client.Verify.
@@ -316,12 +320,13 @@ func (c *Client) Close() error {
 
 // Shutdown stops the client's consumers and iterators as if their contexts had
 // ended, waits for them and for merged calls under way, and closes the provider,
-// which ends other calls with ErrClosed. It returns nil if all of them ended in time.
+// which ends other calls. It returns nil if all of them ended in time. A call that
+// it cuts off is ErrClosed, and ErrUnavailable or, if certainly not applied,
+// ErrBadConn as well. Later calls are ErrClosed.
 //
 // When ctx ends it waits no longer: consumers end the contexts of their
-// handlers and give up, calls under way end with ErrUnavailable, or ErrBadConn if certainly not
-// applied, later ones with ErrClosed, and the error says what was left behind. The
-// provider is closed in any case.
+// handlers and give up, merged calls under way end, and the error says what was left
+// behind. The provider is closed in any case.
 //
 // A handler, an OnEvent, or the body of a loop over Messages must not call it: it
 // would wait for itself. A second call returns nil.

@@ -207,7 +207,7 @@ func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]d
 	for n := 0; len(ds) == 0 && again(short, err, n); n++ {
 		ds, err = f(short, q, r)
 	}
-	return ds, cutOff(short, err)
+	return ds, q.client.cutOff(short, err)
 }
 
 // deliveries wraps what a call that began at start has leased.

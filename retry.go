@@ -27,8 +27,10 @@ func try(ctx context.Context, call func(context.Context) error) error {
 }
 
 // look is try for a call that is quick, or does not get through. All tries together
-// end after CallTimeout.
+// end after CallTimeout, or with Close.
 func (c *Client) look(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := c.untilClosed(ctx)
+	defer cancel()
 	return c.limited(ctx, func(ctx context.Context) error { return try(ctx, call) })
 }
 
@@ -39,10 +41,10 @@ func (c *Client) limited(ctx context.Context, call func(context.Context) error) 
 	}
 	short, cancel := c.callTimeout().bound(ctx)
 	defer cancel()
-	return cutOff(short, call(short))
+	return c.cutOff(short, call(short))
 }
 
-// labour is try for a call that may take long. It logs that it does.
+// labour is try for a call that may take long. It logs that it does. Close ends it.
 func (c *Client) labour(ctx context.Context, op, queue string, call func(context.Context) error) error {
 	if c.caps.InProcess {
 		return try(ctx, call)
@@ -50,7 +52,9 @@ func (c *Client) labour(ctx context.Context, op, queue string, call func(context
 	done := make(chan struct{})
 	defer close(done)
 	go c.warnUntil(done, op, queue)
-	return try(ctx, call)
+	ctx, cancel := c.untilClosed(ctx)
+	defer cancel()
+	return c.cutOff(ctx, try(ctx, call))
 }
 
 func (c *Client) warnUntil(done <-chan struct{}, op, queue string) {

@@ -54,15 +54,29 @@ func ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// errCutByClose is the cause with which Close ends merged calls that took too
-// long.
-var errCutByClose = errors.New("the client was closed meanwhile")
+// errCutByClose is the cause with which Close ends calls.
+var errCutByClose = fmt.Errorf("cut off by Close: %w", ErrClosed)
 
-// cutOff adds the limit of mq's that has ended ctx, if one has, to the error of a
-// call, and to each error of a batch. The errors of calls that the caller's own
-// context has ended are left as they are.
-func cutOff(ctx context.Context, err error) error {
+// untilClosed derives a context that Close ends, by errCutByClose, when it closes the
+// provider.
+func (c *Client) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.flights, func() { cancel(errCutByClose) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// cutOff adds the limit of mq's that has ended ctx, if one has, or that the client
+// is closed, to the error of a call, and to each error of a batch. The errors of calls
+// that the caller's own context has ended are left as they are.
+func (c *Client) cutOff(ctx context.Context, err error) error {
 	why := context.Cause(ctx)
+	if why == nil && c.closed.Load() { // the provider ends calls, too
+		why = errCutByClose
+	}
+	return cutOffBy(why, err)
+}
+
+func cutOffBy(why, err error) error {
 	limit, batch := (*timeLimit)(nil), (*BatchError)(nil)
 	switch {
 	case err == nil || why == nil || errors.As(err, &limit):
@@ -70,7 +84,7 @@ func cutOff(ctx context.Context, err error) error {
 	case errors.As(err, &batch):
 		errs := make([]error, len(batch.Errs))
 		for i, err := range batch.Errs {
-			errs[i] = cutOff(ctx, err)
+			errs[i] = cutOffBy(why, err)
 		}
 		return rewrap(err, func(error) error { return driver.Batch(errs) })
 	case why == errCutByClose:

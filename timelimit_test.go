@@ -171,7 +171,7 @@ func TestCloseIsNotTheCallersCancellation(t *testing.T) {
 						t.Errorf("calls that ended in time: %v", err)
 					}
 					for _, err := range errs[3:] {
-						if !errors.Is(err, tt.want) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), errCutByClose.Error()) {
+						if !errors.Is(err, tt.want) || !errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), errCutByClose.Error()) {
 							t.Errorf("%v", err)
 						}
 					}
