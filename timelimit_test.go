@@ -2,6 +2,7 @@ package mq
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -198,6 +199,37 @@ func TestItemsNameTheirLimit(t *testing.T) {
 			named := err != nil && strings.Contains(err.Error(), "no answer within CallTimeout (30s)") && errors.Is(err, ErrUnavailable)
 			if named != (i == 1 || i == 2) {
 				t.Errorf("item %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// transacting has transactions that get no answer.
+type transacting struct{ *fake }
+
+func (p transacting) Tx(driver.SQLTx) (driver.TxProvider, error) { return p, nil }
+
+func (transacting) Send(ctx context.Context, _ string, _ []driver.Message) ([]string, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (transacting) Settle(ctx context.Context, _ string, _ []Settlement) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A call inside a transaction that a limit has cut off leaves nothing in doubt.
+func TestNothingInDoubtInATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := New(transacting{&fake{caps: capable}}, Config{}).Queue("q")
+		d := newDelivery(driver.Delivery{Receipt: "r"}, q)
+		d.lease.begins(now(), time.Hour, 0)
+		_, err := q.Tx(new(sql.Tx)).Send(t.Context(), new(Message))
+		for _, err := range []error{err, d.AckTx(t.Context(), new(sql.Tx))} {
+			if !errors.Is(err, ErrBadConn) || errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) ||
+				!strings.Contains(err.Error(), "CallTimeout (30s)") || !strings.Contains(err.Error(), "roll the transaction back") {
+				t.Errorf("%v", err)
 			}
 		}
 	})

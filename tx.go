@@ -3,6 +3,7 @@ package mq
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // TxQueue sends and settles inside a transaction of the caller: what it does
 // takes effect when the caller commits, or not at all. Each call is one
 // statement, made at once: nothing is merged, retried or waited for. After any
-// error the transaction must be rolled back.
+// error the transaction must be rolled back; if the answer was lost that is
+// ErrBadConn, since nothing takes effect without the commit.
 //
 // A TxQueue is used by one goroutine at a time, as its transaction is, and
 // needs no closing.
@@ -63,7 +65,7 @@ func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error
 		}
 		var ids []string
 		for part := range slices.Chunk(driverMessages(call.Messages), q.client.caps.BatchLimit()) {
-			err := q.client.limited(ctx, func(ctx context.Context) error {
+			err := t.limited(ctx, func(ctx context.Context) error {
 				got, err := t.tx.Send(ctx, q.name, part)
 				ids = append(ids, got...)
 				return err
@@ -189,9 +191,21 @@ func (t *TxQueue) settleOne(ctx context.Context, d *Delivery, s Settlement) erro
 
 // statement settles as many as one statement can.
 func (t *TxQueue) statement(ctx context.Context, s []Settlement) error {
-	return theirs(t.queue.client.limited(ctx, func(ctx context.Context) error {
+	return theirs(t.limited(ctx, func(ctx context.Context) error {
 		return t.tx.Settle(ctx, t.queue.name, s)
 	}))
+}
+
+// limited is Client.limited inside the transaction, without which nothing takes
+// effect: a call that is cut off leaves nothing in doubt.
+func (t *TxQueue) limited(ctx context.Context, call func(context.Context) error) error {
+	return t.queue.client.limited(ctx, func(ctx context.Context) error {
+		err := call(ctx)
+		if err == context.DeadlineExceeded {
+			err = fmt.Errorf("%w (%w: roll the transaction back)", ended(ctx), ErrBadConn)
+		}
+		return err
+	})
 }
 
 // AckTx deletes the message when tx, a transaction of the caller, commits. A

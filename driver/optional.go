@@ -118,10 +118,11 @@ type Transactor interface {
 }
 
 // TxProvider works inside a caller's transaction, one statement per call: mq
-// neither merges, retries nor waits. Any error aborts the transaction. What it
-// did takes effect when the caller commits, wake-ups included. A message gets
-// its id when it is sent, so that one which is committed late may become
-// visible after messages with higher ids.
+// neither merges, retries nor waits. Any error aborts the transaction, so that a
+// lost answer is [ErrBadConn] and never ErrUnavailable. What it did takes effect
+// when the caller commits, wake-ups included. A message gets its id when it is
+// sent, so that one which is committed late may become visible after messages with
+// higher ids.
 //
 // It is used by one goroutine at a time and is not closed.
 type TxProvider interface {

@@ -93,11 +93,11 @@ func always(err error) map[kind]error {
 }
 
 // lostConn is the meaning of a lost connection: only reads, and writes in a
-// transaction that is not committed, have certainly not been applied.
+// transaction that is not committed, the caller's too, have certainly not been applied.
 func lostConn(writes error) map[kind]error {
 	return map[kind]error{
 		reading: driver.ErrBadConn, within: driver.ErrBadConn, beginning: driver.ErrBadConn,
-		writing: writes, committing: driver.ErrUnavailable, callers: driver.ErrUnavailable,
+		writing: writes, committing: driver.ErrUnavailable, callers: driver.ErrBadConn,
 	}
 }
 
@@ -278,7 +278,10 @@ func TestCallsHang(t *testing.T) {
 				}
 				requireErr(t, err, context.Canceled)
 				uncertain := e.kind == writing || e.kind == committing
-				if errors.Is(err, driver.ErrBadConn) || uncertain && !errors.Is(err, driver.ErrUnavailable) {
+				if e.kind != callers && errors.Is(err, driver.ErrBadConn) || uncertain != errors.Is(err, driver.ErrUnavailable) {
+					t.Errorf("error is %v", err)
+				}
+				if e.kind == callers && !strings.Contains(err.Error(), "roll the transaction back") {
 					t.Errorf("error is %v", err)
 				}
 				r.checkCall(t, e, err, false)

@@ -24,7 +24,9 @@ func noneFree(ctx context.Context, err error, db *sql.DB) error {
 	return err
 }
 
-func waitedInVain(ctx context.Context) error { return fmt.Errorf("%w: %w", errFull, context.Cause(ctx)) }
+func waitedInVain(ctx context.Context) error {
+	return fmt.Errorf("%w: %w", errFull, context.Cause(ctx))
+}
 
 func allInUse(db *sql.DB) bool {
 	s := db.Stats()

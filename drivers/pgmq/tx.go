@@ -122,8 +122,12 @@ func isolated(err error) error {
 }
 
 // abort keeps the transaction from being committed as if nothing had failed,
-// which is all the more needed if ctx has ended.
+// which is all the more needed if ctx has ended. So nothing is in doubt, even if the
+// answer was lost.
 func (t txProvider) abort(ctx context.Context, err error) error {
+	if errors.Is(err, driver.ErrUnavailable) {
+		err = notApplied(err)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimGrace)
 	defer cancel()
 	_ = query(ctx, t.tx, sqlAbort, nil, ignore)
