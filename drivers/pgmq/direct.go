@@ -70,7 +70,7 @@ func (p pgxPool) try(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 	conn, err := p.Conn(ctx)
 	if err != nil {
-		return noneFree(ctx, err, p.DB)
+		return &connectError{noneFree(ctx, err, p.DB)}
 	}
 	defer func() { _ = conn.Close() }()
 	rawErr := conn.Raw(func(c any) error {

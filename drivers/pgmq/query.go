@@ -30,7 +30,7 @@ func query(ctx context.Context, at querier, text string, args []any, scan func(r
 	if db := unprepared(at); db != nil {
 		conn, err := db.Conn(ctx)
 		if err != nil {
-			return noneFree(ctx, err, db)
+			return &connectError{noneFree(ctx, err, db)}
 		}
 		defer func() { _ = conn.Close() }()
 		at = conn
