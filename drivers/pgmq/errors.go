@@ -70,7 +70,7 @@ func mapError(err error) error {
 	case unsent(err):
 		e.is, e.text = driver.ErrBadConn, "the connection was lost before the call"
 	case ended(err) != nil:
-		e.is, e.text = driver.ErrUnavailable, "the call was cut off: "+ended(err).Error()
+		e.is, e.text = driver.ErrUnavailable, "the call was cut off: "+ended(err).Error()+blocker(err)
 	case lost(err):
 		e.is, e.text = driver.ErrUnavailable, "the connection was lost"+because(err)
 	default:
@@ -284,6 +284,6 @@ func (a answer) meaning(connecting bool) meaning {
 
 func (a answer) mapped(connecting bool, cause error) error {
 	v := a.meaning(connecting)
-	text := strings.Replace(v.text, "%s", strings.ReplaceAll(a.message, "\n", "; "), 1)
+	text := strings.Replace(v.text, "%s", strings.ReplaceAll(a.message, "\n", "; "), 1) + blocker(cause)
 	return &dbError{text, a.code, v.is, cause}
 }

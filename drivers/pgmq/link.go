@@ -119,7 +119,7 @@ func (s *links) renew() {
 // heard of since are distrusted. A nil *links, of a caller's pool, does nothing.
 func (s *links) checkSilence(ctx context.Context, start time.Time, err error) {
 	took := time.Since(start)
-	if s == nil || err == nil || took < silence || !errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, errFull) {
+	if s == nil || err == nil || took < silence || !errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, errFull) || blocker(err) != "" {
 		return
 	}
 	at := int64(start.Sub(s.begin))

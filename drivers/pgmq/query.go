@@ -62,15 +62,16 @@ func unprepared(at querier) *sql.DB {
 
 // within is query on the pool, which ends after limit, and soon after Close.
 func (p *Provider) within(ctx context.Context, limit time.Duration, text string, args []any, scan func(row) error) error {
-	return p.withinAt(ctx, p.pool, limit, text, args, scan)
+	return p.withinAt(ctx, p.pool, limit, "", text, args, scan)
 }
 
-func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, text string, args []any, scan func(row) error) error {
+// withinAt is within at another place, for a statement on the tables of a queue.
+func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, queue, text string, args []any, scan func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
-	err := query(ctx, at, text, args, scan)
+	err := p.blocked(ctx, queue, start, query(ctx, at, text, args, scan))
 	p.links.checkSilence(ctx, start, err)
 	return p.rightNode(err)
 }
@@ -102,7 +103,7 @@ func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, s
 func (p *Provider) runAt(ctx context.Context, at querier, limit time.Duration, q *queue, text string, args []any, scan func(row) error) error {
 	answered := false
 	start := time.Now()
-	err := p.withinAt(ctx, at, limit, text, args, func(rows row) error {
+	err := p.withinAt(ctx, at, limit, q.name, text, args, func(rows row) error {
 		answered = true
 		return scan(rows)
 	})
@@ -170,7 +171,7 @@ func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, 
 }
 
 func (p *Provider) readWithin(ctx context.Context, limit time.Duration, queue, text string, args []any, scan func(row) error) error {
-	err := p.within(ctx, limit, text, args, scan)
+	err := p.withinAt(ctx, p.pool, limit, queue, text, args, scan)
 	p.detach(queue, err)
 	return readErrorOf(ctx, err)
 }

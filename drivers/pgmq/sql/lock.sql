@@ -46,6 +46,27 @@ ORDER BY b.xact_start
 LIMIT 1
 {{end}}
 
+{{- /* The session that has longest held a lock of the queue $1 for which statements
+wait that change rows. */ -}}
+{{define "lockers"}}
+SELECT {{template "session"}}
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_stat_activity b ON b.pid = l.pid
+WHERE l.granted
+  AND l.pid <> pg_catalog.pg_backend_pid()
+  AND b.datname = pg_catalog.current_database()
+  AND l.locktype = 'relation'::text
+  AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+  AND l.relation IN (
+    SELECT c.oid
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'pgmq'::name AND c.relname::text IN ('q_'::text || $1::text, 'a_'::text || $1::text)
+  )
+ORDER BY b.xact_start
+LIMIT 1
+{{end}}
+
 {{- /* The session that has longest blocked the statement $1, which runs now. */ -}}
 {{define "blockers"}}
 SELECT {{template "session"}}

@@ -1,0 +1,41 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/drivers/pgmq"
+)
+
+// TestLockedTableIsNamed: calls that wait for a lock of another session name it when
+// they end by their deadline.
+func TestLockedTableIsNamed(t *testing.T) {
+	b := newBase(t)
+	n := 0
+	for name, c := range map[string]*mq.Client{
+		"pgx":         b.client("driver=pgx", "pool_max_conns=2"),
+		"pq":          b.client("driver=pq", "pool_max_conns=2"),
+		"FromPool":    b.pooled(2),
+		"borrowed pq": b.borrowed(b.single("pq"), pgmq.Config{}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := b.of(t)
+			n++
+			q := b.stage(c, fmt.Sprint("jobs", n))
+			pid, end := b.sits(sql.LevelReadCommitted, "LOCK TABLE pgmq.q_"+q.Name()+" IN ACCESS EXCLUSIVE MODE")
+			defer end()
+			for _, op := range operations {
+				switch op.name {
+				case "send", "send many", "stats", "purge", "ack", "receive", "pop":
+					ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+					b.names(op.run(ctx, b, q), pid)
+					cancel()
+				}
+			}
+		})
+	}
+}
