@@ -113,7 +113,7 @@ func (x *groupIndex) key(m *message) (key string, ok bool) {
 	case x.path == nil:
 		return m.group, m.group != ""
 	}
-	return textAt([]byte(m.body), x.path)
+	return driver.JSONText([]byte(m.body), x.path)
 }
 
 // add puts m in its group. What that means for the group is told by moved.

@@ -1,4 +1,4 @@
-package mem
+package driver
 
 import (
 	"bytes"
@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// textAt returns the value at path in a JSON document as text, as the operator
+// JSONText returns the value at path in a JSON document as text, as the operator
 // #>> of PostgreSQL does: a string without its quotes, a number or a boolean
 // as it is written, an object or an array as compact JSON. There is none if
 // the document is not JSON, has nothing there, or has a null there.
-func textAt(doc []byte, path []string) (text string, ok bool) {
+func JSONText(doc []byte, path []string) (text string, ok bool) {
 	value := json.RawMessage(bytes.TrimSpace(doc))
 	if !json.Valid(value) {
 		return "", false

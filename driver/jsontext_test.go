@@ -1,4 +1,4 @@
-package mem
+package driver
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ func TestTextAt(t *testing.T) {
 		{strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), path("0"), "", false},
 	}
 	for _, tt := range tests {
-		if got, ok := textAt([]byte(tt.doc), tt.path); got != tt.want || ok != tt.ok {
+		if got, ok := JSONText([]byte(tt.doc), tt.path); got != tt.want || ok != tt.ok {
 			t.Errorf("%.40s at %q: %q, %v, want %q, %v", tt.doc, tt.path, got, ok, tt.want, tt.ok)
 		}
 	}
@@ -78,7 +78,7 @@ func decode(doc string) (v any, ok bool) {
 	return v, true
 }
 
-// walk is textAt on decoded values, but for the text of objects and arrays.
+// walk is JSONText on decoded values, but for the text of objects and arrays.
 func walk(v any, path []string) any {
 	for _, step := range path {
 		switch in := v.(type) {
@@ -109,7 +109,7 @@ func FuzzTextAt(f *testing.F) {
 	f.Add(`{"a":0}0`, "a")
 	f.Fuzz(func(t *testing.T, doc, steps string) {
 		path := strings.Split(steps, "/")
-		got, ok := textAt([]byte(doc), path)
+		got, ok := JSONText([]byte(doc), path)
 		v, valid := decode(doc)
 		want := walk(v, path)
 		if ok != (valid && want != nil) {

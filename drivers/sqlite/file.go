@@ -1,0 +1,56 @@
+package sqlite
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"sync"
+
+	"github.com/portmq/mq/driver"
+)
+
+// file is what the providers of one file in this process share.
+type file struct {
+	path    string
+	library reflect.Type
+	users   map[*Provider]bool
+	hub     *hub
+}
+
+var (
+	filesMu sync.Mutex
+	files   = make(map[string]*file) // by path
+)
+
+// join makes p a user of the file. Two libraries in one process would break each
+// other's locks: those of POSIX belong to the process, and closing any descriptor of a
+// file drops them all (https://sqlite.org/howtocorrupt.html, 2.2.1).
+func join(p *Provider, path string) (*file, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	library := reflect.TypeOf(p.db.Driver())
+	filesMu.Lock()
+	defer filesMu.Unlock()
+	f := files[path]
+	switch {
+	case f == nil:
+		f = &file{path: path, library: library, users: make(map[*Provider]bool), hub: newHub(path)}
+		files[path] = f
+	case f.library != library:
+		return nil, fmt.Errorf("%w: the file is open in this process by another SQLite library (%v, this one is %v), and each breaks the locks of the other: use sqlite.FromDB with the same library everywhere", driver.ErrInvalid, f.library, library)
+	}
+	f.users[p] = true
+	f.hub.pollEvery(p.opts.poll)
+	return f, nil
+}
+
+// leave ends what join has begun.
+func (f *file) leave(p *Provider) {
+	filesMu.Lock()
+	defer filesMu.Unlock()
+	delete(f.users, p)
+	if len(f.users) == 0 {
+		delete(files, f.path)
+	}
+}

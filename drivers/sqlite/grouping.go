@@ -1,0 +1,199 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+
+	"github.com/portmq/mq/driver"
+)
+
+// A grouping keeps the groups that one driver.GroupBy makes of a queue in tables, so
+// that the heads of free groups are found at once, however many there are. It begins
+// with the first receive by it: the messages that there are by then are entered in
+// steps, and later ones when they are sent. Triggers follow what becomes of them.
+
+// specOf names a grouping in the file.
+func specOf(by driver.GroupBy) string {
+	words := []string{"group"}
+	switch {
+	case by.Header != "":
+		words = []string{"header", by.Header}
+	case by.Path != nil:
+		words = append([]string{"path"}, by.Path...)
+	}
+	text, _ := json.Marshal(words) // strings cannot fail
+	return string(text)
+}
+
+// keyed finds the keys of messages by one grouping.
+type keyed struct {
+	id   int64
+	kind string
+	way  []string
+}
+
+func parseSpec(id int64, spec string) (k keyed, err error) {
+	var words []string
+	if err := json.Unmarshal([]byte(spec), &words); err != nil {
+		return k, err
+	}
+	return keyed{id: id, kind: words[0], way: words[1:]}, nil
+}
+
+// content is what the key of a message may depend on.
+type content struct {
+	id, due int64
+	leased  bool
+	group   sql.NullString
+	headers sql.NullString
+	body    []byte
+}
+
+// key returns the key of a message, which is its id if it has none.
+func (k keyed) key(c content) (any, error) {
+	key, ok := c.group.String, c.group.Valid
+	switch k.kind {
+	case "header":
+		h, err := parseHeaders(c.headers)
+		if err != nil {
+			return nil, err
+		}
+		key, ok = h[k.way[0]]
+	case "path":
+		key, ok = driver.JSONText(c.body, k.way)
+	}
+	if !ok {
+		return c.id, nil
+	}
+	return key, nil
+}
+
+// grouping returns the id of a grouping, whose messages have all been entered.
+func (p *Provider) grouping(ctx context.Context, name, spec string) (id int64, err error) {
+	for {
+		var g, filled, upto sql.NullInt64
+		var found bool
+		err := p.read(ctx, func(run driver.SQLTx) error {
+			return query(ctx, run, into(&found, &g, &filled, &upto), sqlGrouping, name, spec)
+		})
+		switch {
+		case err != nil:
+			return 0, err
+		case !found:
+			return 0, driver.ErrQueueNotFound
+		case g.Valid && filled.Int64 >= upto.Int64:
+			return g.Int64, nil
+		}
+		err = p.write(ctx, func(t *txn) error { return t.build(name, spec) })
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// grouping returns the id of a grouping that was found before.
+func (t *txn) grouping(q queueRow, spec string) (id int64, err error) {
+	err = t.query(func(rows *sql.Rows) error {
+		var g int64
+		var s string
+		err := rows.Scan(&g, &s)
+		if s == spec {
+			id = g
+		}
+		return err
+	}, sqlGroupings, q.id)
+	return id, err
+}
+
+// build makes a grouping, or enters some more messages in it.
+func (t *txn) build(name, spec string) error {
+	q, err := t.queue(name)
+	if err != nil {
+		return err
+	}
+	made, err := t.exec(sqlGroupBy, q.id, spec)
+	if err != nil {
+		return err
+	}
+	if made > 0 {
+		if _, err := t.exec(triggersSQL); err != nil {
+			return err
+		}
+		if _, err := t.exec(sqlCountGroupings, q.id); err != nil {
+			return err
+		}
+	}
+	var id, filled, upto int64
+	var found bool
+	if err := t.query(into(&found, &id, &filled, &upto), sqlGrouping, name, spec); err != nil {
+		return err
+	}
+	k, err := parseSpec(id, spec)
+	if err != nil {
+		return err
+	}
+	to := min(upto, filled+chunk)
+	if err := t.enterInto(q.id, []keyed{k}, filled+1, to); err != nil {
+		return err
+	}
+	t.wake(name)
+	_, err = t.exec(sqlFilled, id, to)
+	return err
+}
+
+// enter enters new messages in the groupings of their queue.
+func (t *txn) enter(q queueRow, first, last int64) error {
+	if q.groupings == 0 {
+		return nil
+	}
+	var all []keyed
+	err := t.query(func(rows *sql.Rows) error {
+		var id int64
+		var spec string
+		if err := rows.Scan(&id, &spec); err != nil {
+			return err
+		}
+		k, err := parseSpec(id, spec)
+		all = append(all, k)
+		return err
+	}, sqlGroupings, q.id)
+	if err != nil {
+		return err
+	}
+	return t.enterInto(q.id, all, first, last)
+}
+
+// enterInto enters the messages first to last, as far as they are there.
+func (t *txn) enterInto(queue int64, groupings []keyed, first, last int64) error {
+	bodies := false
+	for _, k := range groupings {
+		bodies = bodies || k.kind == "path"
+	}
+	var found []content
+	err := t.query(func(rows *sql.Rows) error {
+		var c content
+		err := rows.Scan(&c.id, &c.due, &c.leased, &c.group, &c.headers, &c.body)
+		found = append(found, c)
+		return err
+	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies)
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		var until any
+		if c.leased {
+			until = c.due
+		}
+		for _, k := range groupings {
+			key, err := k.key(c)
+			if err != nil {
+				return err
+			}
+			if _, err := t.exec(sqlEnter, k.id, key, c.id, until); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

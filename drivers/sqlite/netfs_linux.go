@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"github.com/portmq/mq/driver"
+)
+
+// Types of network file systems, from statfs(2).
+var networkTypes = map[uint32]string{
+	0x6969:     "NFS",
+	0x517b:     "SMB",
+	0xff534d42: "CIFS",
+	0xfe534d42: "SMB2",
+	0x01021997: "9P",
+	0x00c36400: "Ceph",
+	0x5346414f: "AFS",
+	0x73757245: "Coda",
+	0x0bd00bd0: "Lustre",
+}
+
+// checkFileSystem refuses network file systems: their locks are not to be trusted, and
+// the log is shared memory, which two hosts do not have
+// (https://sqlite.org/wal.html).
+func checkFileSystem(path string) error {
+	var s syscall.Statfs_t
+	if syscall.Statfs(filepath.Dir(path), &s) != nil {
+		return nil // opening it says more
+	}
+	return checkFileSystemType(uint32(s.Type)) //nolint:unconvert // its type differs from platform to platform
+}
+
+func checkFileSystemType(kind uint32) error {
+	if name := networkTypes[kind]; name != "" {
+		return fmt.Errorf("%w: the file is on a network file system (%s), where SQLite's locks are not safe: use a local disk, or a server", driver.ErrInvalid, name)
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+)
+
+var (
+	_ driver.Provider      = (*Provider)(nil)
+	_ driver.QueueManager  = (*Provider)(nil)
+	_ driver.Popper        = (*Provider)(nil)
+	_ driver.Browser       = (*Provider)(nil)
+	_ driver.Archivist     = (*Provider)(nil)
+	_ driver.GroupReceiver = (*Provider)(nil)
+	_ driver.Transactor    = (*Provider)(nil)
+	_ driver.Namer         = (*Provider)(nil)
+)
+
+func init() { mq.Register("sqlite", sqliteDriver{}) }
+
+type sqliteDriver struct{}
+
+// Open opens a sqlite:// DSN.
+func (sqliteDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
+	o, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	p := newProvider(openPool(o, 1), o, env.Logger)
+	p.reads = openPool(o, readers)
+	p.owned = true
+	return p, nil
+}
+
+// readers is how many calls that change nothing may run at once.
+const readers = 4
+
+// Config says how a provider on a database of the program's works. The zero value
+// is the default.
+type Config struct {
+	// Synchronous is what the connections of the database have: the default Full
+	// is PRAGMA synchronous = FULL or EXTRA, which is also the libraries' own
+	// default. The first call checks it. With Normal, Caps.Durable is false.
+	Synchronous Synchronous
+	// BusyTimeout is how long a call waits for the write lock. 0 means as long as
+	// the call may take.
+	BusyTimeout time.Duration
+	// Poll is how often the file is looked at for the commits of other processes,
+	// and of the program's own transactions, while nothing happens. The default
+	// is 40 ms.
+	Poll time.Duration
+	// Logger is nil, or where problems are logged.
+	Logger *slog.Logger
+}
+
+// FromDB returns a provider on a database that the program has opened, with any
+// SQLite library for database/sql. It does no I/O, and Close leaves db open. The
+// journal mode of the file must be WAL.
+//
+// The provider takes one connection of the pool for each transaction, and one for
+// each read. A pool of one connection is enough, as long as no transaction of the
+// program's waits for a call that is not in it.
+func FromDB(db *sql.DB, cfg Config) *Provider {
+	o := options{synchronous: cfg.Synchronous, busyTimeout: cfg.BusyTimeout, poll: cfg.Poll}
+	if o.synchronous != Normal {
+		o.synchronous = Full
+	}
+	p := newProvider(db, o, cfg.Logger)
+	p.reads = db
+	return p
+}
+
+// Provider is a client of the queues in one file. It is safe for concurrent use.
+type Provider struct {
+	db     *sql.DB // for transactions
+	reads  *sql.DB // for everything else
+	owned  bool    // Close closes both
+	opts   options
+	log    *slog.Logger
+	closed atomic.Bool
+	done   chan struct{} // closed by Close
+
+	opening chan struct{} // holds one: who has it may open
+	opened  atomic.Bool
+	stmts   stmts // set once opened
+	looks   stmts
+	file    *file
+	hub     *hub
+
+	writer writer
+}
+
+func newProvider(db *sql.DB, o options, log *slog.Logger) *Provider {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if o.poll <= 0 {
+		o.poll = defaultPoll
+	}
+	p := &Provider{db: db, opts: o, log: log, done: make(chan struct{}), opening: make(chan struct{}, 1)}
+	p.writer.p = p
+	return p
+}
+
+// Name returns "sqlite".
+func (p *Provider) Name() string { return "sqlite" }
+
+// maxBody is far below SQLite's own limit, which is for a whole row.
+const maxBody = 64 << 20
+
+// Caps promises everything; durability only with Full.
+func (p *Provider) Caps() driver.Caps {
+	return driver.Caps{
+		Delay:            true,
+		Headers:          true,
+		Groups:           true,
+		Durable:          p.opts.synchronous == Full,
+		Shared:           true,
+		PortableReceipts: true,
+		LateSettle:       true,
+		NackFences:       true,
+		ExactBodies:      true,
+		ExactReadCount:   true,
+		Attempts:         true,
+		NackReasons:      true,
+		ExactStats:       true,
+		AtomicSend:       true,
+		AtomicArchive:    true,
+		AtomicMove:       true,
+		Flights:          1,
+		Order:            driver.OrderDue,
+		MaxBatch:         1000,
+		MaxBody:          maxBody,
+		Resolution:       time.Microsecond,
+	}
+}
+
+// QueueName folds ASCII letters to lower case.
+func (p *Provider) QueueName(name string) (string, error) {
+	switch {
+	case name == "":
+		return "", fmt.Errorf("%w: queue name is empty", driver.ErrInvalid)
+	case len(name) > 255:
+		return "", fmt.Errorf("%w: queue name is longer than 255 bytes", driver.ErrInvalid)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "", fmt.Errorf("%w: queue name %q has control characters or is not UTF-8", driver.ErrInvalid, name)
+	}
+	return strings.Map(lower, name), nil
+}
+
+func lower(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
+}
+
+// Ping opens the file, and creates it if it is not there.
+func (p *Provider) Ping(ctx context.Context) error {
+	return p.read(ctx, func(run driver.SQLTx) error {
+		return query(ctx, run, func(*sql.Rows) error { return nil }, sqlVersion)
+	})
+}
+
+// Close ends waiting calls, and those that wait for the write lock.
+func (p *Provider) Close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	close(p.done)
+	p.opening <- struct{}{} // nobody opens any more
+	p.writer.close()
+	if !p.opened.Load() {
+		return p.closePools()
+	}
+	p.file.leave(p)
+	p.stmts.close()
+	p.looks.close()
+	return p.closePools()
+}
+
+func (p *Provider) closePools() error {
+	if !p.owned {
+		return nil
+	}
+	if err := p.reads.Close(); err != nil {
+		return mapError(err)
+	}
+	return mapError(p.db.Close())
+}
+
+// read runs do, which changes nothing, on any connection.
+func (p *Provider) read(ctx context.Context, do func(driver.SQLTx) error) error {
+	if err := p.ensureOpen(ctx); err != nil {
+		return err
+	}
+	return mapError(p.retry(ctx, func() error { return do(p.looks) }))
+}
+
+// retry repeats do while another connection has a lock: a reader needs one for a
+// moment after a crash, or when the log is reset.
+func (p *Provider) retry(ctx context.Context, do func() error) error {
+	began := time.Now()
+	for {
+		err := do()
+		if !isBusy(err) {
+			return err
+		}
+		sleep(maxRetry, ctx.Done())
+		switch {
+		case ctx.Err() != nil:
+			return errBusy(time.Since(began), ctx.Err())
+		case p.closed.Load():
+			return driver.ErrClosed
+		}
+	}
+}

@@ -1,0 +1,286 @@
+-- Every statement of the driver, behind its name. Lists of ids come as JSON arrays.
+
+-- name: lock
+-- Makes a transaction that has read nothing the writer, as BEGIN IMMEDIATE does.
+UPDATE mq_schema SET version = version WHERE false
+
+-- name: version
+SELECT version FROM mq_schema
+
+-- name: tables
+SELECT count(*) FROM sqlite_schema WHERE name = 'mq_schema'
+
+-- name: queue
+SELECT id, mark, groupings FROM mq_queue WHERE name = ?1
+
+-- name: create
+INSERT INTO mq_queue (name, mark) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+
+-- name: list
+SELECT name FROM mq_queue WHERE name IS NOT NULL ORDER BY name
+
+-- name: abandon
+UPDATE mq_queue SET name = NULL WHERE name = ?1
+
+-- name: abandoned
+SELECT id FROM mq_queue WHERE name IS NULL
+
+-- name: forget
+DELETE FROM mq_queue WHERE id = ?1
+
+-- name: forget hidden
+DELETE FROM mq_hidden WHERE queue = ?1
+
+-- name: forget groupings
+DELETE FROM mq_grouping WHERE queue = ?1
+
+-- name: reserve
+-- Gives out ?2 numbers, the last of which it returns.
+UPDATE mq_queue SET sent = sent + ?2, total = total + ?2, grouped = max(grouped, ?3)
+WHERE name = ?1
+RETURNING id, mark, groupings, sent
+
+-- name: insert
+INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+VALUES
+
+-- name: insert body
+INSERT INTO mq_body (id, body) VALUES (?1, ?2)
+
+-- name: look
+-- Whether there is such a queue, a message can be received, and when the next one can.
+SELECT
+  EXISTS (SELECT 1 FROM mq_message WHERE queue = q.id AND due <= ?2),
+  (SELECT min(due) FROM mq_message WHERE queue = q.id AND due > ?2)
+FROM mq_queue q
+WHERE name = ?1
+
+-- name: claim
+-- The candidates that have been due longest, as far as their bodies are ?5 bytes; one
+-- at least.
+UPDATE mq_message SET due = ?3, leased = 1, reads = reads + 1
+WHERE id IN (
+  SELECT id
+  FROM (
+    SELECT id, sum(size) OVER (ORDER BY due, id) - size AS before
+    FROM (SELECT id, due, size FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?4)
+  )
+  WHERE before < ?5
+)
+RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
+
+-- name: lease
+UPDATE mq_message SET due = ?2, leased = 1, reads = reads + 1
+WHERE id IN (SELECT value FROM json_each(?1))
+RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
+
+-- name: body
+SELECT body FROM mq_body WHERE id = ?1
+
+-- name: states
+SELECT m.id, m.due, m.leased, m.reads, m.uncounted, m.answered, m.unanswered, m.size, m.grp IS NOT NULL
+FROM json_each(?1) j
+CROSS JOIN mq_message m ON m.id = j.value
+
+-- name: nack
+UPDATE mq_message
+SET due = ?2, leased = 0, uncounted = ?3, answered = reads, unanswered = ?4,
+  headers = iif(?5 = '', headers, json_set(coalesce(headers, '{}'), '$."mq-error"', ?5))
+WHERE id = ?1
+
+-- name: extend
+UPDATE mq_message SET due = ?2 WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: delete
+DELETE FROM mq_message WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: delete bodies
+DELETE FROM mq_body WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: archive
+INSERT INTO mq_archive (id, queue, archived, due, reads, uncounted, sent, size, grp, headers, body)
+SELECT id, queue, ?2, due, reads, uncounted, sent, size, grp,
+  iif(?3 = '', headers, json_set(coalesce(headers, '{}'), '$."mq-reason"', ?3)), body
+FROM mq_message
+WHERE id = ?1
+
+-- name: move
+-- A new message ?2 in queue ?3 with the content of ?1.
+INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+SELECT ?2, ?3, ?4, 0, 0, 0, 0, 0, ?4, size, grp,
+  json_set(iif(?6 = '', h, json_set(h, '$."mq-reason"', ?6)), '$."mq-origin"', ?5), body
+FROM (SELECT *, json_remove(coalesce(headers, '{}'), '$."mq-reason"', '$."mq-error"') AS h FROM mq_message WHERE id = ?1)
+
+-- name: move body
+UPDATE mq_body SET id = ?2 WHERE id = ?1
+
+-- name: redrive
+INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+SELECT ?2, queue, ?3, 0, 0, 0, 0, 0, ?3, size, grp,
+  json_set(json_remove(coalesce(headers, '{}'), '$."mq-reason"', '$."mq-error"'), '$."mq-origin"', ?4), body
+FROM mq_archive
+WHERE id = ?1
+
+-- name: unarchive
+DELETE FROM mq_archive WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: archived
+SELECT a.id, a.size, a.grp IS NOT NULL
+FROM json_each(?1) j
+CROSS JOIN mq_archive a ON a.id = j.value
+ORDER BY j.key
+
+-- name: archived first
+SELECT id, size, grp IS NOT NULL FROM mq_archive WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3
+
+-- name: archived before
+SELECT id, size FROM mq_archive WHERE queue = ?1 AND archived <= ?2 LIMIT ?3
+
+-- name: messages
+SELECT id, due, leased, size FROM mq_message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3
+
+-- name: pop
+SELECT id, reads + 1, uncounted, answered, unanswered, sent, size, grp, headers, body
+FROM mq_message
+WHERE id IN (
+  SELECT id
+  FROM (
+    SELECT id, sum(size) OVER (ORDER BY due, id) - size AS before
+    FROM (SELECT id, due, size FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)
+  )
+  WHERE before < ?4
+)
+
+-- name: browse
+SELECT m.id, m.due, 0, m.reads, m.uncounted, m.sent, m.grp, m.headers, coalesce(m.body, b.body)
+FROM mq_message m
+LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
+WHERE m.id > ?1 AND m.id < ?2
+ORDER BY m.id
+LIMIT ?3
+
+-- name: browse archive
+SELECT m.id, m.due, m.archived, m.reads, m.uncounted, m.sent, m.grp, m.headers, coalesce(m.body, b.body)
+FROM mq_archive m
+LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
+WHERE m.id > ?1 AND m.id < ?2
+ORDER BY m.id
+LIMIT ?3
+
+-- name: count
+UPDATE mq_queue SET total = total + ?2, archived = archived + ?3 WHERE id = ?1
+
+-- name: hide
+INSERT INTO mq_hidden (queue, bucket, leased, delayed)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET leased = leased + excluded.leased, delayed = delayed + excluded.delayed
+
+-- name: sweep
+DELETE FROM mq_hidden WHERE bucket < ?1
+
+-- name: stats
+-- ?2 is now, ?3 its bucket and ?4 the first moment of the next one: what that bucket
+-- hides is looked up, what the later ones hide is counted.
+SELECT q.id, q.total, q.archived, q.sent, q.grouped,
+  coalesce((SELECT sum(leased) FROM mq_hidden WHERE queue = q.id AND bucket > ?3), 0)
+    + (SELECT coalesce(sum(leased), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
+  coalesce((SELECT sum(delayed) FROM mq_hidden WHERE queue = q.id AND bucket > ?3), 0)
+    + (SELECT count(*) - coalesce(sum(leased), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
+  (SELECT sent FROM mq_message WHERE id > q.id << 40 AND id < (q.id + 1) << 40 ORDER BY id LIMIT 1),
+  (SELECT sent FROM mq_message WHERE id > q.id << 40 AND id < (q.id + 1) << 40 ORDER BY id DESC LIMIT 1),
+  (SELECT min(due) FROM mq_message WHERE queue = q.id AND due <= ?2)
+FROM mq_queue q
+WHERE name = ?1
+
+-- name: blocked
+-- What is due behind a hidden message of its group. It costs as much as there are.
+WITH hidden AS MATERIALIZED (
+  SELECT grp, min(id) AS first
+  FROM mq_message
+  WHERE queue = ?1 AND due > ?2 AND grp IS NOT NULL
+  GROUP BY grp
+)
+SELECT count(*)
+FROM hidden h
+CROSS JOIN mq_message m INDEXED BY mq_message_group ON m.queue = ?1 AND m.grp = h.grp AND m.id > h.first
+WHERE m.due <= ?2
+
+-- name: lag
+SELECT due
+FROM mq_message m
+WHERE queue = ?1 AND due <= ?2 AND NOT EXISTS (
+  SELECT 1
+  FROM mq_message b INDEXED BY mq_message_group
+  WHERE b.queue = ?1 AND b.grp = m.grp AND b.id < m.id AND b.due > ?2
+)
+ORDER BY due
+LIMIT 1
+
+-- name: grouping
+SELECT g.id, g.filled, g.upto
+FROM mq_queue q
+LEFT JOIN mq_grouping g ON g.queue = q.id AND g.spec = ?2
+WHERE q.name = ?1
+
+-- name: groupings
+SELECT id, spec FROM mq_grouping WHERE queue = ?1
+
+-- name: group by
+INSERT INTO mq_grouping (queue, spec, filled, upto)
+SELECT id, ?2, 0, sent FROM mq_queue WHERE id = ?1
+ON CONFLICT DO NOTHING
+
+-- name: count groupings
+UPDATE mq_queue SET groupings = (SELECT count(*) FROM mq_grouping WHERE queue = mq_queue.id) WHERE id = ?1
+
+-- name: contents
+-- The messages ?1 to ?2, with their bodies if ?3.
+SELECT m.id, m.due, m.leased, m.grp, m.headers, iif(?3, coalesce(m.body, b.body), NULL)
+FROM mq_message m
+LEFT JOIN mq_body b ON ?3 AND m.body IS NULL AND b.id = m.id
+WHERE m.id >= ?1 AND m.id <= ?2
+ORDER BY m.id
+
+-- name: enter
+INSERT OR IGNORE INTO mq_member (grouping, key, id, until) VALUES (?1, ?2, ?3, ?4)
+
+-- name: filled
+UPDATE mq_grouping SET filled = ?2 WHERE id = ?1
+
+-- name: look heads
+SELECT
+  EXISTS (SELECT 1 FROM mq_group WHERE grouping = ?1 AND free <= ?2),
+  (SELECT min(free) FROM mq_group WHERE grouping = ?1 AND free > ?2)
+
+-- name: heads
+SELECT g.head, g.key, m.size
+FROM mq_group g INDEXED BY mq_group_head
+CROSS JOIN mq_message m ON m.id = g.head
+WHERE g.grouping = ?1 AND g.free <= ?2
+ORDER BY g.head
+LIMIT ?3
+
+-- name: holders
+-- The messages of a group that are leased.
+SELECT m.id, m.reads
+FROM mq_member b INDEXED BY mq_member_until
+CROSS JOIN mq_message m ON m.id = b.id
+WHERE b.grouping = ?1 AND b.key = ?2 AND b.until > ?3
+
+-- name: members
+SELECT m.id, m.due, m.leased, m.size
+FROM mq_member b
+CROSS JOIN mq_message m ON m.id = b.id
+WHERE b.grouping = ?1 AND b.key = ?2
+ORDER BY b.id
+LIMIT ?3
+
+-- name: next member
+-- When the next message of a group can be received, as far as its leases go.
+SELECT min(m.due)
+FROM mq_member b
+CROSS JOIN mq_message m ON m.id = b.id
+WHERE b.grouping = ?1 AND b.key = ?2 AND m.due > ?3
+
+-- name: touch
+UPDATE mq_schema SET version = version

@@ -1,0 +1,34 @@
+-- They keep mq_member and mq_group true. A file whose queues are not received by group
+-- does not have them.
+
+CREATE TRIGGER IF NOT EXISTS mq_message_updated AFTER UPDATE OF due, leased ON mq_message BEGIN
+  UPDATE mq_member SET until = iif(NEW.leased, NEW.due, NULL) WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER IF NOT EXISTS mq_message_deleted AFTER DELETE ON mq_message BEGIN
+  DELETE FROM mq_member WHERE id = OLD.id;
+END;
+
+CREATE TRIGGER IF NOT EXISTS mq_member_inserted AFTER INSERT ON mq_member BEGIN
+  INSERT OR IGNORE INTO mq_group VALUES (NEW.grouping, NEW.key, NEW.id, 0);
+  UPDATE mq_member SET until = until WHERE grouping = NEW.grouping AND key = NEW.key AND id = NEW.id;
+END;
+
+CREATE TRIGGER IF NOT EXISTS mq_member_updated AFTER UPDATE ON mq_member BEGIN
+  UPDATE mq_group SET (head, free) = (
+    SELECT m.id, max(m.due, coalesce((
+      SELECT max(until) FROM mq_member INDEXED BY mq_member_until
+      WHERE grouping = NEW.grouping AND key = NEW.key AND until IS NOT NULL), 0))
+    FROM mq_message m
+    WHERE m.id = (SELECT min(id) FROM mq_member WHERE grouping = NEW.grouping AND key = NEW.key))
+  WHERE grouping = NEW.grouping AND key = NEW.key;
+END;
+
+CREATE TRIGGER IF NOT EXISTS mq_member_deleted AFTER DELETE ON mq_member BEGIN
+  DELETE FROM mq_group
+  WHERE grouping = OLD.grouping AND key = OLD.key
+    AND NOT EXISTS (SELECT 1 FROM mq_member WHERE grouping = OLD.grouping AND key = OLD.key);
+  UPDATE mq_member SET until = until
+  WHERE grouping = OLD.grouping AND key = OLD.key
+    AND id = (SELECT min(id) FROM mq_member WHERE grouping = OLD.grouping AND key = OLD.key);
+END;
