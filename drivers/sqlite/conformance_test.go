@@ -25,7 +25,9 @@ type harness struct {
 	paths map[*mq.Client]string
 }
 
-func (h *harness) open(t testing.TB) *mq.Client { return h.openFile(t, filepath.Join(t.TempDir(), "queue.db")) }
+func (h *harness) open(t testing.TB) *mq.Client {
+	return h.openFile(t, filepath.Join(t.TempDir(), "queue.db"))
+}
 
 func (h *harness) again(t testing.TB, c *mq.Client) *mq.Client { return h.openFile(t, h.path(c)) }
 

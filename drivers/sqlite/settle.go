@@ -99,12 +99,12 @@ func check(q queueRow, states map[int64]*state, r receipt) (*state, error) {
 // settlement is a batch under way.
 type settlement struct {
 	*txn
-	q       queueRow
-	name    string
-	states  map[int64]*state
-	acked   []int64
-	moved   []int64 // their bodies live on in the archive or under another id
-	large   bool    // one that is acked has its body in a row of its own
+	q      queueRow
+	name   string
+	states map[int64]*state
+	acked  []int64
+	moved  []int64 // their bodies live on in the archive or under another id
+	large  bool    // one that is acked has its body in a row of its own
 }
 
 // settle carries out a batch and returns the errors of its items.
