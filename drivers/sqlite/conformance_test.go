@@ -9,7 +9,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 	_ "github.com/portmq/mq/drivers/sqlite"
-	"github.com/portmq/mq/mqtest"
+	"github.com/portmq/mq/mqtest/drivertest"
 )
 
 // want is what the driver promises on a file of its own.
@@ -53,7 +53,7 @@ func (h *harness) openFile(t testing.TB, path string) *mq.Client {
 }
 
 // begin begins a transaction on a pool of the program's own.
-func (h *harness) begin(t testing.TB, c *mq.Client) mqtest.Tx {
+func (h *harness) begin(t testing.TB, c *mq.Client) drivertest.Tx {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+h.path(c)+"?_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -64,12 +64,12 @@ func (h *harness) begin(t testing.TB, c *mq.Client) mqtest.Tx {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mqtest.TxOf(tx)
+	return drivertest.TxOf(tx)
 }
 
 func TestConformance(t *testing.T) {
 	h := new(harness)
-	mqtest.Run(t, mqtest.Harness{
+	drivertest.Run(t, drivertest.Harness{
 		Open: h.open, Again: h.again, Begin: h.begin, Want: want,
 		BadDSN:  []string{"sqlite://", "sqlite://secret.db?pasword=secret", "sqlite:///tmp/x.db?synchronous=secret", "sqlite://:memory:"},
 		DownDSN: "sqlite:///nonexistent/secret/queue.db",
@@ -78,5 +78,5 @@ func TestConformance(t *testing.T) {
 
 func FuzzConformance(f *testing.F) {
 	h := new(harness)
-	mqtest.Fuzz(f, mqtest.Harness{Open: h.open, Again: h.again, Begin: h.begin})
+	drivertest.Fuzz(f, drivertest.Harness{Open: h.open, Again: h.again, Begin: h.begin})
 }
