@@ -57,6 +57,11 @@ type Caps struct {
 	// exactly one of the two queues.
 	AtomicMove bool
 
+	// OneWriter: while a caller's transaction that has sent or settled is open, every
+	// other call that changes something waits for its end, or for that of its ctx. A
+	// Receive that would get nothing does not.
+	OneWriter bool
+
 	// InProcess: calls are answered within the process, in microseconds.
 	// There is no round trip to save, so mq does not merge concurrent calls,
 	// and any number of Send, Settle and Extend come at once.

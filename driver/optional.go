@@ -117,12 +117,19 @@ type Transactor interface {
 	Tx(tx SQLTx) (TxProvider, error)
 }
 
-// TxProvider works inside a caller's transaction, one statement per call: mq
-// neither merges, retries nor waits. Any error aborts the transaction, so that a
-// lost answer is [ErrBadConn] and never ErrUnavailable. What it did takes effect
-// when the caller commits, wake-ups included. A message gets its id when it is
-// sent, so that one which is committed late may become visible after messages with
-// higher ids.
+// TxProvider works inside a caller's transaction: mq neither merges, retries nor
+// waits. A call makes few round trips, one if it can, and begins and ends no
+// transaction. What it did takes effect when the caller commits, wake-ups included.
+// A message gets its id when it is sent, so that one which is committed late may
+// become visible after messages with higher ids.
+//
+// Any error aborts the transaction, a stale receipt and a missing queue as well: a
+// commit then keeps nothing, neither what the transaction did before nor what the
+// caller's own statements do after it. Where the backend goes on after an error the
+// provider must see to that. So nothing is in doubt: a lost answer is [ErrBadConn],
+// and never ErrUnavailable.
+//
+// It must not keep other transactions waiting, except under Caps.OneWriter.
 //
 // It is used by one goroutine at a time and is not closed.
 type TxProvider interface {

@@ -16,7 +16,7 @@ import (
 var want = driver.Caps{
 	Delay: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true,
 	NackFences: true, ExactBodies: true, ExactReadCount: true, Attempts: true, NackReasons: true, ExactStats: true,
-	AtomicSend: true, AtomicArchive: true, AtomicMove: true, Order: driver.OrderDue,
+	AtomicSend: true, AtomicArchive: true, AtomicMove: true, OneWriter: true, Order: driver.OrderDue,
 }
 
 // harness opens files in directories of the test's own.

@@ -155,10 +155,17 @@ func (p *Provider) migrate(ctx context.Context) error {
 	if err == nil && version == 0 {
 		err = p.create(ctx)
 	}
-	if err == nil && version > schemaVersion {
-		err = fmt.Errorf("%w: the file was written by a newer version of this driver (layout %d, this one knows %d): upgrade it", driver.ErrInvalid, version, schemaVersion)
+	if err == nil {
+		err = checkLayout(version)
 	}
 	return err
+}
+
+func checkLayout(version int64) error {
+	if version <= schemaVersion {
+		return nil
+	}
+	return fmt.Errorf("%w: the file was written by a newer version of this driver (layout %d, this one knows %d): upgrade it", driver.ErrInvalid, version, schemaVersion)
 }
 
 // layout returns the version of the tables in the file, 0 if there are none.

@@ -137,6 +137,7 @@ func (p *Provider) Caps() driver.Caps {
 		AtomicSend:       true,
 		AtomicArchive:    true,
 		AtomicMove:       true,
+		OneWriter:        true,
 		Flights:          1,
 		Order:            driver.OrderDue,
 		MaxBatch:         1000,

@@ -1,9 +1,12 @@
 -- The layout, version 1. docs/sqlite.md explains it to programs that read it.
 -- Times are microseconds since 1970 UTC, by the machine's clock.
 
-CREATE TABLE mq_schema (version INTEGER NOT NULL) STRICT;
+CREATE TABLE mq_schema (
+  version INTEGER NOT NULL,
+  touched INTEGER NOT NULL -- raised to make a change
+) STRICT;
 
-INSERT INTO mq_schema VALUES (1);
+INSERT INTO mq_schema VALUES (1, 0);
 
 -- id is never used again, so that rows of a dropped queue belong to nobody else. mark
 -- is random and in every receipt: two files have the same ids.

@@ -283,4 +283,5 @@ CROSS JOIN mq_message m ON m.id = b.id
 WHERE b.grouping = ?1 AND b.key = ?2 AND m.due > ?3
 
 -- name: touch
-UPDATE mq_schema SET version = version
+-- SQLite does not write what stays the same.
+UPDATE mq_schema SET touched = touched + 1

@@ -61,7 +61,10 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 // do runs f in the transaction. Receivers learn of what it has done from the file.
 func (t txProvider) do(ctx context.Context, f func(*txn) error) error {
 	tx := begun(ctx, t.tx)
-	err := t.lock(ctx)
+	err := t.check(ctx)
+	if err == nil {
+		err = t.lock(ctx)
+	}
 	if err == nil {
 		tx.now = now()
 		err = f(tx)
@@ -73,6 +76,26 @@ func (t txProvider) do(ctx context.Context, f func(*txn) error) error {
 		return nil
 	}
 	return t.abort(ctx, mapError(err))
+}
+
+// check opens the file if the provider has not. If that must wait, for the transaction
+// itself, perhaps, the transaction looks for the tables.
+func (t txProvider) check(ctx context.Context) error {
+	if !t.p.oneConnection() {
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if t.p.ensureOpen(short) == nil {
+			return nil
+		}
+	}
+	version, err := layout(ctx, t.tx)
+	if err == nil {
+		err = checkLayout(version)
+	}
+	if err == nil && version == 0 {
+		err = driver.ErrQueueNotFound
+	}
+	return err
 }
 
 // lock makes the transaction the writer. In one that has read before it may be too
@@ -99,21 +122,27 @@ func (t txProvider) abort(ctx context.Context, err error) error {
 }
 
 func (t txProvider) spoil(ctx context.Context) error {
-	for _, text := range []string{"ROLLBACK", "BEGIN DEFERRED"} {
-		if _, err := t.tx.ExecContext(ctx, text); err != nil {
-			return err
-		}
-	}
-	if err := query(ctx, t.tx, ignore, sqlVersion); err != nil {
+	if _, err := t.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return err
 	}
-	if t.p.db.Stats().MaxOpenConnections == 1 && !t.p.owned {
-		return errOneConnection
+	if t.p.oneConnection() {
+		return errOneConnection // at least the commit will fail
+	}
+	if _, err := t.tx.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
+		return err
+	}
+	if err := query(ctx, t.tx, ignore, sqlTables); err != nil {
+		return err
 	}
 	return t.p.write(ctx, func(w *txn) error {
 		_, err := w.exec(sqlTouch)
 		return err
 	})
+}
+
+// oneConnection reports whether a caller's transaction has the only connection.
+func (p *Provider) oneConnection() bool {
+	return !p.owned && p.db.Stats().MaxOpenConnections == 1
 }
 
 // errOneConnection says that nobody else can write, since the transaction has the only

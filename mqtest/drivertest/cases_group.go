@@ -33,7 +33,7 @@ var groupCases = []testCase{
 	{name: "group/path-keys", rule: "the steps of a path are keys as they are, whatever characters they have", needs: groupedByPath, run: groupPathKeys},
 	{name: "group/wait", rule: "a ReceiveHeads that waits gets a group that becomes free", needs: grouped, run: groupWait},
 	{name: "group/workers", rule: "8 workers on 40 groups: no two messages of a group are out at once, and each group is in order", needs: grouped, run: groupWorkers},
-	{name: "group/late-commit", rule: "a send that commits late follows the lease in progress", needs: all(grouped, transactions), run: groupLateCommit},
+	{name: "group/late-commit", rule: "a send that commits late follows the lease in progress", needs: all(grouped, manyWriters), run: groupLateCommit},
 	{name: "group/consumer", rule: "ConsumerConfig.Groups hands out the messages of a group one at a time and in order", needs: grouped, run: groupConsumer},
 }
 

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/portmq/mq"
@@ -16,6 +17,9 @@ var txCases = []testCase{
 	{name: "tx/ack-twice", rule: "a second ack in the same transaction is ErrStaleReceipt (rule 1)", needs: transactions, run: txAckTwice},
 	{name: "tx/stale-ack", rule: "an ack in a transaction of a message that was leased again is ErrStaleReceipt (rule 1)", needs: transactions, run: txStaleAck},
 	{name: "tx/error-aborts", rule: "any error aborts the transaction", needs: transactions, run: txErrorAborts},
+	{name: "tx/error-spoils", rule: "any error aborts the transaction: what the caller does in it afterwards is not kept", needs: transactions, run: txErrorSpoils},
+	{name: "tx/others-go-on", rule: "an open transaction keeps no other call waiting", needs: manyWriters, run: txOthersGoOn},
+	{name: "tx/one-writer", rule: "Caps.OneWriter: a send waits for the end of an open transaction or of its ctx, and a Receive of nothing does not wait", needs: oneWriter, run: txOneWriter},
 	{name: "tx/nack-archive", rule: "Nack and Archive in a transaction take effect when it commits", needs: transactions, run: txNackArchive},
 	{name: "tx/wake-up", rule: "the wake-up of a send in a transaction comes with the commit", needs: transactions, run: txWakeUp},
 	{name: "tx/settles-once", rule: "a delivery that was settled in a transaction is not settled again outside of it", needs: transactions, run: txSettlesOnce},
@@ -150,6 +154,64 @@ func txErrorAborts(t *tester) {
 	_ = tx.Commit() // PostgreSQL makes a rollback of it, with or without an error
 	t.none(q, "the transaction had an error")
 	t.counted(q, counts{})
+}
+
+func txErrorSpoils(t *tester) {
+	table := t.name()
+	tx := t.begin()
+	_, err := t.c.Queue(t.name()).Tx(tx.SQLTx).Send(t.ctx, &mq.Message{})
+	t.is(err, "Send to a missing queue", mq.ErrQueueNotFound)
+	if _, err := tx.SQLTx.ExecContext(t.ctx, "CREATE TABLE "+table+" (n INTEGER)"); err != nil {
+		return // nothing can be written any more
+	}
+	_ = tx.Commit()
+	rows, err := t.begin().SQLTx.QueryContext(t.ctx, "SELECT n FROM "+table)
+	if err == nil {
+		err = errors.Join(rows.Err(), rows.Close())
+	}
+	if err == nil {
+		t.Errorf("a table that was created in the transaction after the error is there")
+	}
+}
+
+// openTx returns a queue, and a transaction that has sent a message to it.
+func (t *tester) openTx() (*mq.Queue, Tx) {
+	t.Helper()
+	q := t.queue()
+	in, tx := t.tx(q)
+	_, err := in.Send(t.ctx, &mq.Message{Body: []byte("in the transaction")})
+	t.ok(err, "Send in the transaction")
+	return q, tx
+}
+
+func txOthersGoOn(t *tester) {
+	q, tx := t.openTx()
+	t.send(q, "meanwhile")
+	t.ok(t.one(q).Ack(t.ctx), "ack while a transaction is open")
+	t.queue()
+	t.ok(tx.Commit(), "commit")
+	t.sameBody(t.one(q).Body, []byte("in the transaction"))
+}
+
+func txOneWriter(t *tester) {
+	q, tx := t.openTx()
+	t.none(q, "the transaction has not committed")
+	ctx, cancel := context.WithTimeout(t.ctx, t.unit)
+	defer cancel()
+	_, err := q.Send(ctx, &mq.Message{Body: []byte("never")})
+	t.is(err, "Send while the transaction is open", context.DeadlineExceeded)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := q.Send(t.ctx, &mq.Message{Body: []byte("after it")})
+		sent <- err
+	}()
+	t.sleep(t.unit)
+	t.ok(tx.Commit(), "commit")
+	t.ok(<-sent, "Send that waits for the transaction") // mq's CallTimeout bounds it
+	for _, want := range []string{"in the transaction", "after it"} {
+		t.sameBody(t.one(q).Body, []byte(want))
+	}
+	t.none(q, "the send that was cut off has not taken effect")
 }
 
 func txNackArchive(t *tester) {

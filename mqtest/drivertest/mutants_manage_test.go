@@ -257,6 +257,23 @@ var txMutations = []mutation{
 			return deafTx{inner}, err
 		}
 	}, "tx/stale-ack"},
+	{"tx blocks sends", "an open transaction keeps no other call waiting", txBlocks, "tx/others-go-on"},
+}
+
+// txBlocks has sends wait, as if for a lock, once a transaction has sent.
+func txBlocks(m *mutant) {
+	var locked atomic.Bool
+	m.tx = func(tx driver.SQLTx) (driver.TxProvider, error) {
+		locked.Store(true)
+		return m.Provider.Tx(tx)
+	}
+	m.send = func(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
+		if locked.Load() {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return m.Provider.Send(ctx, queue, msgs)
+	}
 }
 
 type deafTx struct{ driver.TxProvider }

@@ -92,6 +92,8 @@ var (
 	nackReasons  = capability("NackReasons", func(c driver.Caps) bool { return c.NackReasons })
 	exactStats   = capability("ExactStats", func(c driver.Caps) bool { return c.ExactStats })
 	ordered      = capability("Order", func(c driver.Caps) bool { return c.Order != driver.Unordered })
+	oneWriter    = all(transactions, capability("OneWriter", func(c driver.Caps) bool { return c.OneWriter }))
+	manyWriters  = all(transactions, lacks(oneWriter, "Caps.OneWriter"))
 	delayLimit   = capability("MaxDelay", func(c driver.Caps) bool { return c.MaxDelay > 0 })
 	leaseLimit   = capability("MaxVisibility or MaxHold", func(c driver.Caps) bool { return c.MaxVisibility > 0 || c.MaxHold > 0 })
 	bodyLimit    = capability("MaxBody, up to 64 MiB", func(c driver.Caps) bool { return c.MaxBody > 0 && c.MaxBody <= 64<<20 })
