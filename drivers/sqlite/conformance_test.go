@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ var want = driver.Caps{
 type harness struct {
 	mu    sync.Mutex
 	paths map[*mq.Client]string
+	files map[string]struct{} // that are checked in the end
 }
 
 func (h *harness) open(t testing.TB) *mq.Client {
@@ -39,23 +41,30 @@ func (h *harness) path(c *mq.Client) string {
 
 func (h *harness) openFile(t testing.TB, path string) *mq.Client {
 	t.Helper()
-	c, err := mq.Open("sqlite://" + path)
+	c, err := mq.Open(dsn(path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.paths == nil {
-		h.paths = make(map[*mq.Client]string)
+		h.paths, h.files = make(map[*mq.Client]string), make(map[string]struct{})
+	}
+	if _, known := h.files[path]; !known {
+		h.files[path] = struct{}{}
+		t.Cleanup(func() { inOrder(t, path) })
 	}
 	h.paths[c] = path
 	return c
 }
 
+// dsn returns the DSN of a file.
+func dsn(path string) string { return "sqlite://" + (&url.URL{Path: path}).EscapedPath() }
+
 // begin begins a transaction on a pool of the program's own.
 func (h *harness) begin(t testing.TB, c *mq.Client) drivertest.Tx {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+h.path(c)+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: h.path(c)}).EscapedPath()+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}

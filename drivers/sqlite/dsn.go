@@ -58,7 +58,9 @@ func parseDSN(dsn string) (o options, err error) {
 		o.path = u.Path[1:]
 	}
 	switch {
-	case u.Fragment != "" || strings.HasSuffix(o.path, "/") || o.path == "":
+	case u.Fragment != "":
+		return o, errors.New("percent-encode special characters of the path: # as %23, ? as %3F, % as %25")
+	case strings.HasSuffix(o.path, "/") || o.path == "":
 		return o, errors.New(formOfDSN)
 	case strings.Contains(o.path, ":memory:"):
 		return o, errors.New("for queues in memory open mem://")
