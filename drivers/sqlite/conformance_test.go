@@ -45,6 +45,12 @@ func (h *harness) openFile(t testing.TB, path string) *mq.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return h.keep(t, c, path)
+}
+
+// keep notes which file a client is of. It is checked in the end.
+func (h *harness) keep(t testing.TB, c *mq.Client, path string) *mq.Client {
+	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.paths == nil {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
+	"slices"
 
 	"github.com/portmq/mq/driver"
 )
@@ -78,16 +78,19 @@ func isBusy(err error) bool {
 type fileError struct {
 	text  string
 	is    error // one of package driver, or nil
-	cause error // the library's
+	cause error // the library's, or nil
 }
 
 func (e *fileError) Error() string { return e.text }
 
 func (e *fileError) Unwrap() []error {
-	if e.is == nil {
-		return []error{e.cause}
-	}
-	return []error{e.is, e.cause}
+	return slices.DeleteFunc([]error{e.is, e.cause}, func(err error) bool { return err == nil })
+}
+
+// refuse returns the error of a file, or a database, that the provider does not work
+// on.
+func refuse(format string, args ...any) error {
+	return &fileError{text: fmt.Sprintf(format, args...), is: driver.ErrInvalid}
 }
 
 // mapError maps errors of database/sql and of a SQLite library to those of package
@@ -150,9 +153,4 @@ func uncertain(err error) error {
 		return err
 	}
 	return &fileError{text: "the disk reported an error during the commit: the call may or may not have taken effect", is: driver.ErrUnavailable, cause: err}
-}
-
-// errBusy says who is waited for.
-func errBusy(waited time.Duration, err error) error {
-	return fmt.Errorf("another connection has had the write lock for %v (end its transaction): %w", waited.Round(time.Millisecond), err)
 }

@@ -1,17 +1,16 @@
 package sqlite
 
 import (
-	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"sync"
-
-	"github.com/portmq/mq/driver"
 )
 
 // file is what the providers of one file in this process share.
 type file struct {
 	path    string
+	info    os.FileInfo // nil if there is none
 	library reflect.Type
 	users   map[*Provider]bool
 	hub     *hub
@@ -36,9 +35,10 @@ func join(p *Provider, path string) (*file, error) {
 	switch {
 	case f == nil:
 		f = &file{path: path, library: library, users: make(map[*Provider]bool), hub: newHub(path)}
+		f.info, _ = os.Stat(path)
 		files[path] = f
 	case f.library != library:
-		return nil, fmt.Errorf("%w: the file is open in this process by another SQLite library (%v, this one is %v), and each breaks the locks of the other: use sqlite.FromDB with the same library everywhere", driver.ErrInvalid, f.library, library)
+		return nil, refuse("the file is open in this process by another SQLite library (%v, this one is %v), and each breaks the locks of the other: use sqlite.FromDB with the same library everywhere", f.library, library)
 	}
 	f.users[p] = true
 	f.hub.pollEvery(p.opts.poll)
@@ -53,4 +53,14 @@ func (f *file) leave(p *Provider) {
 	if len(f.users) == 0 {
 		delete(files, f.path)
 	}
+}
+
+// check reports that the file was removed or replaced. SQLite would go on with what
+// nobody will ever open again.
+func (f *file) check() error {
+	info, err := os.Stat(f.path)
+	if f.info == nil || err == nil && os.SameFile(info, f.info) {
+		return nil
+	}
+	return refuse("the file was removed or replaced while it was open: close the client, and open it again")
 }

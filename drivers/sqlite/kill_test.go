@@ -18,11 +18,22 @@ import (
 )
 
 // childDSN is set where the test's program is to be a process of the storm.
-const childDSN = "MQ_SQLITE_TEST_CHILD"
+const (
+	childDSN      = "MQ_SQLITE_TEST_CHILD"
+	childReadOnly = "MQ_SQLITE_TEST_READ_ONLY" // to be a process that may not write
+)
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(childDSN); dsn != "" {
 		child(dsn, os.Getenv(childDSN+"_NAME"))
+	}
+	if dsn := os.Getenv(childReadOnly); dsn != "" {
+		c, err := mq.Open(dsn)
+		if err == nil {
+			err = c.Ping(context.Background())
+		}
+		fmt.Println(err)
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"fmt"
 	"path/filepath"
 	"syscall"
-
-	"github.com/portmq/mq/driver"
 )
 
 // Types of network file systems, from statfs(2).
@@ -34,7 +31,7 @@ func checkFileSystem(path string) error {
 
 func checkFileSystemType(kind uint32) error {
 	if name := networkTypes[kind]; name != "" {
-		return fmt.Errorf("%w: the file is on a network file system (%s), where SQLite's locks are not safe: use a local disk, or a server", driver.ErrInvalid, name)
+		return refuse("the file is on a network file system (%s), where SQLite's locks are not safe: use a local disk, or a server", name)
 	}
 	return nil
 }

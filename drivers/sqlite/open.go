@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -28,7 +27,6 @@ const schemaVersion = 1
 // makes that rarer, and longer.
 var pragmas = []string{
 	"busy_timeout(0)",
-	"journal_mode(wal)",
 	"wal_autocheckpoint(4000)",
 	"journal_size_limit(67108864)",
 	"cache_size(-32768)",
@@ -62,7 +60,7 @@ func (p *Provider) ensureOpen(ctx context.Context) error {
 	select {
 	case p.opening <- struct{}{}:
 		defer func() { <-p.opening }()
-	case <-p.done:
+	case <-p.ctx.Done():
 		return driver.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -128,15 +126,20 @@ func (p *Provider) checkConnection(ctx context.Context) (path string, err error)
 	if err := conn.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path); err != nil {
 		return "", err
 	}
+	if p.owned && application == 0 { // the mode stays in the file
+		if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&journal); err != nil {
+			return "", err
+		}
+	}
 	switch {
 	case path == "":
-		return "", fmt.Errorf("%w: the database is in memory: use mem:// for that", driver.ErrInvalid)
-	case !strings.EqualFold(journal, "wal"):
-		return "", fmt.Errorf("%w: the journal mode of the file is %s: run PRAGMA journal_mode = WAL once", driver.ErrInvalid, journal)
-	case p.opts.synchronous == Full && synchronous < 2:
-		return "", fmt.Errorf("%w: the connections of the database have synchronous = %s, so that a power cut may lose messages: open it with FULL, or say Normal in sqlite.Config", driver.ErrInvalid, synchronousName(synchronous))
+		return "", refuse("the database is in memory: use mem:// for that")
 	case p.owned && application != 0:
-		return "", fmt.Errorf("%w: the file belongs to another program (application_id %#x): choose another one, or open it yourself and use sqlite.FromDB", driver.ErrInvalid, application)
+		return "", refuse("the file belongs to another program (application_id %#x): choose another one, or open it yourself and use sqlite.FromDB", application)
+	case !strings.EqualFold(journal, "wal"):
+		return "", refuse("the journal mode of the file is %s: run PRAGMA journal_mode = WAL once", journal)
+	case p.opts.synchronous == Full && synchronous < 2:
+		return "", refuse("the connections of the database have synchronous = %s, so that a power cut may lose messages: open it with FULL, or say Normal in sqlite.Config", synchronousName(synchronous))
 	}
 	return path, nil
 }
@@ -165,7 +168,7 @@ func checkLayout(version int64) error {
 	if version <= schemaVersion {
 		return nil
 	}
-	return fmt.Errorf("%w: the file was written by a newer version of this driver (layout %d, this one knows %d): upgrade it", driver.ErrInvalid, version, schemaVersion)
+	return refuse("the file was written by a newer version of this driver (layout %d, this one knows %d): upgrade it", version, schemaVersion)
 }
 
 // layout returns the version of the tables in the file, 0 if there are none.
@@ -178,7 +181,7 @@ func layout(ctx context.Context, run driver.SQLTx) (version int64, err error) {
 	found = false
 	err = query(ctx, run, into(&found, &version), sqlVersion)
 	if err == nil && !found {
-		err = fmt.Errorf("%w: the table mq_schema of the file is empty or not of this driver", driver.ErrInvalid)
+		err = refuse("the table mq_schema of the file is empty or not of this driver")
 	}
 	return version, err
 }

@@ -88,7 +88,8 @@ type Provider struct {
 	opts   options
 	log    *slog.Logger
 	closed atomic.Bool
-	done   chan struct{} // closed by Close
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	opening chan struct{} // holds one: who has it may open
 	opened  atomic.Bool
@@ -107,7 +108,8 @@ func newProvider(db *sql.DB, o options, log *slog.Logger) *Provider {
 	if o.poll <= 0 {
 		o.poll = defaultPoll
 	}
-	p := &Provider{db: db, opts: o, log: log, done: make(chan struct{}), opening: make(chan struct{}, 1)}
+	p := &Provider{db: db, opts: o, log: log, opening: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.writer.p = p
 	return p
 }
@@ -178,7 +180,7 @@ func (p *Provider) Close() error {
 	if p.closed.Swap(true) {
 		return nil
 	}
-	close(p.done)
+	p.cancel()
 	p.opening <- struct{}{} // nobody opens any more
 	p.writer.close()
 	if !p.opened.Load() {
@@ -220,7 +222,7 @@ func (p *Provider) retry(ctx context.Context, do func() error) error {
 		sleep(maxRetry, ctx.Done())
 		switch {
 		case ctx.Err() != nil:
-			return errBusy(time.Since(began), ctx.Err())
+			return fmt.Errorf("another connection has had the database locked for %v: %w", time.Since(began).Round(time.Millisecond), ctx.Err())
 		case p.closed.Load():
 			return driver.ErrClosed
 		}

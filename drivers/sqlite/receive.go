@@ -88,7 +88,7 @@ func (p *Provider) await(ctx context.Context, woken <-chan struct{}, d time.Dura
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-p.done:
+	case <-p.ctx.Done():
 		return driver.ErrClosed
 	}
 	return nil

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -30,7 +29,8 @@ type writer struct {
 	// The rest is the working goroutine's own.
 	polite  politeness
 	swept   int64     // the bucket before which mq_hidden has no rows
-	blocked time.Time // since when another connection has had the lock, or zero
+	blocked time.Time // since when something is waited for, or zero
+	lacking string    // what that is
 }
 
 // maxCalls is how many calls share a commit.
@@ -72,10 +72,7 @@ func (p *Provider) write(ctx context.Context, do func(*txn) error) error {
 	case <-ctx.Done():
 	}
 	if c.state.CompareAndSwap(queued, givenUp) {
-		if waited := p.writer.waited(); waited > 0 {
-			return errBusy(waited, ctx.Err())
-		}
-		return ctx.Err()
+		return p.writer.explain(ctx.Err())
 	}
 	grace := time.NewTimer(commitGrace)
 	defer grace.Stop()
@@ -109,15 +106,21 @@ func (w *writer) close() {
 	w.idle.Wait()
 }
 
-// waited returns how long the lock has been waited for.
-func (w *writer) waited() time.Duration {
+// explain says what was waited for when err ended the wait.
+func (w *writer) explain(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.blocked.IsZero() {
-		return 0
+		return err
 	}
-	return time.Since(w.blocked)
+	return fmt.Errorf("%s for %v: %w", w.lacking, time.Since(w.blocked).Round(time.Millisecond), err)
 }
+
+// What a call may wait for.
+const (
+	lacksLock = "another connection has had the write lock (end its transaction)"
+	lacksConn = "the pool has had no free connection (end transactions, or raise SetMaxOpenConns)"
+)
 
 // work carries out calls until there are none.
 func (w *writer) work() {
@@ -175,6 +178,7 @@ func (w *writer) commit() {
 	calls := w.take()
 	if err == nil {
 		err = w.carryOut(tx, calls)
+		tx.end()
 	}
 	for _, c := range calls {
 		if c.err == nil {
@@ -186,12 +190,16 @@ func (w *writer) commit() {
 
 // carryOut runs the calls in tx and commits it. An error is that of all calls that
 // have none of their own.
-func (w *writer) carryOut(tx *sql.Tx, calls []*call) error {
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	t := begun(context.Background(), w.p.stmts.in(tx))
+func (w *writer) carryOut(tx *writeTx, calls []*call) error {
+	t := begun(context.Background(), w.p.stmts.in(tx.Tx))
 	failed := 0
 	for _, c := range calls {
-		if c.err = w.one(t, c, len(calls) > 1); c.err != nil {
+		if len(calls) == 1 {
+			c.err = c.do(t)
+		} else if err := t.one(c); err != nil {
+			return err
+		}
+		if c.err != nil {
 			failed++
 		}
 	}
@@ -211,30 +219,27 @@ func (w *writer) carryOut(tx *sql.Tx, calls []*call) error {
 	return err
 }
 
-// one runs a call. If it is not alone it leaves nothing behind when it fails.
-func (w *writer) one(t *txn, c *call, savepoint bool) error {
+// one runs one call of several, which leaves nothing behind if it fails. An error of its
+// own means that the whole transaction is over: SQLite rolls it back when the disk is
+// full, and without it each savepoint would be a transaction.
+func (t *txn) one(c *call) error {
+	if _, err := t.exec("SAVEPOINT mq_call"); err != nil {
+		return err
+	}
 	part := &txn{ctx: t.ctx, run: t.run, now: t.now, counts: make(counts)}
-	if savepoint {
-		if _, err := t.exec("SAVEPOINT mq_call"); err != nil {
-			return err
+	if c.err = c.do(part); c.err != nil {
+		if _, err := t.exec("ROLLBACK TO mq_call"); err != nil {
+			return c.err
 		}
 	}
-	err := c.do(part)
-	if err != nil && savepoint {
-		if _, e := t.exec("ROLLBACK TO mq_call"); e != nil {
-			return errors.Join(err, e)
-		}
+	if _, err := t.exec("RELEASE mq_call"); err != nil {
+		return err
 	}
-	if savepoint {
-		if _, e := t.exec("RELEASE mq_call"); e != nil {
-			return errors.Join(err, e)
-		}
-	}
-	if err == nil {
+	if c.err == nil {
 		t.counts.add(part.counts)
 		t.woken = append(t.woken, part.woken...)
 	}
-	return err
+	return nil
 }
 
 // sweep removes the counters of times that are past, now and then.
@@ -257,33 +262,37 @@ const (
 
 // begin begins a transaction and gets the write lock, while somebody waits for it.
 // With no transaction and no error nobody does.
-func (w *writer) begin() (*sql.Tx, error) {
+func (w *writer) begin() (*writeTx, error) {
+	if err := w.p.file.check(); err != nil {
+		return nil, err
+	}
+	w.lacks(lacksConn)
 	for pause := minRetry; ; pause = min(pause*3/2, maxRetry) {
-		tx, err := w.p.beginWrite(context.Background())
+		tx, err := w.p.beginWrite()
 		if err == nil {
-			w.polite.began(tx)
+			w.polite.began(tx.Tx)
 			return tx, nil
 		}
 		if !isBusy(err) {
 			return nil, err
 		}
 		w.polite.met()
-		if waited := w.wait(); w.p.opts.busyTimeout > 0 && waited > w.p.opts.busyTimeout {
-			return nil, errBusy(waited, err)
+		if waited := w.lacks(lacksLock); w.p.opts.busyTimeout > 0 && waited > w.p.opts.busyTimeout {
+			return nil, w.explain(mapError(err))
 		}
 		if !w.wanted() {
 			return nil, nil
 		}
-		sleep(pause/2+rand.N(pause), w.p.done)
+		sleep(pause/2+rand.N(pause), w.p.ctx.Done())
 	}
 }
 
-// wait notes that another connection has the lock, and returns for how long.
-func (w *writer) wait() time.Duration {
+// lacks notes what is waited for, and returns for how long it has been.
+func (w *writer) lacks(what string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.blocked.IsZero() {
-		w.blocked = time.Now()
+	if w.blocked.IsZero() || w.lacking != what {
+		w.blocked, w.lacking = time.Now(), what
 	}
 	return time.Since(w.blocked)
 }
@@ -298,19 +307,38 @@ func sleep(d time.Duration, done <-chan struct{}) {
 	}
 }
 
+// writeTx is a transaction that has the write lock, on a connection of its own.
+type writeTx struct {
+	*sql.Tx
+	conn *sql.Conn
+}
+
+// end rolls back what was not committed, and gives the connection back.
+func (tx *writeTx) end() {
+	_ = tx.Rollback()
+	_ = tx.conn.Close()
+}
+
 // beginWrite begins a transaction that has the write lock. A deferred transaction
 // whose first statement writes is what BEGIN IMMEDIATE is, and is to be had through
-// database/sql with every library.
-func (p *Provider) beginWrite(ctx context.Context) (*sql.Tx, error) {
-	tx, err := p.db.BeginTx(ctx, nil)
+// database/sql with every library. Close ends the wait for a connection; a transaction
+// that has begun is not cut off.
+func (p *Provider) beginWrite() (*writeTx, error) {
+	conn, err := p.db.Conn(p.ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.stmts.in(tx).ExecContext(ctx, sqlLock); err != nil {
-		_ = tx.Rollback()
+	tx, err := conn.BeginTx(context.Background(), nil)
+	if err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
-	return tx, nil
+	w := &writeTx{tx, conn}
+	if _, err := p.stmts.in(tx).ExecContext(context.Background(), sqlLock); err != nil {
+		w.end()
+		return nil, err
+	}
+	return w, nil
 }
 
 // politeness lets other writers of the file have the lock under load. It cannot be
