@@ -77,7 +77,7 @@ func (p *Provider) ensureOpen(ctx context.Context) error {
 	return mapError(err)
 }
 
-// open checks the file, creates what is missing in it, and prepares the statements.
+// open checks the file, and creates what is missing in it.
 func (p *Provider) open(ctx context.Context) error {
 	if p.owned {
 		if err := checkFileSystem(p.opts.path); err != nil {
@@ -93,14 +93,6 @@ func (p *Provider) open(ctx context.Context) error {
 	}
 	f, err := join(p, path)
 	if err != nil {
-		return err
-	}
-	p.stmts, err = prepare(ctx, p.db)
-	if err == nil {
-		p.looks, err = prepare(ctx, p.reads)
-	}
-	if err != nil {
-		f.leave(p)
 		return err
 	}
 	p.file, p.hub = f, f.hub

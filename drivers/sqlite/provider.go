@@ -37,7 +37,7 @@ func (sqliteDriver) Open(dsn string, env driver.Env) (driver.Provider, error) {
 		return nil, err
 	}
 	p := newProvider(openPool(o, 1), o, env.Logger)
-	p.reads = openPool(o, readers)
+	p.looks.db = openPool(o, readers)
 	p.owned = true
 	return p, nil
 }
@@ -76,15 +76,14 @@ func FromDB(db *sql.DB, cfg Config) *Provider {
 		o.synchronous = Full
 	}
 	p := newProvider(db, o, cfg.Logger)
-	p.reads = db
+	p.looks.db = db
 	return p
 }
 
 // Provider is a client of the queues in one file. It is safe for concurrent use.
 type Provider struct {
 	db     *sql.DB // for transactions
-	reads  *sql.DB // for everything else
-	owned  bool    // Close closes both
+	owned  bool    // Close closes it, and that of looks
 	opts   options
 	log    *slog.Logger
 	closed atomic.Bool
@@ -93,10 +92,9 @@ type Provider struct {
 
 	opening chan struct{} // holds one: who has it may open
 	opened  atomic.Bool
-	stmts   stmts // set once opened
-	looks   stmts
-	file    *file
+	file    *file // set once opened, as is hub
 	hub     *hub
+	looks   looks
 
 	writer writer
 }
@@ -187,7 +185,6 @@ func (p *Provider) Close() error {
 		return p.closePools()
 	}
 	p.file.leave(p)
-	p.stmts.close()
 	p.looks.close()
 	return p.closePools()
 }
@@ -196,7 +193,7 @@ func (p *Provider) closePools() error {
 	if !p.owned {
 		return nil
 	}
-	if err := p.reads.Close(); err != nil {
+	if err := p.looks.db.Close(); err != nil {
 		return mapError(err)
 	}
 	return mapError(p.db.Close())
@@ -207,7 +204,7 @@ func (p *Provider) read(ctx context.Context, do func(driver.SQLTx) error) error 
 	if err := p.ensureOpen(ctx); err != nil {
 		return err
 	}
-	return mapError(p.retry(ctx, func() error { return do(p.looks) }))
+	return mapError(p.retry(ctx, func() error { return do(&p.looks) }))
 }
 
 // retry repeats do while another connection has a lock: a reader needs one for a

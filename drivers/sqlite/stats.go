@@ -12,12 +12,12 @@ import (
 // blocked messages does, with their number.
 func (p *Provider) Stats(ctx context.Context, name string) (s driver.Stats, err error) {
 	err = p.read(ctx, func(driver.SQLTx) error {
-		tx, err := p.reads.BeginTx(ctx, nil) // one snapshot for all statements
+		tx, err := p.looks.db.BeginTx(ctx, nil) // one snapshot for all statements
 		if err != nil {
 			return err
 		}
 		defer tx.Rollback() //nolint:errcheck // it has changed nothing
-		s, err = stats(ctx, p.looks.in(tx), name)
+		s, err = stats(ctx, tx, name)
 		return err
 	})
 	return s, err

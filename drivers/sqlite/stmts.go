@@ -3,68 +3,113 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"sync"
 )
 
-// stmts are the statements of a pool, prepared. They must be prepared while no
-// transaction is open: a pool may have one connection only.
-type stmts map[string]*sql.Stmt
+// session is a connection for transactions. That of the provider's own pool is kept,
+// and its statements are prepared when they are first used; those of a program's pool
+// are borrowed for one transaction, and their statements are not.
+type session struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt // nil if it is borrowed
+	open  bool                 // there is a transaction
+}
 
-// prepare prepares every statement.
-func prepare(ctx context.Context, db *sql.DB) (stmts, error) {
-	s := make(stmts)
-	texts := make([]string, 0, len(statements)+len(inserts))
-	for name, text := range statements {
-		if name != "insert" { // it is not whole
-			texts = append(texts, text)
-		}
-	}
-	for _, text := range inserts {
-		texts = append(texts, text)
-	}
-	for _, text := range texts {
-		stmt, err := db.PrepareContext(ctx, text)
+func (s *session) begin() error {
+	_, err := s.ExecContext(context.Background(), "BEGIN IMMEDIATE")
+	s.open = err == nil
+	return err
+}
+
+func (s *session) commit() error {
+	_, err := s.ExecContext(context.Background(), "COMMIT")
+	s.open = err != nil
+	return err
+}
+
+func (s *session) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	stmt, err := s.prepared(ctx, text)
+	if stmt == nil {
 		if err != nil {
-			s.close()
 			return nil, err
 		}
-		s[text] = stmt
+		return s.conn.ExecContext(ctx, text, args...)
 	}
-	return s, nil
+	return stmt.ExecContext(ctx, args...)
 }
 
-func (s stmts) close() {
-	for _, stmt := range s {
+func (s *session) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.prepared(ctx, text)
+	if stmt == nil {
+		if err != nil {
+			return nil, err
+		}
+		return s.conn.QueryContext(ctx, text, args...)
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+// prepared returns nil for what is not to be prepared: a borrowed connection's
+// statements, and the triggers, which are several.
+func (s *session) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	if s.stmts == nil || text == triggersSQL {
+		return nil, nil
+	}
+	if stmt := s.stmts[text]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.conn.PrepareContext(ctx, text)
+	if err == nil {
+		s.stmts[text] = stmt
+	}
+	return stmt, err
+}
+
+// end ends the transaction, if there is one, and gives a borrowed connection back.
+func (s *session) end() {
+	if s.open {
+		_, _ = s.conn.ExecContext(context.Background(), "ROLLBACK") // SQLite may have done so
+	}
+	if s.stmts == nil {
+		_ = s.conn.Close()
+	}
+}
+
+func (s *session) close() {
+	for _, stmt := range s.stmts {
 		_ = stmt.Close()
 	}
+	_ = s.conn.Close()
 }
 
-// ExecContext and QueryContext run a statement on any connection of the pool.
-func (s stmts) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	return s[text].ExecContext(ctx, args...)
+// looks are the statements of a pool's readers, prepared when they are first used. No
+// transaction of the provider's is open then, which may have the only connection.
+type looks struct {
+	db    *sql.DB
+	stmts sync.Map // of *sql.Stmt, by text
 }
 
-func (s stmts) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return s[text].QueryContext(ctx, args...)
+func (l *looks) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	panic("sqlite: a look changes nothing")
 }
 
-// in returns what runs the statements inside tx.
-func (s stmts) in(tx *sql.Tx) preparedTx { return preparedTx{s, tx} }
-
-type preparedTx struct {
-	stmts stmts
-	tx    *sql.Tx
-}
-
-func (p preparedTx) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	if stmt := p.stmts[text]; stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+func (l *looks) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if stmt, ok := l.stmts.Load(text); ok {
+		return stmt.(*sql.Stmt).QueryContext(ctx, args...)
 	}
-	return p.tx.ExecContext(ctx, text, args...)
+	stmt, err := l.db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if other, loaded := l.stmts.LoadOrStore(text, stmt); loaded {
+		_ = stmt.Close()
+		stmt = other.(*sql.Stmt)
+	}
+	return stmt.QueryContext(ctx, args...)
 }
 
-func (p preparedTx) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	if stmt := p.stmts[text]; stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+func (l *looks) close() {
+	for _, stmt := range l.stmts.Range {
+		_ = stmt.(*sql.Stmt).Close()
 	}
-	return p.tx.QueryContext(ctx, text, args...)
 }

@@ -27,6 +27,7 @@ type writer struct {
 	idle   sync.WaitGroup
 
 	// The rest is the working goroutine's own.
+	kept    *session // of the provider's own pool
 	polite  politeness
 	swept   int64     // the bucket before which mq_hidden has no rows
 	blocked time.Time // since when something is waited for, or zero
@@ -104,6 +105,9 @@ func (w *writer) close() {
 	w.closed = true
 	w.mu.Unlock()
 	w.idle.Wait()
+	if w.kept != nil {
+		w.kept.close()
+	}
 }
 
 // explain says what was waited for when err ended the wait.
@@ -171,14 +175,14 @@ func (w *writer) take() []*call {
 // commit begins a transaction, carries out the calls that there are when it has the
 // lock, and answers them.
 func (w *writer) commit() {
-	tx, err := w.begin()
-	if tx == nil && err == nil {
+	s, err := w.begin()
+	if s == nil && err == nil {
 		return // nobody waits any more
 	}
 	calls := w.take()
 	if err == nil {
-		err = w.carryOut(tx, calls)
-		tx.end()
+		err = w.carryOut(s, calls)
+		s.end()
 	}
 	for _, c := range calls {
 		if c.err == nil {
@@ -190,8 +194,8 @@ func (w *writer) commit() {
 
 // carryOut runs the calls in tx and commits it. An error is that of all calls that
 // have none of their own.
-func (w *writer) carryOut(tx *writeTx, calls []*call) error {
-	t := begun(context.Background(), w.p.stmts.in(tx.Tx))
+func (w *writer) carryOut(s *session, calls []*call) error {
+	t := begun(context.Background(), s)
 	failed := 0
 	for _, c := range calls {
 		if len(calls) == 1 {
@@ -211,7 +215,7 @@ func (w *writer) carryOut(tx *writeTx, calls []*call) error {
 		err = t.flush()
 	}
 	if err == nil {
-		err = uncertain(tx.Commit())
+		err = uncertain(s.commit())
 	}
 	if err == nil {
 		w.p.hub.wake(t.woken)
@@ -262,16 +266,16 @@ const (
 
 // begin begins a transaction and gets the write lock, while somebody waits for it.
 // With no transaction and no error nobody does.
-func (w *writer) begin() (*writeTx, error) {
+func (w *writer) begin() (*session, error) {
 	if err := w.p.file.check(); err != nil {
 		return nil, err
 	}
 	w.lacks(lacksConn)
 	for pause := minRetry; ; pause = min(pause*3/2, maxRetry) {
-		tx, err := w.p.beginWrite()
+		s, err := w.beginWrite()
 		if err == nil {
-			w.polite.began(tx.Tx)
-			return tx, nil
+			w.polite.began(s)
+			return s, nil
 		}
 		if !isBusy(err) {
 			return nil, err
@@ -307,38 +311,31 @@ func sleep(d time.Duration, done <-chan struct{}) {
 	}
 }
 
-// writeTx is a transaction that has the write lock, on a connection of its own.
-type writeTx struct {
-	*sql.Tx
-	conn *sql.Conn
-}
-
-// end rolls back what was not committed, and gives the connection back.
-func (tx *writeTx) end() {
-	_ = tx.Rollback()
-	_ = tx.conn.Close()
-}
-
-// beginWrite begins a transaction that has the write lock. A deferred transaction
-// whose first statement writes is what BEGIN IMMEDIATE is, and is to be had through
-// database/sql with every library. Close ends the wait for a connection; a transaction
-// that has begun is not cut off.
-func (p *Provider) beginWrite() (*writeTx, error) {
-	conn, err := p.db.Conn(p.ctx)
-	if err != nil {
+// beginWrite begins a transaction that has the write lock. Close ends the wait for a
+// connection; a transaction that has begun is not cut off.
+func (w *writer) beginWrite() (*session, error) {
+	s := w.kept
+	if s == nil {
+		conn, err := w.p.db.Conn(w.p.ctx)
+		if err != nil {
+			return nil, err
+		}
+		s = &session{conn: conn}
+		if w.p.owned {
+			s.stmts = make(map[string]*sql.Stmt)
+			w.kept = s
+		}
+	}
+	err := s.begin()
+	switch {
+	case err == nil:
+		return s, nil
+	case isBusy(err) && w.p.owned:
 		return nil, err
 	}
-	tx, err := conn.BeginTx(context.Background(), nil)
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	w := &writeTx{tx, conn}
-	if _, err := p.stmts.in(tx).ExecContext(context.Background(), sqlLock); err != nil {
-		w.end()
-		return nil, err
-	}
-	return w, nil
+	s.close()
+	w.kept = nil
+	return nil, err
 }
 
 // politeness lets other writers of the file have the lock under load. It cannot be
@@ -362,14 +359,16 @@ const (
 func (p *politeness) met() { p.until = time.Now().Add(othersStay) }
 
 // began looks, at the beginning of a transaction, whether others have written.
-func (p *politeness) began(tx *sql.Tx) {
+func (p *politeness) began(s *session) {
 	now := time.Now()
 	if now.Sub(p.checked) < checkEvery {
 		return
 	}
 	p.checked = now
 	var v int64
-	if tx.QueryRow("PRAGMA data_version").Scan(&v) == nil && v != p.version {
+	var found bool
+	err := query(context.Background(), s, into(&found, &v), "PRAGMA data_version")
+	if err == nil && v != p.version {
 		if p.version != 0 {
 			p.met()
 		}
