@@ -147,6 +147,10 @@ bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 10000
 bench-pgmq: ## Measure mq on PGMQ beside hand-written SQL and River: make bench-pgmq [BENCHFLAGS='-only a,c']
 	@cd bench && $(GO) run ./pgmq $(BENCHFLAGS)
 
+.PHONY: bench-sqlite
+bench-sqlite: ## Measure mq on SQLite beside hand-written SQL and goqite: make bench-sqlite [BENCHFLAGS='-only a,c']
+	@cd bench && $(GO) run ./sqlite $(BENCHFLAGS)
+
 .PHONY: bench-rabbitmq
 bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermill: make bench-rabbitmq [BENCHFLAGS='-only a']
 	@cd bench && $(GO) run ./rabbitmq $(BENCHFLAGS)

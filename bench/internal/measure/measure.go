@@ -73,12 +73,15 @@ func Start(goroutines int, f func() error) (wait func() error) {
 
 // Ratio is the median of the rounds' ratios: what slows the machine for a
 // while hits both sides of one.
-func Ratio(ours, theirs []float64) float64 {
+func Ratio(ours, theirs []float64) float64 { return Median(Ratios(ours, theirs)) }
+
+// Ratios returns the ratio of each round.
+func Ratios(ours, theirs []float64) []float64 {
 	var xs []float64
 	for i := range ours {
 		xs = append(xs, ours[i]/theirs[i])
 	}
-	return Median(xs)
+	return xs
 }
 
 // Median returns the middle one of xs, the lower of two.
