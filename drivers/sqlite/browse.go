@@ -55,8 +55,12 @@ func page(ctx context.Context, run driver.SQLTx, text string, after, before int6
 func scanRecord(rows *sql.Rows) (r driver.Record, err error) {
 	var id, due, archived, reads, uncounted, sent int64
 	var group, headers sql.NullString
-	if err := rows.Scan(&id, &due, &archived, &reads, &uncounted, &sent, &group, &headers, &r.Body); err != nil {
+	var apart []byte
+	if err := rows.Scan(&id, &due, &archived, &reads, &uncounted, &sent, &group, &headers, &r.Body, &apart); err != nil {
 		return r, err
+	}
+	if apart != nil {
+		r.Body = apart
 	}
 	if r.Headers, err = parseHeaders(headers); err != nil {
 		return r, err

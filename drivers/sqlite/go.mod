@@ -3,7 +3,10 @@ module github.com/portmq/mq/drivers/sqlite
 
 go 1.26.0
 
-require modernc.org/sqlite v1.62.0
+require (
+	github.com/portmq/mq v0.0.0
+	modernc.org/sqlite v1.62.0
+)
 
 require (
 	github.com/dustin/go-humanize v1.1.0 // indirect

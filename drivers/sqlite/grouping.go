@@ -173,7 +173,11 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last int64) error
 	var found []content
 	err := t.query(func(rows *sql.Rows) error {
 		var c content
-		err := rows.Scan(&c.id, &c.due, &c.leased, &c.group, &c.headers, &c.body)
+		var apart []byte
+		err := rows.Scan(&c.id, &c.due, &c.leased, &c.group, &c.headers, &c.body, &apart)
+		if apart != nil {
+			c.body = apart
+		}
 		found = append(found, c)
 		return err
 	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies)

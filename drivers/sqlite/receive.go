@@ -115,7 +115,16 @@ func (t *txn) claim(name string, r driver.ReceiveRequest) ([]driver.Delivery, er
 		return nil, err
 	}
 	due := later(t.now, r.Visibility)
-	found, err := t.messages(sqlClaim, q.id, t.now, due, r.Max, claimBytes)
+	var counted bool
+	var largest sql.NullInt64
+	if err := t.query(into(&counted, &largest), sqlLargest, q.id, t.now, r.Max); err != nil || !largest.Valid {
+		return nil, err
+	}
+	text, args := sqlClaim, []any{q.id, t.now, due, r.Max}
+	if largest.Int64*int64(r.Max) > claimBytes {
+		text, args = sqlClaimSome, append(args, claimBytes)
+	}
+	found, err := t.messages(text, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (t *txn) insert(queue, number int64, rows []row) error {
 				break
 			}
 		}
-		args = args[:0]
+		args = append(args[:0], queue, t.now)
 		for i := range rows[:n] {
 			id := messageID(queue, number+int64(i))
 			a, err := t.arguments(queue, id, &rows[i])
@@ -128,5 +128,5 @@ func (t *txn) arguments(queue, id int64, r *row) ([]any, error) {
 			return nil, err
 		}
 	}
-	return []any{id, queue, due, t.now, len(m.Body), group, r.headers, body}, nil
+	return []any{id, due, len(m.Body), group, r.headers, body}, nil
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -32,14 +33,16 @@ type batch struct {
 	items    []driver.Settlement
 	receipts []receipt
 	errs     []error // of those that are not to be carried out
+	acks     bool    // all are acks
 }
 
 // newBatch parses the receipts. done says that there is nothing to do but to return
 // the error.
 func newBatch(name string, s []driver.Settlement) (b batch, done bool, err error) {
 	b = batch{name: name, items: s, receipts: make([]receipt, len(s)), errs: make([]error, len(s))}
-	done = true
+	done, b.acks = true, true
 	for i := range s {
+		b.acks = b.acks && s[i].Op == driver.OpAck
 		if b.receipts[i], b.errs[i] = parseReceipt(name, s[i].Receipt); b.errs[i] != nil {
 			continue
 		}
@@ -113,29 +116,79 @@ func (t *txn) settle(b batch) ([]error, error) {
 	if err != nil {
 		return nil, err
 	}
-	states, err := t.states(q, b.receipts)
-	if err != nil {
-		return nil, err
+	errs := slices.Clone(b.errs)
+	var todo []int
+	for i := range errs {
+		if errs[i] == nil {
+			todo = append(todo, i)
+		}
 	}
-	errs := make([]error, len(b.items))
-	s := &settlement{txn: t, q: q, name: b.name, states: states}
-	for i := range b.items {
-		if errs[i] = b.errs[i]; errs[i] != nil {
+	if b.acks {
+		if todo, err = t.ack(q, b, todo); err != nil {
+			return nil, err
+		}
+	}
+	if len(todo) == 0 {
+		return errs, nil
+	}
+	return errs, t.settleEach(q, b, todo, errs)
+}
+
+// ack acks items whose leases are in order in one statement, and returns the others.
+func (t *txn) ack(q queueRow, b batch, items []int) (rest []int, err error) {
+	const readBits = 20
+	at := make(map[int64]int, len(items))
+	var values []int64
+	for _, i := range items {
+		r := b.receipts[i]
+		id := messageID(q.id, r.number)
+		if _, again := at[id]; again || r.mark != q.mark || r.reads >= 1<<readBits {
 			continue
 		}
+		at[id] = i
+		values = append(values, r.number<<readBits|r.reads)
+	}
+	var large []int64
+	done := make(map[int]bool, len(items))
+	err = t.query(func(rows *sql.Rows) error {
+		var id, due, size int64
+		err := rows.Scan(&id, &due, &size)
+		t.hide(q.id, due, true, -1)
+		done[at[id]] = true
+		if size > inlineBody {
+			large = append(large, id)
+		}
+		return err
+	}, sqlAck, idList(values), messageID(q.id, 0))
+	if err == nil && len(large) > 0 {
+		_, err = t.exec(sqlDeleteBodies, idList(large))
+	}
+	t.counts.of(q.id).total -= int64(len(done))
+	t.freed(b.name, q)
+	return slices.DeleteFunc(items, func(i int) bool { return done[i] }), err
+}
+
+// settleEach carries out items one by one.
+func (t *txn) settleEach(q queueRow, b batch, items []int, errs []error) error {
+	states, err := t.states(q, b.receipts)
+	if err != nil {
+		return err
+	}
+	s := &settlement{txn: t, q: q, name: b.name, states: states}
+	for _, i := range items {
 		m, err := check(q, states, b.receipts[i])
 		if err == nil {
 			err = s.one(m, &b.items[i])
 		}
 		if err != nil && !ours(err) {
-			return nil, err
+			return err
 		}
 		errs[i] = err
 	}
 	if err := t.remove(q, s.acked, s.large); err != nil {
-		return nil, err
+		return err
 	}
-	return errs, t.remove(q, s.moved, false)
+	return t.remove(q, s.moved, false)
 }
 
 // one carries out one settlement. The acked are removed together in the end.

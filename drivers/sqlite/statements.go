@@ -44,13 +44,21 @@ func parseStatements(text string) map[string]string {
 }
 
 // insertRows are how many rows the INSERT statements have.
-var insertRows = []int{32, 8, 1}
+var insertRows = []int{100, 20, 4, 1}
 
+// inserts are the INSERT statements by their number of rows. ?1 is the queue and ?2 the
+// time of all rows, and each has six values of its own.
 var inserts = func() map[int]string {
 	texts := make(map[int]string)
 	for _, n := range insertRows {
-		rows := strings.TrimSuffix(strings.Repeat("(?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?), ", n), ", ")
-		texts[n] = statement("insert") + " " + rows
+		var b strings.Builder
+		b.WriteString(statement("insert"))
+		for i := range n {
+			at := 3 + 6*i
+			fmt.Fprintf(&b, "%s(?%d, ?1, ?%d, 0, 0, 0, 0, 0, ?2, ?%d, ?%d, ?%d, ?%d)",
+				[]string{" ", ", "}[min(i, 1)], at, at+1, at+2, at+3, at+4, at+5)
+		}
+		texts[n] = b.String()
 	}
 	return texts
 }()
@@ -71,6 +79,9 @@ var (
 	sqlReserve         = statement("reserve")
 	sqlInsertBody      = statement("insert body")
 	sqlLook            = statement("look")
+	sqlLargest         = statement("largest")
+	sqlClaimSome       = statement("claim some")
+	sqlAck             = statement("ack")
 	sqlClaim           = statement("claim")
 	sqlLease           = statement("lease")
 	sqlBody            = statement("body")

@@ -55,9 +55,18 @@ SELECT
 FROM mq_queue q
 WHERE name = ?1
 
+-- name: largest
+-- The largest body among the candidates of a claim.
+SELECT max(size) FROM (SELECT size FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)
+
 -- name: claim
--- The candidates that have been due longest, as far as their bodies are ?5 bytes; one
--- at least.
+-- The candidates that have been due longest.
+UPDATE mq_message SET due = ?3, leased = 1, reads = reads + 1
+WHERE id IN (SELECT id FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?4)
+RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
+
+-- name: claim some
+-- As far as their bodies are ?5 bytes; one at least.
 UPDATE mq_message SET due = ?3, leased = 1, reads = reads + 1
 WHERE id IN (
   SELECT id
@@ -81,6 +90,17 @@ SELECT body FROM mq_body WHERE id = ?1
 SELECT m.id, m.due, m.leased, m.reads, m.uncounted, m.answered, m.unanswered, m.size, m.grp IS NOT NULL
 FROM json_each(?1) j
 CROSS JOIN mq_message m ON m.id = j.value
+
+-- name: ack
+-- Each value has a message's number, and in the lower 20 bits its read count.
+DELETE FROM mq_message
+WHERE id IN (
+  SELECT m.id
+  FROM json_each(?1) j
+  CROSS JOIN mq_message m ON m.id = ?2 + (j.value >> 20)
+  WHERE m.reads = j.value & 0xfffff AND m.leased
+)
+RETURNING id, due, size
 
 -- name: nack
 UPDATE mq_message
@@ -152,7 +172,7 @@ WHERE id IN (
 )
 
 -- name: browse
-SELECT m.id, m.due, 0, m.reads, m.uncounted, m.sent, m.grp, m.headers, coalesce(m.body, b.body)
+SELECT m.id, m.due, 0, m.reads, m.uncounted, m.sent, m.grp, m.headers, m.body, b.body
 FROM mq_message m
 LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
 WHERE m.id > ?1 AND m.id < ?2
@@ -160,7 +180,7 @@ ORDER BY m.id
 LIMIT ?3
 
 -- name: browse archive
-SELECT m.id, m.due, m.archived, m.reads, m.uncounted, m.sent, m.grp, m.headers, coalesce(m.body, b.body)
+SELECT m.id, m.due, m.archived, m.reads, m.uncounted, m.sent, m.grp, m.headers, m.body, b.body
 FROM mq_archive m
 LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
 WHERE m.id > ?1 AND m.id < ?2
@@ -235,7 +255,7 @@ UPDATE mq_queue SET groupings = (SELECT count(*) FROM mq_grouping WHERE queue = 
 
 -- name: contents
 -- The messages ?1 to ?2, with their bodies if ?3.
-SELECT m.id, m.due, m.leased, m.grp, m.headers, iif(?3, coalesce(m.body, b.body), NULL)
+SELECT m.id, m.due, m.leased, m.grp, m.headers, iif(?3, m.body, NULL), b.body
 FROM mq_message m
 LEFT JOIN mq_body b ON ?3 AND m.body IS NULL AND b.id = m.id
 WHERE m.id >= ?1 AND m.id <= ?2

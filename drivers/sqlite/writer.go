@@ -64,8 +64,12 @@ func (p *Provider) write(ctx context.Context, do func(*txn) error) error {
 		return err
 	}
 	c := &call{do: do, done: make(chan struct{})}
-	if err := p.writer.add(c); err != nil {
+	lone, err := p.writer.add(c)
+	if err != nil {
 		return err
+	}
+	if lone {
+		p.writer.workOnce()
 	}
 	select {
 	case <-c.done:
@@ -85,18 +89,36 @@ func (p *Provider) write(ctx context.Context, do func(*txn) error) error {
 	}
 }
 
-func (w *writer) add(c *call) error {
+// add adds a call. If it is alone its goroutine is to work.
+func (w *writer) add(c *call) (lone bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return driver.ErrClosed
+		return false, driver.ErrClosed
 	}
 	w.calls = append(w.calls, c)
-	if !w.busy {
-		w.busy = true
-		w.idle.Go(w.work)
+	if w.busy {
+		return false, nil
 	}
-	return nil
+	w.busy = true
+	w.idle.Add(1)
+	return true, nil
+}
+
+// workOnce carries out what there is on the caller's goroutine, which saves a lone call
+// the switches, if that does not have to wait. A goroutine of its own does the rest.
+func (w *writer) workOnce() {
+	if w.p.owned && time.Now().After(w.polite.until) {
+		w.commit(true)
+	}
+	if !w.waiting() {
+		w.idle.Done()
+		return
+	}
+	go func() {
+		defer w.idle.Done()
+		w.work()
+	}()
 }
 
 // close refuses calls from now on, and waits until those under way have ended.
@@ -130,7 +152,7 @@ const (
 func (w *writer) work() {
 	for w.waiting() {
 		w.polite.pause()
-		w.commit()
+		w.commit(false)
 	}
 }
 
@@ -174,10 +196,10 @@ func (w *writer) take() []*call {
 
 // commit begins a transaction, carries out the calls that there are when it has the
 // lock, and answers them.
-func (w *writer) commit() {
-	s, err := w.begin()
+func (w *writer) commit(once bool) {
+	s, err := w.begin(once)
 	if s == nil && err == nil {
-		return // nobody waits any more
+		return
 	}
 	calls := w.take()
 	if err == nil {
@@ -264,9 +286,9 @@ const (
 	maxRetry = time.Millisecond
 )
 
-// begin begins a transaction and gets the write lock, while somebody waits for it.
-// With no transaction and no error nobody does.
-func (w *writer) begin() (*session, error) {
+// begin begins a transaction and gets the write lock, while somebody waits for it. With
+// no transaction and no error nobody does, or it was to be tried only once.
+func (w *writer) begin(once bool) (*session, error) {
 	if err := w.p.file.check(); err != nil {
 		return nil, err
 	}
@@ -281,6 +303,9 @@ func (w *writer) begin() (*session, error) {
 			return nil, err
 		}
 		w.polite.met()
+		if once {
+			return nil, nil
+		}
 		if waited := w.lacks(lacksLock); w.p.opts.busyTimeout > 0 && waited > w.p.opts.busyTimeout {
 			return nil, w.explain(mapError(err))
 		}
