@@ -13,7 +13,7 @@ func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.Group
 	return p.receive(ctx, name, r.Wait, demand{
 		look: func(ctx context.Context) (c chance, err error) {
 			g, err := p.grouping(ctx, name, spec)
-			if err != nil {
+			if err != nil || g == 0 {
 				return c, err
 			}
 			var found bool
@@ -107,7 +107,7 @@ func (p *Provider) ReceiveGroup(ctx context.Context, name string, r driver.Group
 	return p.receive(ctx, name, r.Wait, demand{
 		look: func(ctx context.Context) (chance, error) {
 			g, err := p.grouping(ctx, name, d.spec)
-			if err != nil {
+			if err != nil || g == 0 {
 				return chance{}, err
 			}
 			return p.lookGroup(ctx, g, d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -11,7 +12,8 @@ import (
 // A grouping keeps the groups that one driver.GroupBy makes of a queue in tables, so
 // that the heads of free groups are found at once, however many there are. It begins
 // with the first receive by it: the messages that there are by then are entered in
-// steps, and later ones when they are sent. Triggers follow what becomes of them.
+// steps, which others' commits come between, and later ones when they are sent. Triggers
+// follow what becomes of them.
 
 // specOf names a grouping in the file.
 func specOf(by driver.GroupBy) string {
@@ -69,9 +71,14 @@ func (k keyed) key(c content) (any, error) {
 	return key, nil
 }
 
-// grouping returns the id of a grouping, whose messages have all been entered.
+// buildFor is how long one receive works on a grouping that is being made. It then
+// returns nothing, and is made again.
+const buildFor = 10 * time.Second
+
+// grouping returns the id of a grouping whose messages have all been entered, or 0 if
+// that takes longer.
 func (p *Provider) grouping(ctx context.Context, name, spec string) (id int64, err error) {
-	for {
+	for began := time.Now(); ; {
 		var g, filled, upto sql.NullInt64
 		var found bool
 		err := p.read(ctx, func(run driver.SQLTx) error {
@@ -84,6 +91,8 @@ func (p *Provider) grouping(ctx context.Context, name, spec string) (id int64, e
 			return 0, driver.ErrQueueNotFound
 		case g.Valid && filled.Int64 >= upto.Int64:
 			return g.Int64, nil
+		case time.Since(began) > buildFor:
+			return 0, nil
 		}
 		err = p.write(ctx, func(t *txn) error { return t.build(name, spec) })
 		if err != nil {
@@ -105,6 +114,9 @@ func (t *txn) grouping(q queueRow, spec string) (id int64, err error) {
 	}, sqlGroupings, q.id)
 	return id, err
 }
+
+// buildChunk is how many messages are entered in one step.
+const buildChunk = 2500
 
 // build makes a grouping, or enters some more messages in it.
 func (t *txn) build(name, spec string) error {
@@ -133,12 +145,18 @@ func (t *txn) build(name, spec string) error {
 	if err != nil {
 		return err
 	}
-	to := min(upto, filled+chunk)
-	if err := t.enterInto(q.id, []keyed{k}, filled+1, to); err != nil {
+	if made == 0 && filled >= upto {
+		return nil // somebody else has been faster
+	}
+	to, err := t.enterInto(q.id, []keyed{k}, filled+1, upto, buildChunk)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(sqlFilled, id, to); err != nil || to < upto {
 		return err
 	}
 	t.wake(name)
-	_, err = t.exec(sqlFilled, id, to)
+	_, err = t.exec(sqlGroups, id)
 	return err
 }
 
@@ -161,11 +179,13 @@ func (t *txn) enter(q queueRow, first, last int64) error {
 	if err != nil {
 		return err
 	}
-	return t.enterInto(q.id, all, first, last)
+	_, err = t.enterInto(q.id, all, first, last, -1)
+	return err
 }
 
-// enterInto enters the messages first to last, as far as they are there.
-func (t *txn) enterInto(queue int64, groupings []keyed, first, last int64) error {
+// enterInto enters the messages first to last, as far as they are there and up to limit
+// unless that is negative, and returns the last one that was seen to.
+func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64) (int64, error) {
 	bodies := false
 	for _, k := range groupings {
 		bodies = bodies || k.kind == "path"
@@ -180,9 +200,9 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last int64) error
 		}
 		found = append(found, c)
 		return err
-	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies)
+	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies, limit)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, c := range found {
 		var until any
@@ -192,12 +212,15 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last int64) error
 		for _, k := range groupings {
 			key, err := k.key(c)
 			if err != nil {
-				return err
+				return 0, err
 			}
 			if _, err := t.exec(sqlEnter, k.id, key, c.id, until); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	return nil
+	if int64(len(found)) == limit {
+		last = numberOf(found[limit-1].id)
+	}
+	return last, nil
 }

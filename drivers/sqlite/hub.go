@@ -8,8 +8,9 @@ import (
 
 // hub wakes the receivers of this process that wait for messages in a file. Commits of
 // its providers wake at once; those of other processes, and of the program's own
-// transactions, are noticed by the time of the file's last change. That needs no
-// connection. SQLite has no notification.
+// transactions, are noticed by the time of the file's last change, which needs no
+// connection. The system says when there is a change, where it can: then an idle receiver
+// costs nothing. SQLite has no notification.
 type hub struct {
 	path string
 
@@ -95,24 +96,37 @@ func (h *hub) wakeAll(changed bool) time.Duration {
 }
 
 const (
-	busyPoll  = 4 * time.Millisecond // while the file changes,
-	busyFor   = time.Second          // and for so long after that
+	busyPoll  = 4 * time.Millisecond   // while the file changes,
+	busyFor   = 250 * time.Millisecond // and for so long after that
+	toldPoll  = time.Second            // at rest, if the system says when there is a change
 	roughTime = 10 * time.Millisecond
 )
 
-// watch looks at the file as long as anybody waits.
+// watch looks at the file as long as anybody waits. A change is written before it can be
+// seen, so that one look at it is not enough.
 func (h *hub) watch(last fileState) {
+	changes, stop := notify(h.path)
+	defer stop()
 	quiet := time.Now() // since when nothing has changed
 	changed := false
 	for {
-		most := h.wakeAll(changed)
-		if most == 0 {
+		rest := h.wakeAll(changed)
+		switch {
+		case rest == 0:
 			return
+		case time.Since(quiet) < busyFor:
+			time.Sleep(min(rest, busyPoll))
+		case changes == nil:
+			time.Sleep(rest)
+		default:
+			timer := time.NewTimer(toldPoll)
+			select {
+			case <-changes:
+				quiet = time.Now()
+			case <-timer.C:
+			}
+			timer.Stop()
 		}
-		if time.Since(quiet) < busyFor {
-			most = min(most, busyPoll)
-		}
-		time.Sleep(most)
 		state := h.state()
 		if changed = state != last; changed {
 			quiet = time.Now()

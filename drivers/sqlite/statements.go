@@ -79,6 +79,7 @@ var (
 	sqlReserve         = statement("reserve")
 	sqlInsertBody      = statement("insert body")
 	sqlLook            = statement("look")
+	sqlGroups          = statement("groups")
 	sqlLargest         = statement("largest")
 	sqlClaimSome       = statement("claim some")
 	sqlAck             = statement("ack")

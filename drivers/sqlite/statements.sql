@@ -254,15 +254,28 @@ ON CONFLICT DO NOTHING
 UPDATE mq_queue SET groupings = (SELECT count(*) FROM mq_grouping WHERE queue = mq_queue.id) WHERE id = ?1
 
 -- name: contents
--- The messages ?1 to ?2, with their bodies if ?3.
+-- The messages ?1 to ?2, ?4 at most, with their bodies if ?3.
 SELECT m.id, m.due, m.leased, m.grp, m.headers, iif(?3, m.body, NULL), b.body
 FROM mq_message m
 LEFT JOIN mq_body b ON ?3 AND m.body IS NULL AND b.id = m.id
 WHERE m.id >= ?1 AND m.id <= ?2
 ORDER BY m.id
+LIMIT ?4
 
 -- name: enter
 INSERT OR IGNORE INTO mq_member (grouping, key, id, until) VALUES (?1, ?2, ?3, ?4)
+
+-- name: groups
+-- The groups of a grouping whose members have all been entered.
+INSERT INTO mq_group (grouping, key, head, free)
+SELECT g.grouping, g.key, g.head, max(m.due, coalesce(g.until, 0))
+FROM (
+  SELECT grouping, key, min(id) AS head, max(until) AS until
+  FROM mq_member
+  WHERE grouping = ?1
+  GROUP BY key
+) g
+CROSS JOIN mq_message m ON m.id = g.head
 
 -- name: filled
 UPDATE mq_grouping SET filled = ?2 WHERE id = ?1

@@ -1,5 +1,5 @@
 -- They keep mq_member and mq_group true. A file whose queues are not received by group
--- does not have them.
+-- does not have them. mq_group has no rows of a grouping that is being made.
 
 CREATE TRIGGER IF NOT EXISTS mq_message_updated AFTER UPDATE OF due, leased ON mq_message BEGIN
   UPDATE mq_member SET until = iif(NEW.leased, NEW.due, NULL) WHERE id = NEW.id;
@@ -9,7 +9,8 @@ CREATE TRIGGER IF NOT EXISTS mq_message_deleted AFTER DELETE ON mq_message BEGIN
   DELETE FROM mq_member WHERE id = OLD.id;
 END;
 
-CREATE TRIGGER IF NOT EXISTS mq_member_inserted AFTER INSERT ON mq_member BEGIN
+CREATE TRIGGER IF NOT EXISTS mq_member_inserted AFTER INSERT ON mq_member
+WHEN (SELECT filled >= upto FROM mq_grouping WHERE id = NEW.grouping) BEGIN
   INSERT OR IGNORE INTO mq_group VALUES (NEW.grouping, NEW.key, NEW.id, 0);
   UPDATE mq_member SET until = until WHERE grouping = NEW.grouping AND key = NEW.key AND id = NEW.id;
 END;

@@ -27,7 +27,8 @@ type writer struct {
 	idle   sync.WaitGroup
 
 	// The rest is the working goroutine's own.
-	kept    *session // of the provider's own pool
+	kept    *session      // of the provider's own pool
+	took    time.Duration // by the last commit
 	polite  politeness
 	swept   int64     // the bucket before which mq_hidden has no rows
 	blocked time.Time // since when something is waited for, or zero
@@ -40,6 +41,9 @@ const maxCalls = 64
 // commitGrace is how long a call whose ctx has ended waits for the commit that it is
 // part of, so that it can say what has become of it.
 const commitGrace = time.Second
+
+// slowCommit is how long a commit takes on a disk that a caller should not be left to.
+const slowCommit = 50 * time.Millisecond
 
 // call is one function to be run in a transaction.
 type call struct {
@@ -106,9 +110,10 @@ func (w *writer) add(c *call) (lone bool, err error) {
 }
 
 // workOnce carries out what there is on the caller's goroutine, which saves a lone call
-// the switches, if that does not have to wait. A goroutine of its own does the rest.
+// the switches, where that should not have to wait: neither for another writer nor for a
+// slow disk. A goroutine of its own does the rest.
 func (w *writer) workOnce() {
-	if w.p.owned && time.Now().After(w.polite.until) {
+	if w.p.owned && w.took < slowCommit && time.Now().After(w.polite.until) {
 		w.commit(true)
 	}
 	if !w.waiting() {
@@ -237,7 +242,9 @@ func (w *writer) carryOut(s *session, calls []*call) error {
 		err = t.flush()
 	}
 	if err == nil {
+		began := time.Now()
 		err = uncertain(s.commit())
+		w.took = time.Since(began)
 	}
 	if err == nil {
 		w.p.hub.wake(t.woken)
