@@ -82,8 +82,8 @@ func (t *txn) lease(name string, q queueRow, s selection, r driver.ReceiveReques
 	if len(s.ids) == 0 {
 		return nil, nil
 	}
-	due := later(t.now, r.Visibility)
-	found, err := t.messages(sqlLease, idList(s.ids), due)
+	due, lease := later(t.now, r.Visibility), newLease()
+	found, err := t.messages(sqlLease, idList(s.ids), due, lease)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (t *txn) lease(name string, q queueRow, s selection, r driver.ReceiveReques
 		found[i].key = s.keys[found[i].id]
 	}
 	t.hide(q.id, due, true, int64(len(found)))
-	return deliveries(name, q, found, due)
+	return deliveries(name, q, found, due, lease)
 }
 
 // ReceiveGroup leases further messages of one group.

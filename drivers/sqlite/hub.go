@@ -18,6 +18,7 @@ type hub struct {
 	waiters  map[string]map[chan struct{}]bool // by queue
 	poll     time.Duration                     // while nothing happens
 	watching bool
+	wrote    time.Time // by a provider of this process
 }
 
 func newHub(path string) *hub {
@@ -64,6 +65,7 @@ func (h *hub) leave(queue string, c chan struct{}) {
 func (h *hub) wake(queues []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.wrote = time.Now()
 	for _, queue := range queues {
 		signal(h.waiters[queue])
 	}
@@ -96,7 +98,8 @@ func (h *hub) wakeAll(changed bool) time.Duration {
 }
 
 const (
-	busyPoll  = 4 * time.Millisecond   // while the file changes,
+	firstPoll = 500 * time.Microsecond // after another process has written,
+	busyPoll  = 4 * time.Millisecond   // and then, with growing pauses, while the file changes,
 	busyFor   = 250 * time.Millisecond // and for so long after that
 	toldPoll  = time.Second            // at rest, if the system says when there is a change
 	roughTime = 10 * time.Millisecond
@@ -107,32 +110,54 @@ const (
 func (h *hub) watch(last fileState) {
 	changes, stop := notify(h.path)
 	defer stop()
-	quiet := time.Now() // since when nothing has changed
+	quiet, pause := time.Now(), busyPoll // quiet: since when nothing has changed
+	var event time.Time                  // when another process has written
 	changed := false
 	for {
 		rest := h.wakeAll(changed)
-		switch {
-		case rest == 0:
+		if rest == 0 {
 			return
-		case time.Since(quiet) < busyFor:
-			time.Sleep(min(rest, busyPoll))
-		case changes == nil:
-			time.Sleep(rest)
-		default:
-			timer := time.NewTimer(toldPoll)
-			select {
-			case <-changes:
-				quiet = time.Now()
-			case <-timer.C:
+		}
+		pause = min(pause*2, busyPoll, rest)
+		if time.Since(quiet) > busyFor {
+			if pause = rest; changes != nil {
+				pause = toldPoll
 			}
-			timer.Stop()
+		}
+		if told(changes, pause) {
+			quiet, pause = time.Now(), busyPoll
+			if !h.wroteLately() {
+				event, pause = quiet, firstPoll/2
+			}
+			time.Sleep(pause)
 		}
 		state := h.state()
-		if changed = state != last; changed {
+		if state != last {
 			quiet = time.Now()
 		}
+		changed = state != last || time.Since(event) < roughTime
 		last = state
 	}
+}
+
+// told waits for a change, and reports whether there was one within d.
+func told(changes <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changes:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// wroteLately reports whether a provider of this process has just committed, and woken
+// whom it had to.
+func (h *hub) wroteLately() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.wrote) < busyPoll
 }
 
 // fileState is when the file and its log were written last. Clocks of file systems

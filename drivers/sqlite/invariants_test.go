@@ -18,13 +18,13 @@ var invariants = map[string]string{
 	"no body":   `SELECT id FROM mq_message WHERE body IS NULL AND id NOT IN (SELECT id FROM mq_body)`,
 	"hidden": `SELECT queue, b, sum(leased), sum(delayed) FROM (
 		SELECT queue, bucket AS b, leased, delayed FROM mq_hidden
-		UNION ALL SELECT queue, due >> 24, -leased, leased - 1 FROM mq_message)
+		UNION ALL SELECT queue, due >> 24, -(lease <> 0), (lease <> 0) - 1 FROM mq_message)
 		WHERE b > (unixepoch() * 1000000 >> 24) + 1 GROUP BY queue, b HAVING sum(leased) <> 0 OR sum(delayed) <> 0`,
 	"members": `SELECT g.id, m.id FROM mq_grouping g JOIN mq_message m ON m.queue = g.queue
 		WHERE g.filled >= g.upto AND NOT EXISTS (SELECT 1 FROM mq_member WHERE grouping = g.id AND id = m.id)`,
 	"strangers": `SELECT grouping, id FROM mq_member WHERE id NOT IN (SELECT id FROM mq_message)
 		UNION ALL SELECT grouping, key FROM mq_group WHERE grouping NOT IN (SELECT id FROM mq_grouping)`,
-	"until": `SELECT b.id, b.until FROM mq_member b JOIN mq_message m ON m.id = b.id WHERE b.until IS NOT iif(m.leased, m.due, NULL)`,
+	"until": `SELECT b.id, b.until FROM mq_member b JOIN mq_message m ON m.id = b.id WHERE b.until IS NOT iif(m.lease <> 0, m.due, NULL)`,
 	"groups": `SELECT g.grouping, g.key, g.head, g.free FROM mq_group g WHERE (head, free) IS NOT (
 		SELECT m.id, max(m.due, coalesce((SELECT max(until) FROM mq_member WHERE grouping = g.grouping AND key = g.key), 0))
 		FROM mq_message m WHERE m.id = (SELECT min(id) FROM mq_member WHERE grouping = g.grouping AND key = g.key))`,

@@ -7,22 +7,23 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// receipt names one lease of a message: its number in the queue, the read count,
-// which each lease changes, and the queue's mark.
+// receipt names one lease of a message: its number in the queue, the read count, which
+// each lease changes, the number of the lease, and the queue's mark. A power cut may undo
+// the last leases, and then their read counts come again.
 type receipt struct {
-	number, reads int64
-	mark          int64
+	number, reads, lease, mark int64
 }
 
 const receiptVersion = "s1:"
 
-// encode returns "s1:number:reads:mark:queue". The queue comes last, because it may
+// encode returns "s1:number:reads:lease:mark:queue". The queue comes last, because it may
 // hold colons.
 func (r receipt) encode(queue string) driver.Receipt {
 	b := make([]byte, 0, 64+len(queue))
 	b = append(b, receiptVersion...)
 	b = strconv.AppendInt(b, r.number, 10)
 	b = strconv.AppendInt(append(b, ':'), r.reads, 10)
+	b = strconv.AppendInt(append(b, ':'), r.lease, 10)
 	b = strconv.AppendInt(append(b, ':'), r.mark, 36)
 	b = append(append(b, ':'), queue...)
 	return driver.Receipt(b)
@@ -34,11 +35,13 @@ func parseReceipt(queue string, text driver.Receipt) (r receipt, err error) {
 	rest, _ := strings.CutPrefix(string(text), receiptVersion)
 	number, rest, _ := strings.Cut(rest, ":")
 	reads, rest, _ := strings.Cut(rest, ":")
+	lease, rest, _ := strings.Cut(rest, ":")
 	mark, _, _ := strings.Cut(rest, ":")
 	r.number, _ = strconv.ParseInt(number, 10, 64)
 	r.reads, _ = strconv.ParseInt(reads, 10, 64)
+	r.lease, _ = strconv.ParseInt(lease, 10, 64)
 	r.mark, _ = strconv.ParseInt(mark, 36, 64)
-	if r.encode(queue) != text || r.number < 1 || r.number > maxNumber || r.reads < 1 {
+	if r.encode(queue) != text || r.number < 1 || r.number > maxNumber || r.reads < 1 || r.lease < 1 {
 		return receipt{}, driver.ErrInvalidReceipt
 	}
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -57,7 +58,7 @@ func (p *Provider) receive(ctx context.Context, name string, wait time.Duration,
 			return nil, err
 		}
 		if c.now {
-			err := p.write(ctx, func(t *txn) (err error) {
+			err := p.lease(ctx, func(t *txn) (err error) {
 				ds, err = d.claim(t)
 				return err
 			})
@@ -120,7 +121,8 @@ func (t *txn) claim(name string, r driver.ReceiveRequest) ([]driver.Delivery, er
 	if err := t.query(into(&counted, &largest), sqlLargest, q.id, t.now, r.Max); err != nil || !largest.Valid {
 		return nil, err
 	}
-	text, args := sqlClaim, []any{q.id, t.now, due, r.Max}
+	lease := newLease()
+	text, args := sqlClaim, []any{q.id, t.now, due, r.Max, lease}
 	if largest.Int64*int64(r.Max) > claimBytes {
 		text, args = sqlClaimSome, append(args, claimBytes)
 	}
@@ -129,8 +131,11 @@ func (t *txn) claim(name string, r driver.ReceiveRequest) ([]driver.Delivery, er
 		return nil, err
 	}
 	t.hide(q.id, due, true, int64(len(found)))
-	return deliveries(name, q, found, due)
+	return deliveries(name, q, found, due, lease)
 }
+
+// newLease returns the number of a lease: see receipt.
+func newLease() int64 { return 1 + rand.Int64N(1<<leaseBits-1) }
 
 // message is a row as a receiver needs it.
 type message struct {
@@ -165,8 +170,9 @@ func (t *txn) messages(text string, args ...any) (found []message, err error) {
 	return found, nil
 }
 
-// deliveries makes deliveries of rows that are leased until due, or popped if it is 0.
-func deliveries(name string, q queueRow, found []message, due int64) ([]driver.Delivery, error) {
+// deliveries makes deliveries of rows that have a lease until due, or are popped if it
+// is 0.
+func deliveries(name string, q queueRow, found []message, due, lease int64) ([]driver.Delivery, error) {
 	ds := make([]driver.Delivery, len(found))
 	for i := range found {
 		m, d := &found[i], &ds[i]
@@ -182,7 +188,7 @@ func deliveries(name string, q queueRow, found []message, due int64) ([]driver.D
 		d.EnqueuedAt = timeOf(m.sent)
 		if due != 0 {
 			d.VisibleAt = timeOf(due)
-			d.Receipt = receipt{numberOf(m.id), m.reads, q.mark}.encode(name)
+			d.Receipt = receipt{numberOf(m.id), m.reads, lease, q.mark}.encode(name)
 		}
 	}
 	return ds, nil
@@ -227,7 +233,7 @@ func (t *txn) pop(name string, limit int) ([]driver.Delivery, error) {
 		return nil, err
 	}
 	t.freed(name, q)
-	return deliveries(name, q, found, 0)
+	return deliveries(name, q, found, 0, 0)
 }
 
 // remove deletes messages, and their bodies unless they live on elsewhere.

@@ -22,12 +22,12 @@ CREATE TABLE mq_queue (
 ) STRICT;
 
 -- id is queue << 40 | the message's number in its queue. A message is visible if due is
--- past; else it is leased or delayed. leased stays 1 when a lease ends by itself.
+-- past; else it is leased or delayed. lease stays when a lease ends by itself.
 CREATE TABLE mq_message (
   id INTEGER PRIMARY KEY,
   queue INTEGER NOT NULL,
   due INTEGER NOT NULL,
-  leased INTEGER NOT NULL,
+  lease INTEGER NOT NULL, -- 0, or a random number below 2048 that the last lease has
   reads INTEGER NOT NULL,
   uncounted INTEGER NOT NULL, -- leases that were no attempts
   answered INTEGER NOT NULL, -- reads at the last nack
@@ -39,7 +39,7 @@ CREATE TABLE mq_message (
   body BLOB -- NULL: in mq_body, so that a lease does not write a large body again
 ) STRICT;
 
-CREATE INDEX mq_message_due ON mq_message (queue, due, leased, size);
+CREATE INDEX mq_message_due ON mq_message (queue, due, lease, size);
 CREATE INDEX mq_message_group ON mq_message (queue, grp, id) WHERE grp IS NOT NULL;
 
 CREATE TABLE mq_body (

@@ -58,7 +58,7 @@ func newBatch(name string, s []driver.Settlement) (b batch, done bool, err error
 
 // state is what a settlement depends on.
 type state struct {
-	id, due, reads, uncounted, answered, unanswered, size int64
+	id, due, lease, reads, uncounted, answered, unanswered, size int64
 
 	leased, grouped bool
 }
@@ -77,7 +77,7 @@ func (t *txn) states(q queueRow, receipts []receipt) (map[int64]*state, error) {
 	}
 	err := t.query(func(rows *sql.Rows) error {
 		s := new(state)
-		err := rows.Scan(&s.id, &s.due, &s.leased, &s.reads, &s.uncounted, &s.answered, &s.unanswered, &s.size, &s.grouped)
+		err := rows.Scan(&s.id, &s.due, &s.lease, &s.reads, &s.uncounted, &s.answered, &s.unanswered, &s.size, &s.grouped)
 		found[s.id] = s
 		return err
 	}, sqlStates, idList(ids))
@@ -93,7 +93,7 @@ func check(q queueRow, states map[int64]*state, r receipt) (*state, error) {
 	switch {
 	case s == nil:
 		return nil, driver.ErrMessageNotFound
-	case !s.leased || s.reads != r.reads:
+	case s.lease != r.lease || s.reads != r.reads:
 		return nil, driver.ErrStaleReceipt
 	}
 	return s, nil
@@ -134,19 +134,24 @@ func (t *txn) settle(b batch) ([]error, error) {
 	return errs, t.settleEach(q, b, todo, errs)
 }
 
+// How a receipt is put into one number.
+const (
+	readBits  = 12
+	leaseBits = 11
+)
+
 // ack acks items whose leases are in order in one statement, and returns the others.
 func (t *txn) ack(q queueRow, b batch, items []int) (rest []int, err error) {
-	const readBits = 20
 	at := make(map[int64]int, len(items))
 	var values []int64
 	for _, i := range items {
 		r := b.receipts[i]
 		id := messageID(q.id, r.number)
-		if _, again := at[id]; again || r.mark != q.mark || r.reads >= 1<<readBits {
+		if _, again := at[id]; again || r.mark != q.mark || r.reads >= 1<<readBits || r.lease >= 1<<leaseBits {
 			continue
 		}
 		at[id] = i
-		values = append(values, r.number<<readBits|r.reads)
+		values = append(values, (r.number<<readBits|r.reads)<<leaseBits|r.lease)
 	}
 	var large []int64
 	done := make(map[int]bool, len(items))
@@ -232,7 +237,7 @@ func (s *settlement) nack(m *state, item *driver.Settlement) error {
 	}
 	s.hide(s.q.id, m.due, true, -1)
 	s.hide(s.q.id, due, false, 1)
-	m.leased = false
+	m.lease = 0
 	s.wake(s.name)
 	return nil
 }

@@ -41,7 +41,7 @@ WHERE name = ?1
 RETURNING id, mark, groupings, sent
 
 -- name: insert
-INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
 VALUES
 
 -- name: insert body
@@ -61,25 +61,25 @@ SELECT max(size) FROM (SELECT size FROM mq_message WHERE queue = ?1 AND due <= ?
 
 -- name: claim
 -- The candidates that have been due longest.
-UPDATE mq_message SET due = ?3, leased = 1, reads = reads + 1
+UPDATE mq_message SET due = ?3, lease = ?5, reads = reads + 1
 WHERE id IN (SELECT id FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?4)
 RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
 
 -- name: claim some
--- As far as their bodies are ?5 bytes; one at least.
-UPDATE mq_message SET due = ?3, leased = 1, reads = reads + 1
+-- As far as their bodies are ?6 bytes; one at least.
+UPDATE mq_message SET due = ?3, lease = ?5, reads = reads + 1
 WHERE id IN (
   SELECT id
   FROM (
     SELECT id, sum(size) OVER (ORDER BY due, id) - size AS before
     FROM (SELECT id, due, size FROM mq_message WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?4)
   )
-  WHERE before < ?5
+  WHERE before < ?6
 )
 RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
 
 -- name: lease
-UPDATE mq_message SET due = ?2, leased = 1, reads = reads + 1
+UPDATE mq_message SET due = ?2, lease = ?3, reads = reads + 1
 WHERE id IN (SELECT value FROM json_each(?1))
 RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, body
 
@@ -87,24 +87,24 @@ RETURNING id, reads, uncounted, answered, unanswered, sent, size, grp, headers, 
 SELECT body FROM mq_body WHERE id = ?1
 
 -- name: states
-SELECT m.id, m.due, m.leased, m.reads, m.uncounted, m.answered, m.unanswered, m.size, m.grp IS NOT NULL
+SELECT m.id, m.due, m.lease, m.reads, m.uncounted, m.answered, m.unanswered, m.size, m.grp IS NOT NULL
 FROM json_each(?1) j
 CROSS JOIN mq_message m ON m.id = j.value
 
 -- name: ack
--- Each value has a message's number, and in the lower 20 bits its read count.
+-- Each value has a message's number, 12 bits of its read count and 11 of its lease.
 DELETE FROM mq_message
 WHERE id IN (
   SELECT m.id
   FROM json_each(?1) j
-  CROSS JOIN mq_message m ON m.id = ?2 + (j.value >> 20)
-  WHERE m.reads = j.value & 0xfffff AND m.leased
+  CROSS JOIN mq_message m ON m.id = ?2 + (j.value >> 23)
+  WHERE m.reads = j.value >> 11 & 0xfff AND m.lease = j.value & 0x7ff AND m.lease <> 0
 )
 RETURNING id, due, size
 
 -- name: nack
 UPDATE mq_message
-SET due = ?2, leased = 0, uncounted = ?3, answered = reads, unanswered = ?4,
+SET due = ?2, lease = 0, uncounted = ?3, answered = reads, unanswered = ?4,
   headers = iif(?5 = '', headers, json_set(coalesce(headers, '{}'), '$."mq-error"', ?5))
 WHERE id = ?1
 
@@ -126,7 +126,7 @@ WHERE id = ?1
 
 -- name: move
 -- A new message ?2 in queue ?3 with the content of ?1.
-INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
 SELECT ?2, ?3, ?4, 0, 0, 0, 0, 0, ?4, size, grp,
   json_set(iif(?6 = '', h, json_set(h, '$."mq-reason"', ?6)), '$."mq-origin"', ?5), body
 FROM (SELECT *, json_remove(coalesce(headers, '{}'), '$."mq-reason"', '$."mq-error"') AS h FROM mq_message WHERE id = ?1)
@@ -135,7 +135,7 @@ FROM (SELECT *, json_remove(coalesce(headers, '{}'), '$."mq-reason"', '$."mq-err
 UPDATE mq_body SET id = ?2 WHERE id = ?1
 
 -- name: redrive
-INSERT INTO mq_message (id, queue, due, leased, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
 SELECT ?2, queue, ?3, 0, 0, 0, 0, 0, ?3, size, grp,
   json_set(json_remove(coalesce(headers, '{}'), '$."mq-reason"', '$."mq-error"'), '$."mq-origin"', ?4), body
 FROM mq_archive
@@ -157,7 +157,7 @@ SELECT id, size, grp IS NOT NULL FROM mq_archive WHERE id > ?1 AND id < ?2 ORDER
 SELECT id, size FROM mq_archive WHERE queue = ?1 AND archived <= ?2 LIMIT ?3
 
 -- name: messages
-SELECT id, due, leased, size FROM mq_message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3
+SELECT id, due, lease <> 0, size FROM mq_message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3
 
 -- name: pop
 SELECT id, reads + 1, uncounted, answered, unanswered, sent, size, grp, headers, body
@@ -203,9 +203,9 @@ DELETE FROM mq_hidden WHERE bucket < ?1
 -- hides is looked up, what the later ones hide is counted.
 SELECT q.id, q.total, q.archived, q.sent, q.grouped,
   coalesce((SELECT sum(leased) FROM mq_hidden WHERE queue = q.id AND bucket > ?3), 0)
-    + (SELECT coalesce(sum(leased), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
+    + (SELECT coalesce(sum(lease <> 0), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
   coalesce((SELECT sum(delayed) FROM mq_hidden WHERE queue = q.id AND bucket > ?3), 0)
-    + (SELECT count(*) - coalesce(sum(leased), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
+    + (SELECT coalesce(sum(lease = 0), 0) FROM mq_message WHERE queue = q.id AND due > ?2 AND due < ?4),
   (SELECT sent FROM mq_message WHERE id > q.id << 40 AND id < (q.id + 1) << 40 ORDER BY id LIMIT 1),
   (SELECT sent FROM mq_message WHERE id > q.id << 40 AND id < (q.id + 1) << 40 ORDER BY id DESC LIMIT 1),
   (SELECT min(due) FROM mq_message WHERE queue = q.id AND due <= ?2)
@@ -255,7 +255,7 @@ UPDATE mq_queue SET groupings = (SELECT count(*) FROM mq_grouping WHERE queue = 
 
 -- name: contents
 -- The messages ?1 to ?2, ?4 at most, with their bodies if ?3.
-SELECT m.id, m.due, m.leased, m.grp, m.headers, iif(?3, m.body, NULL), b.body
+SELECT m.id, m.due, m.lease <> 0, m.grp, m.headers, iif(?3, m.body, NULL), b.body
 FROM mq_message m
 LEFT JOIN mq_body b ON ?3 AND m.body IS NULL AND b.id = m.id
 WHERE m.id >= ?1 AND m.id <= ?2
@@ -301,7 +301,7 @@ CROSS JOIN mq_message m ON m.id = b.id
 WHERE b.grouping = ?1 AND b.key = ?2 AND b.until > ?3
 
 -- name: members
-SELECT m.id, m.due, m.leased, m.size
+SELECT m.id, m.due, m.lease <> 0, m.size
 FROM mq_member b
 CROSS JOIN mq_message m ON m.id = b.id
 WHERE b.grouping = ?1 AND b.key = ?2

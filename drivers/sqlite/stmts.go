@@ -13,9 +13,18 @@ type session struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt // nil if it is borrowed
 	open  bool                 // there is a transaction
+	lazy  bool                 // commits do not wait for the disk
 }
 
-func (s *session) begin() error {
+// begin begins a transaction, whose commit waits for the disk unless lazy.
+func (s *session) begin(lazy bool) error {
+	if lazy != s.lazy {
+		mode := map[bool]Synchronous{false: Full, true: Normal}[lazy]
+		if _, err := s.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+string(mode)); err != nil {
+			return err
+		}
+		s.lazy = lazy
+	}
 	_, err := s.ExecContext(context.Background(), "BEGIN IMMEDIATE")
 	s.open = err == nil
 	return err

@@ -1,8 +1,8 @@
 -- They keep mq_member and mq_group true. A file whose queues are not received by group
 -- does not have them. mq_group has no rows of a grouping that is being made.
 
-CREATE TRIGGER IF NOT EXISTS mq_message_updated AFTER UPDATE OF due, leased ON mq_message BEGIN
-  UPDATE mq_member SET until = iif(NEW.leased, NEW.due, NULL) WHERE id = NEW.id;
+CREATE TRIGGER IF NOT EXISTS mq_message_updated AFTER UPDATE OF due, lease ON mq_message BEGIN
+  UPDATE mq_member SET until = iif(NEW.lease <> 0, NEW.due, NULL) WHERE id = NEW.id;
 END;
 
 CREATE TRIGGER IF NOT EXISTS mq_message_deleted AFTER DELETE ON mq_message BEGIN

@@ -48,6 +48,7 @@ const slowCommit = 50 * time.Millisecond
 // call is one function to be run in a transaction.
 type call struct {
 	do    func(*txn) error
+	lazy  bool // its commit need not wait for the disk
 	state atomic.Int32
 	done  chan struct{}
 	err   error
@@ -64,10 +65,19 @@ const (
 // nothing; do must not keep its txn. ctx ends the wait for the lock: then do was not
 // run.
 func (p *Provider) write(ctx context.Context, do func(*txn) error) error {
+	return p.submit(ctx, &call{do: do, done: make(chan struct{})})
+}
+
+// lease is write for a call that only leases. If a power cut undoes it the message comes
+// again, as it would when the lease ends, so the commit need not wait for the disk.
+func (p *Provider) lease(ctx context.Context, do func(*txn) error) error {
+	return p.submit(ctx, &call{do: do, lazy: p.owned && p.opts.synchronous == Full, done: make(chan struct{})})
+}
+
+func (p *Provider) submit(ctx context.Context, c *call) error {
 	if err := p.ensureOpen(ctx); err != nil {
 		return err
 	}
-	c := &call{do: do, done: make(chan struct{})}
 	lone, err := p.writer.add(c)
 	if err != nil {
 		return err
@@ -113,7 +123,7 @@ func (w *writer) add(c *call) (lone bool, err error) {
 // the switches, where that should not have to wait: neither for another writer nor for a
 // slow disk. A goroutine of its own does the rest.
 func (w *writer) workOnce() {
-	if w.p.owned && w.took < slowCommit && time.Now().After(w.polite.until) {
+	if w.p.owned && w.took < slowCommit {
 		w.commit(true)
 	}
 	if !w.waiting() {
@@ -155,8 +165,10 @@ const (
 
 // work carries out calls until there are none.
 func (w *writer) work() {
-	for w.waiting() {
-		w.polite.pause()
+	for first := true; w.waiting(); first = false {
+		if !first {
+			w.polite.pause()
+		}
 		w.commit(false)
 	}
 }
@@ -183,20 +195,33 @@ func (w *writer) prune() bool {
 	return len(w.calls) > 0
 }
 
-// take takes the calls for one commit.
-func (w *writer) take() []*call {
+// take takes the calls for one commit. One that does not wait for the disk must not take
+// along a call that does.
+func (w *writer) take(lazy bool) []*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blocked = time.Time{}
-	var taken []*call
-	n := min(len(w.calls), maxCalls)
-	for _, c := range w.calls[:n] {
-		if c.state.CompareAndSwap(queued, running) {
+	var taken, left []*call
+	for i, c := range w.calls {
+		if len(taken) == maxCalls {
+			left = append(left, w.calls[i:]...)
+			break
+		}
+		if lazy && !c.lazy {
+			left = append(left, c)
+		} else if c.state.CompareAndSwap(queued, running) {
 			taken = append(taken, c)
 		}
 	}
-	w.calls = slices.Delete(w.calls, 0, n)
+	w.calls = left
 	return taken
+}
+
+// lazily reports whether all calls may be committed without the disk.
+func (w *writer) lazily() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !slices.ContainsFunc(w.calls, func(c *call) bool { return !c.lazy })
 }
 
 // commit begins a transaction, carries out the calls that there are when it has the
@@ -206,7 +231,7 @@ func (w *writer) commit(once bool) {
 	if s == nil && err == nil {
 		return
 	}
-	calls := w.take()
+	calls := w.take(s != nil && s.lazy)
 	if err == nil {
 		err = w.carryOut(s, calls)
 		s.end()
@@ -358,7 +383,7 @@ func (w *writer) beginWrite() (*session, error) {
 			w.kept = s
 		}
 	}
-	err := s.begin()
+	err := s.begin(w.lazily())
 	switch {
 	case err == nil:
 		return s, nil
@@ -370,7 +395,8 @@ func (w *writer) beginWrite() (*session, error) {
 	return nil, err
 }
 
-// politeness lets other writers of the file have the lock under load. It cannot be
+// politeness lets other writers of the file have the lock under load, where one commit
+// follows the other. It cannot be
 // waited for in line: who has just given it away would always be the first to ask for
 // it again.
 type politeness struct {
