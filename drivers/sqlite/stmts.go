@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 )
 
@@ -25,9 +27,29 @@ func (s *session) begin(lazy bool) error {
 		}
 		s.lazy = lazy
 	}
+	if s.stmts == nil {
+		return s.beginBorrowed()
+	}
 	_, err := s.ExecContext(context.Background(), "BEGIN IMMEDIATE")
 	s.open = err == nil
 	return err
+}
+
+// beginBorrowed is begin on a connection of the program's. Its busy timeout does not
+// apply: SQLite sleeps for up to 100 ms between its attempts, while others have the lock
+// one after the other.
+func (s *session) beginBorrowed() error {
+	var timeout int64
+	var found bool
+	err := query(context.Background(), s.conn, into(&found, &timeout), "PRAGMA busy_timeout")
+	for _, text := range []string{"PRAGMA busy_timeout = 0", "BEGIN IMMEDIATE"} {
+		if err == nil {
+			_, err = s.conn.ExecContext(context.Background(), text)
+		}
+	}
+	s.open = err == nil
+	_, e := s.conn.ExecContext(context.Background(), fmt.Sprintf("PRAGMA busy_timeout = %d", timeout))
+	return cmp.Or(err, e)
 }
 
 func (s *session) commit() error {
