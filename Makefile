@@ -9,8 +9,9 @@ COUNT ?= 5
 TOOL = $$(GOWORK=off $(GO) tool -modfile=$(CURDIR)/tools/tools.mod -n $(1))
 MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
 
-# The packages of the modules that are released. A pattern stays in its module.
-PACKAGES = ./... ./cmd/mq/... ./mqotel/...
+# The packages of the modules that are released, and the examples. A pattern stays
+# in its module.
+PACKAGES = ./... ./cmd/mq/... ./drivers/sqlite/... ./examples/... ./mqotel/...
 
 # The packages that must be covered by the tests, and by how much.
 COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
@@ -27,7 +28,7 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 SHORT ?= -short
 
 # The modules whose tests need no server. Those of bench take long to build.
-FAST ?= . ./cmd/mq ./mqotel ./tools
+FAST ?= . ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./tools
 
 comma := ,
 empty :=
@@ -60,7 +61,7 @@ test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those wit
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./mqotel ./bench ./tools'
+	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./bench ./tools'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found

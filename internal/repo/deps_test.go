@@ -16,6 +16,7 @@ import (
 var links = map[string][]string{
 	"drivers/pgmq":     postgres,
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
+	"drivers/sqlite":   sqlite,
 	"cmd/mq":           slices.Concat(postgres, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
 	"mqotel":           otel,
 
@@ -46,6 +47,19 @@ var postgres = []string{
 }
 
 var servers = append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...)
+
+var sqlite = []string{
+	"github.com/dustin/go-humanize",
+	"github.com/google/uuid",
+	"github.com/mattn/go-isatty",
+	"github.com/ncruces/go-strftime",
+	"github.com/remyoudompheng/bigfft",
+	"golang.org/x/sys",
+	"modernc.org/libc",
+	"modernc.org/mathutil",
+	"modernc.org/memory",
+	"modernc.org/sqlite",
+}
 
 var commandLine = []string{
 	"github.com/mitchellh/colorstring",
@@ -78,7 +92,7 @@ type listed struct {
 // list returns every package that ours and their tests are made of.
 var list = sync.OnceValues(func() (map[string]listed, error) {
 	args := []string{"list", "-deps", "-test", "-json=Dir,ImportPath,Name,Doc,ForTest,Module,GoFiles,Imports,Deps"}
-	dirs, err := released()
+	dirs, err := modules()
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +113,8 @@ var list = sync.OnceValues(func() (map[string]listed, error) {
 	return pkgs, err
 })
 
-// each calls f for every package of the released modules, with its path below the
-// root module, "." for the root.
+// each calls f for every package of those modules, with its path below the root
+// module, "." for the root.
 func each(t *testing.T, f func(rel string, p listed, all map[string]listed)) {
 	t.Helper()
 	all, err := list()

@@ -31,9 +31,9 @@ func goCommand(args ...string) ([]byte, error) {
 // ours reports whether a module is one of this repository.
 func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
 
-// released returns the directories of the modules that a release tags: those
-// of go.work, except for the modules of tests and tools.
-func released() (dirs []string, err error) {
+// modules returns the directories of the modules that a release tags, and of the
+// examples: those of go.work, except for the modules of tests and tools.
+func modules() (dirs []string, err error) {
 	var work struct{ Use []struct{ DiskPath string } }
 	out, err := goCommand("work", "edit", "-json")
 	if err == nil {
@@ -74,7 +74,7 @@ func readGoMod(t *testing.T, dir string) (mod goMod) {
 // TestRepoGoMod keeps out what would bind the users of a module, or keep them
 // from installing a command.
 func TestRepoGoMod(t *testing.T) {
-	dirs, err := released()
+	dirs, err := modules()
 	if err != nil || len(dirs) < 2 || dirs[0] != "." {
 		t.Fatalf("the modules are %q, %v", dirs, err)
 	}
@@ -83,19 +83,14 @@ func TestRepoGoMod(t *testing.T) {
 		if len(mod.Replace) > 0 || len(mod.Tool) > 0 || mod.Toolchain != "" {
 			t.Errorf("%s/go.mod has a replace, tool or toolchain line: %+v", dir, mod)
 		}
-		if replaced := "replace " + module + " " + mod.version(module) + " => ./\n"; dir != "." && !strings.Contains(readDoc(t, "go.work"), replaced) {
-			t.Errorf("%s/go.mod requires a version of the library that go.work does not replace", dir)
+		for _, r := range mod.Require {
+			rel, _ := relative(r.Path)
+			replaced := "replace " + r.Path + " " + r.Version + " => " + strings.Replace("./"+rel, "/.", "/", 1) + "\n"
+			if ours(r.Path) && !strings.Contains(readDoc(t, "go.work"), replaced) {
+				t.Errorf("%s/go.mod requires %s %s, which go.work does not replace", dir, r.Path, r.Version)
+			}
 		}
 	}
-}
-
-func (m goMod) version(path string) string {
-	for _, r := range m.Require {
-		if r.Path == path {
-			return r.Version
-		}
-	}
-	return ""
 }
 
 // TestRepoRequired holds what the library requires, and that it is tested with
