@@ -43,7 +43,7 @@ help: ## List the targets
 		while IFS=$$'\t' read -r target what; do printf '  %-11s %s\n' "$$target" "$$what"; done
 
 .PHONY: demo
-demo: ## Run the orders job: make demo [DSN=mem://] [IN=orders.ndjson]
+demo: ## Run the orders job: make demo [DSN=sqlite://orders.db] [IN=orders.ndjson]
 	@$(GO) build -o bin/orders ./examples/orders
 	@bin/orders $(if $(DSN),-dsn '$(DSN)') $(if $(IN),-in '$(IN)')
 

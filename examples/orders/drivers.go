@@ -5,4 +5,5 @@ import (
 	_ "github.com/portmq/mq/drivers/mem"
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	_ "github.com/portmq/mq/drivers/rabbitstub"
+	_ "github.com/portmq/mq/drivers/sqlite"
 )

@@ -1,9 +1,10 @@
-// Outbox is a shop on PostgreSQL. An order and the message about it are stored
-// in one transaction, and a worker marks the order as shipped and acks the
+// Outbox is a shop on PostgreSQL or SQLite. An order and the message about it are
+// stored in one transaction, and a worker marks the order as shipped and acks the
 // message in another one. Kill the program whenever you like and start it
 // again: every order is shipped, and none twice.
 //
 //	go run ./examples/outbox -dsn pgmq://postgres@localhost/shop
+//	go run ./examples/outbox -dsn sqlite://shop.db
 //
 // It exits with 0 if every order was shipped once, with 130 if it was
 // interrupted, with 2 if its flags are wrong, and else with 1.
@@ -56,7 +57,7 @@ type options struct {
 func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	fs := flag.NewFlagSet("outbox", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.dsn, "dsn", "", "the `database` of the shop: pgmq://user:password@host/name")
+	fs.StringVar(&o.dsn, "dsn", "", "the `database` of the shop: pgmq://user:password@host/name or sqlite://file")
 	fs.IntVar(&o.orders, "orders", 500, "how many orders to place")
 	err = fs.Parse(args)
 	if err == nil && (o.dsn == "" || o.orders < 0 || fs.NArg() > 0) {

@@ -18,9 +18,10 @@ func TestWrongUse(t *testing.T) {
 		{"-dsn pgmq://x -orders -1", 2, "Usage of outbox"},
 		{"-dsn pgmq://x y", 2, "Usage of outbox"},
 		{"-nosuch", 2, "flag provided but not defined: -nosuch"},
-		{"-dsn mem://u:s3cret@x", 1, `outbox: mq: unknown driver "mem" (forgotten import? have: pgmq)`},
+		{"-dsn mem://u:s3cret@x", 1, `outbox: mq: unknown driver "mem" (forgotten import? have: pgmq, sqlite)`},
 		{"-dsn pgmq://u:s3cret@x/shop?sslmod=disable", 1, `outbox: mq: open pgmq://u:***@x/shop?sslmod=disable: unknown parameter "sslmod"`},
 		{"-dsn pgmq://u:s3cret@127.0.0.1:1/shop", 1, "outbox: failed to connect to "},
+		{"-dsn sqlite:///nonexistent/shop.db", 1, "outbox: unable to open database file"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), strings.Fields(tt.args), &stdout, &stderr)

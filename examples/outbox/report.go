@@ -17,8 +17,8 @@ type report struct {
 
 func (s *shop) report(ctx context.Context) (r report, err error) {
 	r.placed, r.declined = s.placed, s.declined
-	err = s.db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE shipments = 1),
-		count(*) FILTER (WHERE shipments = 0), count(*) FILTER (WHERE shipments > 1) FROM outbox.orders`).
+	err = s.sql().QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE shipments = 1),
+		count(*) FILTER (WHERE shipments = 0), count(*) FILTER (WHERE shipments > 1) FROM shop_orders`).
 		Scan(&r.orders, &r.shipped, &r.waiting, &r.double)
 	if err != nil {
 		return r, err

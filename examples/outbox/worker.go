@@ -25,12 +25,12 @@ var errNoOrder = errors.New("there is no such order")
 // ship is the handler: it marks the order and acks its message, both or
 // neither.
 func (s *shop) ship(ctx context.Context, o Order) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.sql().BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	row := tx.QueryRowContext(ctx, `UPDATE outbox.orders SET shipments = shipments + 1 WHERE id = $1 RETURNING id`, o.ID)
+	row := tx.QueryRowContext(ctx, `UPDATE shop_orders SET shipments = shipments + 1 WHERE id = $1 RETURNING id`, o.ID)
 	switch err := row.Scan(&o.ID); {
 	case errors.Is(err, sql.ErrNoRows):
 		return mq.Reject(errNoOrder)

@@ -6,4 +6,5 @@ import (
 	_ "github.com/portmq/mq/drivers/pgmq"
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	_ "github.com/portmq/mq/drivers/rabbitstub"
+	_ "github.com/portmq/mq/drivers/sqlite"
 )

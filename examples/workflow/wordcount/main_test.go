@@ -17,7 +17,6 @@ func runNow(ctx context.Context, args ...string) (code int, stdout, stderr strin
 }
 
 func TestSample(t *testing.T) {
-	code, stdout, stderr := runNow(t.Context(), "-top", "4", "../testdata")
 	want := `partially failed (steps: 7, retries: 0, errors: 1)
   count-3 of latin1.txt: the file is not UTF-8 text
      27  the
@@ -25,8 +24,11 @@ func TestSample(t *testing.T) {
      16  it
      13  was
 `
-	if code != 1 || stdout != want || stderr != "wordcount: not all files were counted\n" {
-		t.Errorf("exit %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	for _, dsn := range []string{"mem://", "sqlite://" + filepath.ToSlash(filepath.Join(t.TempDir(), "queue.db"))} {
+		code, stdout, stderr := runNow(t.Context(), "-dsn", dsn, "-top", "4", "../testdata")
+		if code != 1 || stdout != want || stderr != "wordcount: not all files were counted\n" {
+			t.Errorf("%s: exit %d, stderr %q, stdout\n%s", dsn, code, stderr, stdout)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (s outbox) trade(t *testing.T) {
 // sold returns how many orders there were, with those that were taken back.
 func (s outbox) sold(t *testing.T) int {
 	t.Helper()
-	return s.value(t, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox.orders_id_seq")
+	return s.value(t, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM shop_orders_id_seq")
 }
 
 // finish lets the program ship what is left, and check its books.
@@ -71,5 +71,5 @@ func (s outbox) finish(t *testing.T) {
 
 func (s outbox) count(t *testing.T, where string) int {
 	t.Helper()
-	return s.value(t, "SELECT count(*) FROM outbox.orders WHERE "+where)
+	return s.value(t, "SELECT count(*) FROM shop_orders WHERE "+where)
 }
