@@ -22,6 +22,7 @@ import (
 	_ "github.com/portmq/mq/drivers/pgmq"
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	_ "github.com/portmq/mq/drivers/rabbitstub"
+	_ "github.com/portmq/mq/drivers/sqlite"
 )
 
 func main() {

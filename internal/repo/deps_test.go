@@ -17,21 +17,21 @@ var links = map[string][]string{
 	"drivers/pgmq":     postgres,
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
 	"drivers/sqlite":   sqlite,
-	"cmd/mq":           slices.Concat(postgres, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
+	"cmd/mq":           slices.Concat(postgres, sqlite, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
 	"mqotel":           otel,
 
-	// Programs that let the user choose the provider, or need PostgreSQL.
-	"examples/orders":             servers,
-	"examples/outbox":             postgres,
+	// Programs that let the user choose the provider, or need a database.
+	"examples/orders":             providers,
+	"examples/outbox":             slices.Concat(postgres, sqlite),
 	"examples/pgxpool":            postgres,
-	"examples/workflow/wordcount": servers,
+	"examples/workflow/wordcount": providers,
 }
 
 // testLinks says which more its tests may: they land in the go.sum of
 // whoever imports the package.
 var testLinks = map[string][]string{
 	"drivers/pgmq":      {"github.com/DATA-DOG/go-sqlmock"},
-	"examples/workflow": servers,
+	"examples/workflow": providers,
 	"mqotel":            {"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/metric", "github.com/google/uuid", "golang.org/x/sys"},
 }
 
@@ -46,13 +46,11 @@ var postgres = []string{
 	"golang.org/x/text",
 }
 
-var servers = append([]string{"github.com/rabbitmq/amqp091-go"}, postgres...)
+var providers = slices.Concat([]string{"github.com/rabbitmq/amqp091-go"}, postgres, sqlite)
 
 var sqlite = []string{
 	"github.com/dustin/go-humanize",
 	"github.com/google/uuid",
-	"github.com/mattn/go-isatty",
-	"github.com/ncruces/go-strftime",
 	"github.com/remyoudompheng/bigfft",
 	"golang.org/x/sys",
 	"modernc.org/libc",
