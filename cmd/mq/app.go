@@ -63,7 +63,8 @@ func newRoot(a *app) *cobra.Command {
 		Long: `Look after message queues on any provider.
 
 The provider is named by a DSN, in -dsn or the environment variable MQ_DSN:
-pgmq://user@host/database, rabbitmq://user@host/vhost, mem://name.
+pgmq://user@host/database, rabbitmq://user@host/vhost, sqlite://file.db,
+mem://name.
 
 Flags may be written with one dash or with two.`,
 		Version:           version(),

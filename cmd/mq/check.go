@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/drivers/rabbitmq"
 	"github.com/portmq/mq/drivers/rabbitstub"
+	"github.com/portmq/mq/drivers/sqlite"
 	"github.com/portmq/mq/mqtest/drivertest"
 )
 
@@ -185,15 +187,34 @@ func (a *app) harness(dsn string) (done func(), h drivertest.Harness, err error)
 		if err != nil {
 			return nil, h, err
 		}
-		h.Begin = func(t testing.TB, _ *mq.Client) drivertest.Tx {
-			t.Helper()
-			tx, err := db.BeginTx(t.Context(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return drivertest.TxOf(tx)
+		h.Begin = begins(db)
+		return func() { _ = db.Close() }, h, nil
+	case *sqlite.Provider:
+		db, err := openFile(dsn)
+		if err != nil {
+			return nil, h, err
 		}
+		h.Begin = begins(db)
 		return func() { _ = db.Close() }, h, nil
 	}
 	return func() {}, h, nil
+}
+
+// begins returns a hook that begins a transaction on db.
+func begins(db *sql.DB) func(testing.TB, *mq.Client) drivertest.Tx {
+	return func(t testing.TB, _ *mq.Client) drivertest.Tx {
+		t.Helper()
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return drivertest.TxOf(tx)
+	}
+}
+
+// openFile opens the file of a sqlite:// DSN for transactions beside the provider.
+func openFile(dsn string) (*sql.DB, error) {
+	_, path, _ := strings.Cut(dsn, "://")
+	path, _, _ = strings.Cut(path, "?")
+	return sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 }

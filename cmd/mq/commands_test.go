@@ -298,7 +298,7 @@ func TestVersion(t *testing.T) {
 			t.Errorf("mq %s prints %q", flag, text)
 		}
 	}
-	for _, part := range []string{"mq ", " go1.", "mem, pgmq, rabbitmq, rabbitstub"} {
+	for _, part := range []string{"mq ", " go1.", "mem, pgmq, rabbitmq, rabbitstub, sqlite"} {
 		if !strings.Contains(got, part) {
 			t.Errorf("mq version prints %q without %q", got, part)
 		}

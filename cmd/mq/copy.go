@@ -56,6 +56,7 @@ A DSN may be given as env:NAME, so that its password is in a variable of that
 name, and not in the list of processes.`,
 		Example: `  mq copy pgmq://app@localhost/shop rabbitmq://localhost -queue orders
   mq copy rabbitmq://old rabbitmq://new -queue orders -follow
+  mq copy sqlite://orders.db pgmq://app@localhost/shop
   mq copy env:OLD_DSN env:NEW_DSN -queue orders`,
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
