@@ -12,6 +12,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
 	"github.com/portmq/mq/drivers/rabbitmq"
+	"github.com/portmq/mq/drivers/sqlite"
 )
 
 func doctorCommand(a *app) *cobra.Command {
@@ -31,7 +32,9 @@ rows and autovacuum, the oldest transaction, triggers and throttles that wake
 receivers, poolers, ids, partitions and indexes. On RabbitMQ it checks the
 version, alarms, delays, and what AMQP shows of the queues that are named. For
 that it publishes an empty message that no queue takes, and declares the queues
-that are there: one that somebody drops in that moment is made again.`,
+that are there: one that somebody drops in that moment is made again. On SQLite
+it checks the settings, the sizes of file and log, SQLite's quick_check up to
+1 GiB, missing indexes, and the counters of all queues.`,
 		Example: `  mq doctor
   mq doctor orders
   mq doctor -o json | jq 'select(.level != "ok")'`,
@@ -99,6 +102,8 @@ func (d *doctor) examine(ctx context.Context, queues []string) error {
 		return d.pgmq(ctx, dsn, queues)
 	case *rabbitmq.Provider:
 		return d.rabbitmq(ctx, p, queues)
+	case *sqlite.Provider:
+		return d.sqlite(ctx, p, queues)
 	}
 	return mustExist(ctx, d.client, queues...)
 }

@@ -64,7 +64,8 @@ func TestSQLite(t *testing.T) {
 		{"purge w -yes", `purged 1 message\n`, 0},
 		{"drop dead -yes", `DROPPED\ndead\n`, 0},
 		{"bench -duration 20ms", `end-to-end`, 0},
-		{"doctor", `ok +connection +sqlite answers`, 0},
+		{"doctor w", `(?s)ok +connection +sqlite answers.*ok +integrity .*ok +w +0 messages`, 0},
+		{"doctor nosuch", `queue not found`, 1},
 		{"install", `sqlite needs no installation; it is for pgmq://`, 2},
 		{"version", `sqlite`, 0},
 		{"ls", `QUEUE\nw\n`, 0},
@@ -85,6 +86,25 @@ func TestSQLite(t *testing.T) {
 		if !seen[cmd.Name()] && !slices.Contains([]string{"check", "tail", "help", "completion"}, cmd.Name()) {
 			t.Errorf("mq %s was not run", cmd.Name())
 		}
+	}
+}
+
+// TestSQLiteDoctor: what the driver finds is a problem of the command.
+func TestSQLiteDoctor(t *testing.T) {
+	d := newFileDesk(t)
+	d.must("create", "w")
+	db, err := openFile(d.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), "UPDATE mq_queue SET total = 1; INSERT INTO mq_queue (mark) VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := d.run("doctor")
+	want := regexp.MustCompile(`(?m)^problem +w +the counters say 1 messages(.|\n)*^advice +queues +1 dropped`)
+	if code != exitFailure || !want.MatchString(stdout) || stderr != "mq: 1 problem\n" {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
 
