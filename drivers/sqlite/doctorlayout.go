@@ -57,7 +57,7 @@ func embedded(ctx context.Context, triggers bool) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()      //nolint:errcheck // it is in memory
+	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1) // each has a database of its own
 	text := schemaSQL
 	if triggers {

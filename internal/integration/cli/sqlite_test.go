@@ -23,7 +23,9 @@ func TestFlowFromSQLite(t *testing.T) {
 	before := from.workInto(filepath.Join(folder, "before"))
 	from.eventually("some is worked on", func() bool { return len(before.lines()) > 5 })
 	copying := from.start("", "copy", from.dsn, to.dsn, "-queue", "orders", "-batch", "10", "-follow")
-	from.eventually("some is copied", func() bool { return to.count("SELECT coalesce(to_regclass('pgmq.q_orders') IS NOT NULL, false)::int") == 1 })
+	from.eventually("some is copied", func() bool {
+		return to.count("SELECT coalesce(to_regclass('pgmq.q_orders') IS NOT NULL, false)::int") == 1
+	})
 	from.mustFeed(numbers(n/2, n), "send", "orders", "-")
 	type line struct{ Total int }
 	from.eventually("the file is empty", func() bool {
