@@ -59,7 +59,7 @@ type Config struct {
 	// and of the program's own transactions, while nothing happens. The default
 	// is 40 ms.
 	Poll time.Duration
-	// Logger is nil, or where problems are logged.
+	// Logger gets what an operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -100,13 +100,10 @@ type Provider struct {
 }
 
 func newProvider(db *sql.DB, o options, log *slog.Logger) *Provider {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	if o.poll <= 0 {
 		o.poll = defaultPoll
 	}
-	p := &Provider{db: db, opts: o, log: log, opening: make(chan struct{}, 1)}
+	p := &Provider{db: db, opts: o, log: mq.GuardLogger(log), opening: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.writer.p = p
 	return p
