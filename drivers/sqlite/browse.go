@@ -39,7 +39,7 @@ func page(ctx context.Context, run driver.SQLTx, text string, after, before int6
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // it may be left before its end
+	defer rows.Close() // it may be left before its end
 	size := 0
 	for (size < claimBytes || len(records) == 0) && rows.Next() {
 		r, err := scanRecord(rows)

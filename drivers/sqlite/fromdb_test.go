@@ -100,7 +100,7 @@ func TestFromDBRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer db.Close()
+			defer func() { _ = db.Close() }()
 			c := mq.New(sqlite.FromDB(db, sqlite.Config{}), mq.Config{})
 			defer c.Close()
 			if err := c.Ping(t.Context()); !errors.Is(err, mq.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
@@ -141,7 +141,7 @@ func TestTwoLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := sql.OpenDB(otherConnector{otherLibrary{openDB(t, path).Driver()}, path})
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	c := mq.New(sqlite.FromDB(db, sqlite.Config{}), mq.Config{})
 	defer c.Close()
 	if err := c.Ping(t.Context()); !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), "another SQLite library") {

@@ -26,7 +26,7 @@ func checkFileSystem(path string) error {
 	if syscall.Statfs(filepath.Dir(path), &s) != nil {
 		return nil // opening it says more
 	}
-	return checkFileSystemType(uint32(s.Type)) //nolint:unconvert // its type differs from platform to platform
+	return checkFileSystemType(uint32(s.Type)) // its type differs from platform to platform
 }
 
 func checkFileSystemType(kind uint32) error {

@@ -107,7 +107,7 @@ func (p *Provider) checkConnection(ctx context.Context) (path string, err error)
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer func() { _ = conn.Close() }() // it goes back to the pool
 	var journal string
 	var synchronous, application int64
 	for text, dest := range map[string]any{"journal_mode": &journal, "synchronous": &synchronous, "application_id": &application} {
@@ -184,7 +184,7 @@ func (p *Provider) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer func() { _ = conn.Close() }() // it goes back to the pool
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func (p *Provider) Stats(ctx context.Context, name string) (s driver.Stats, err 
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() //nolint:errcheck // it has changed nothing
+		defer tx.Rollback() // it has changed nothing
 		s, err = stats(ctx, tx, name)
 		return err
 	})

@@ -29,6 +29,7 @@ type writer struct {
 	// The rest is the working goroutine's own.
 	kept    *session      // of the provider's own pool
 	took    time.Duration // by the last commit
+	warned  time.Time     // that the lock is waited for
 	polite  politeness
 	swept   int64     // the bucket before which mq_hidden has no rows
 	blocked time.Time // since when something is waited for, or zero
@@ -41,6 +42,12 @@ const maxCalls = 64
 // commitGrace is how long a call whose ctx has ended waits for the commit that it is
 // part of, so that it can say what has become of it.
 const commitGrace = time.Second
+
+// When a log line says that the write lock is waited for, and how often.
+const (
+	warnAfter = 5 * time.Second
+	warnEvery = time.Minute
+)
 
 // slowCommit is how long a commit takes on a disk that a caller should not be left to.
 const slowCommit = 50 * time.Millisecond
@@ -343,6 +350,10 @@ func (w *writer) begin(once bool) (*session, error) {
 		}
 		if !w.wanted() {
 			return nil, nil
+		}
+		if time.Since(w.warned) > warnEvery && w.lacks(lacksLock) > warnAfter {
+			w.warned = time.Now()
+			w.p.log.Warn("sqlite: waiting for the write lock, which another connection has (end its transaction)", "file", w.p.file.path)
 		}
 		sleep(pause/2+rand.N(pause), w.p.ctx.Done())
 	}
