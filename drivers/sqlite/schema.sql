@@ -39,7 +39,8 @@ CREATE TABLE mq_message (
   body BLOB -- NULL: in mq_body, so that a lease does not write a large body again
 ) STRICT;
 
-CREATE INDEX mq_message_due ON mq_message (queue, due, lease, size);
+-- With id named it is in the order of due and id, and covers what is counted.
+CREATE INDEX mq_message_due ON mq_message (queue, due, id, lease, size);
 CREATE INDEX mq_message_group ON mq_message (queue, grp, id) WHERE grp IS NOT NULL;
 
 CREATE TABLE mq_body (
