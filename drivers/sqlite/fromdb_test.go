@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,9 @@ import (
 	"github.com/portmq/mq/drivers/sqlite"
 	"github.com/portmq/mq/mqtest/drivertest"
 )
+
+// heavy are the cases that take longest, and show in TestConformance what they show.
+var heavy = []string{"receive/each-once", "receive/two-clients", "concurrency/opposite-moves", "consumer/ledger", "send/order-batch", "body/limit"}
 
 // TestFromDB runs the suite on a pool of the program's own.
 func TestFromDB(t *testing.T) {
@@ -29,6 +33,7 @@ func TestFromDB(t *testing.T) {
 		Open:  func(t testing.TB) *mq.Client { return open(t, filepath.Join(t.TempDir(), "queue.db")) },
 		Again: func(t testing.TB, c *mq.Client) *mq.Client { return open(t, h.path(c)) },
 		Begin: h.begin, Want: want,
+		Only: func(name string) bool { return !slices.Contains(heavy, name) },
 	})
 }
 
