@@ -8,14 +8,13 @@
 // Several processes on one machine may use one file. It is created if it is not there;
 // its directory must be. Its tables begin with mq_. Percent-encode #, ? and % in a path.
 //
-// The parameters of a DSN, all optional:
+// The parameters of a DSN, all optional, are
 //
-//   - synchronous=full, the default, or normal: see [Synchronous]. Caps.Durable is true
-//     with full only.
-//   - busy_timeout=10s is how long a call waits for the write lock of another process.
-//     The default is as long as the call may take.
-//   - poll=40ms is how often the file is looked at for the commits of other processes
-//     where the system cannot tell of them. On Linux it can.
+//	synchronous=full|normal  see [Synchronous]; Caps.Durable is true with full only
+//	busy_timeout=DURATION    a limit on the wait for the write lock of another process,
+//	                         which otherwise takes as long as the call may
+//	poll=40ms                how often the file is looked at for the commits of other
+//	                         processes where the system does not report them, as Linux does
 //
 // [FromDB] makes a provider on a database that the program has opened, with any SQLite
 // library for database/sql. Sends and settlements in the program's own transactions,

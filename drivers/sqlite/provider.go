@@ -49,8 +49,9 @@ const readers = 4
 // is the default.
 type Config struct {
 	// Synchronous is what the connections of the database have: the default Full
-	// is PRAGMA synchronous = FULL or EXTRA, which is also the libraries' own
-	// default. The first call checks it. With Normal, Caps.Durable is false.
+	// is PRAGMA synchronous = FULL or EXTRA. Set it in the DSN: the default of
+	// mattn/go-sqlite3 is NORMAL. The first call checks one connection. With Normal,
+	// Caps.Durable is false.
 	Synchronous Synchronous
 	// BusyTimeout is how long a call waits for the write lock. 0 means as long as
 	// the call may take.
