@@ -24,7 +24,7 @@ var (
 func TestDocsNames(t *testing.T) {
 	known := make(names)
 	for _, dir := range []string{
-		".", "driver", "mqtest", "mqtest/drivertest", "mqotel", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub",
+		".", "driver", "mqtest", "mqtest/drivertest", "mqotel", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub", "drivers/sqlite",
 	} {
 		known.addPackage(parsePackage(t, dir))
 	}
@@ -118,7 +118,7 @@ func parsePackage(t *testing.T, dir string) *doc.Package {
 func TestDocsParameters(t *testing.T) {
 	text := readDoc(t, "docs/operations.md")
 	parameter := regexp.MustCompile(`(?m)^\t([a-z_]+)=([^ |\n]+)`)
-	for _, driver := range []string{"pgmq", "rabbitmq"} {
+	for _, driver := range []string{"pgmq", "rabbitmq", "sqlite"} {
 		found := parameter.FindAllStringSubmatch(parsePackage(t, "drivers/"+driver).Doc, -1)
 		if len(found) == 0 {
 			t.Errorf("%s: no parameters", driver)

@@ -5,6 +5,7 @@ package docs
 import (
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	_ "github.com/portmq/mq/drivers/pgmq"
 	_ "github.com/portmq/mq/drivers/rabbitmq"
 	_ "github.com/portmq/mq/drivers/rabbitstub"
+	_ "github.com/portmq/mq/drivers/sqlite"
 	"github.com/portmq/mq/internal/integration/server"
 	"github.com/portmq/mq/mqtest/drivertest"
 )
@@ -36,8 +38,9 @@ func TestMain(m *testing.M) {
 func TestDrivers(t *testing.T) {
 	pg := "pgmq" + strings.TrimPrefix(server.Postgres(t).Database(t), "postgres")
 	amqp := server.RabbitMQ(t).Vhost(t)
+	file := "sqlite://" + filepath.ToSlash(filepath.Join(t.TempDir(), "readme.db"))
 	rows := []string{drivertest.ReportHeader()}
-	for _, dsn := range []string{"mem://readme", pg, amqp, "rabbitstub://readme"} {
+	for _, dsn := range []string{"mem://readme", file, pg, amqp, "rabbitstub://readme"} {
 		rows = append(rows, drivertest.Report(drivertest.Harness{Open: func(t testing.TB) *mq.Client {
 			c, err := mq.Open(dsn)
 			if err != nil {
@@ -48,8 +51,8 @@ func TestDrivers(t *testing.T) {
 	}
 	want := transposed(strings.Join(rows, ""))
 
-	const file, begin, end = "../../../README.md", "<!-- drivers -->\n", "<!-- end -->\n"
-	text, err := os.ReadFile(file)
+	const readme, begin, end = "../../../README.md", "<!-- drivers -->\n", "<!-- end -->\n"
+	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +63,7 @@ func TestDrivers(t *testing.T) {
 		t.Fatal("README.md has no table of drivers")
 	case got == want:
 	case *update:
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+		if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:

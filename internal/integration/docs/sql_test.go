@@ -13,13 +13,16 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// TestSQL runs the SQL of each page, and looks at what it is good for.
+// TestSQL runs the SQL of each page for PostgreSQL, and looks at what it is good for.
 func TestSQL(t *testing.T) {
 	outcomes := map[string]func(*database){
 		"docs/pgmq.md":      (*database).checkPGMQ,
 		"docs/migrating.md": (*database).checkMigrating,
 	}
 	for file, blocks := range pages(t, func(b block) bool { return b.lang == "sql" }) {
+		if file == "docs/sqlite.md" {
+			continue // TestSQLiteSQL
+		}
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
