@@ -13,19 +13,20 @@ import (
 
 // Primary result codes of SQLite, https://sqlite.org/rescode.html.
 const (
-	codePerm     = 3
-	codeBusy     = 5
-	codeLocked   = 6
-	codeNoMemory = 7
-	codeReadOnly = 8
-	codeIO       = 10
-	codeCorrupt  = 11
-	codeFull     = 13
-	codeCantOpen = 14
-	codeProtocol = 15
-	codeTooBig   = 18
-	codeAuth     = 23
-	codeNotADB   = 26
+	codePerm      = 3
+	codeBusy      = 5
+	codeLocked    = 6
+	codeNoMemory  = 7
+	codeReadOnly  = 8
+	codeInterrupt = 9
+	codeIO        = 10
+	codeCorrupt   = 11
+	codeFull      = 13
+	codeCantOpen  = 14
+	codeProtocol  = 15
+	codeTooBig    = 18
+	codeAuth      = 23
+	codeNotADB    = 26
 
 	codeBusySnapshot = codeBusy | 2<<8
 )
@@ -72,6 +73,15 @@ func isBusy(err error) bool {
 	code := resultCode(err)
 	primary := code & 0xff
 	return (primary == codeBusy && code != codeBusySnapshot) || primary == codeLocked || primary == codeProtocol
+}
+
+// cutOff returns the error of ctx where that is why a statement has failed: a library may
+// say no more than that it was interrupted.
+func cutOff(ctx context.Context, err error) error {
+	if resultCode(err)&0xff == codeInterrupt && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // fileError is an error of SQLite. Its text shows neither SQL nor data.

@@ -99,44 +99,46 @@ func (h *hub) wakeAll(changed bool) time.Duration {
 
 const (
 	firstPoll = 500 * time.Microsecond // after another process has written,
-	busyPoll  = 4 * time.Millisecond   // and then, with growing pauses, while the file changes,
-	busyFor   = 250 * time.Millisecond // and for so long after that
+	busyPoll  = 4 * time.Millisecond   // and after one of this process's own commits
 	toldPoll  = time.Second            // at rest, if the system says when there is a change
-	roughTime = 10 * time.Millisecond
 )
 
-// watch looks at the file as long as anybody waits. A change is written before it can be
-// seen, so that one look at it is not enough.
+// watch looks at the file as long as anybody waits.
+//
+// A change is written before it can be seen: the disk comes in between, and takes as long
+// as it takes. So the receivers are woken again and again after one, with growing pauses,
+// and now and then in any case.
 func (h *hub) watch(last fileState) {
 	changes, stop := notify(h.path)
 	defer stop()
-	quiet, pause := time.Now(), busyPoll // quiet: since when nothing has changed
-	var event time.Time                  // when another process has written
-	changed := false
-	for {
-		rest := h.wakeAll(changed)
+	pause, woken := firstPoll, time.Now()
+	for wake := false; ; {
+		rest := h.wakeAll(wake)
 		if rest == 0 {
 			return
 		}
-		pause = min(pause*2, busyPoll, rest)
-		if time.Since(quiet) > busyFor {
-			if pause = rest; changes != nil {
-				pause = toldPoll
-			}
+		if wake {
+			woken = time.Now()
 		}
-		if told(changes, pause) {
-			quiet, pause = time.Now(), busyPoll
-			if !h.wroteLately() {
-				event, pause = quiet, firstPoll/2
-			}
-			time.Sleep(pause)
+		if changes != nil {
+			rest = toldPoll
 		}
+		event := told(changes, pause)
 		state := h.state()
-		if state != last {
-			quiet = time.Now()
-		}
-		changed = state != last || time.Since(event) < roughTime
+		changed := event || state != last
 		last = state
+		switch {
+		case !changed:
+			pause = min(pause*2, rest)
+		case h.wroteLately():
+			pause = busyPoll
+		default:
+			pause = firstPoll
+		}
+		wake = changed || pause < rest || time.Since(woken) >= toldPoll
+		if event {
+			time.Sleep(pause / 2) // there may be more of them, and it cannot be seen yet
+		}
 	}
 }
 
@@ -160,23 +162,10 @@ func (h *hub) wroteLately() bool {
 	return time.Since(h.wrote) < busyPoll
 }
 
-// fileState is when the file and its log were written last. Clocks of file systems
-// are rough: what has just been written may be written again without a change, so it
-// counts as changed once more.
-type fileState struct {
-	file, log time.Time
-	fresh     bool
-}
+// fileState is when the file and its log were written last.
+type fileState struct{ file, log time.Time }
 
-func (h *hub) state() fileState {
-	s := fileState{file: modTime(h.path), log: modTime(h.path + "-wal")}
-	last := s.log
-	if s.file.After(last) {
-		last = s.file
-	}
-	s.fresh = time.Since(last) < roughTime
-	return s
-}
+func (h *hub) state() fileState { return fileState{modTime(h.path), modTime(h.path + "-wal")} }
 
 func modTime(path string) time.Time {
 	info, err := os.Stat(path)

@@ -210,7 +210,7 @@ func (p *Provider) read(ctx context.Context, do func(driver.SQLTx) error) error 
 func (p *Provider) retry(ctx context.Context, do func() error) error {
 	began := time.Now()
 	for {
-		err := do()
+		err := cutOff(ctx, do())
 		if !isBusy(err) {
 			return err
 		}

@@ -32,6 +32,8 @@ type demand struct {
 	// that gets nothing does not wait for the writer.
 	look  func(context.Context) (chance, error)
 	claim func(*txn) ([]driver.Delivery, error)
+
+	removes bool // claim does more than to lease
 }
 
 // chance is what there is to receive.
@@ -58,7 +60,11 @@ func (p *Provider) receive(ctx context.Context, name string, wait time.Duration,
 			return nil, err
 		}
 		if c.now {
-			err := p.lease(ctx, func(t *txn) (err error) {
+			write := p.lease
+			if d.removes {
+				write = p.write
+			}
+			err := write(ctx, func(t *txn) (err error) {
 				ds, err = d.claim(t)
 				return err
 			})
@@ -213,6 +219,7 @@ func (p *Provider) Pop(ctx context.Context, name string, limit int) ([]driver.De
 		claim: func(t *txn) ([]driver.Delivery, error) {
 			return t.pop(name, limit)
 		},
+		removes: true,
 	})
 }
 

@@ -75,7 +75,7 @@ func (t txProvider) do(ctx context.Context, f func(*txn) error) error {
 	if err == nil {
 		return nil
 	}
-	return t.abort(ctx, mapError(err))
+	return t.abort(ctx, mapError(cutOff(ctx, err)))
 }
 
 // check opens the file if the provider has not. If that must wait, for the transaction

@@ -19,3 +19,5 @@ func TestMattn(t *testing.T) { library.Run(t) }
 
 // TestMattnRefuses: synchronous = NORMAL is this library's default.
 func TestMattnRefuses(t *testing.T) { library.Refuses(t, url.Values{"_journal_mode": {"WAL"}}) }
+
+func TestMattnCutOff(t *testing.T) { library.CutOff(t) }

@@ -22,3 +22,5 @@ func TestNcruces(t *testing.T) { library.Run(t) }
 func TestNcrucesRefuses(t *testing.T) {
 	library.Refuses(t, url.Values{"_pragma": {"journal_mode(wal)", "synchronous(normal)"}})
 }
+
+func TestNcrucesCutOff(t *testing.T) { library.CutOff(t) }
