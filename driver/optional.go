@@ -43,7 +43,7 @@ type Browser interface {
 // BrowseRequest asks for one page.
 type BrowseRequest struct {
 	Archive bool   // the queue's archive, not the queue
-	After   string // ID of the last record of the page before; "" = from the start
+	After   string // ID of the last record of the page before, which may be gone; "" = from the start. ErrInvalid if it cannot be an ID
 	Limit   int    // between 1 and Caps.MaxBatch
 }
 
@@ -66,10 +66,10 @@ type GroupBy struct {
 	// programs may set it. "" means Message.Group. It needs Caps.Headers. mq does
 	// not pass on both a Header and a Path.
 	Header string
-	// Path is the way to a value in a JSON body, as for PostgreSQL's #>>:
-	// object keys, or array positions as decimal numbers, negative ones from
-	// the end. The value is compared as text, so 1 and "1" are one group. nil
-	// means Message.Group.
+	// Path is the way to a value in a JSON body: object keys, or array positions as
+	// decimal numbers, negative ones from the end. The value is compared as the text
+	// that [JSONText] returns, whose comment has a table: 1 and "1" are one group, and
+	// so are 100 and 1e2. "" is a group like others. nil means Message.Group.
 	Path []string
 }
 

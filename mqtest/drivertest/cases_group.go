@@ -3,7 +3,6 @@ package drivertest
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,10 +26,6 @@ var groupCases = []testCase{
 	{name: "group/no-key", rule: "a message without a key is a group of its own: never stuck, never serial", needs: grouped, run: groupNoKey},
 	{name: "group/keys", rule: "group keys are compared as they are", needs: grouped, run: groupKeys},
 	{name: "group/header", rule: "GroupBy.Header goes by the value of a header; a message without it is a group of its own", needs: all(grouped, headers), run: groupHeader},
-	{name: "group/path", rule: "GroupBy.Path goes through objects and arrays, from their end too, and the value is compared as text", needs: groupedByPath, run: groupPath},
-	{name: "group/several-paths", rule: "one queue can be read by several GroupBy", needs: groupedByPath, run: groupSeveralPaths},
-	{name: "group/path-missing", rule: "a body that is not JSON, or has nothing or a null at the path, is a group of its own", needs: groupedByPath, run: groupPathMissing},
-	{name: "group/path-keys", rule: "the steps of a path are keys as they are, whatever characters they have", needs: groupedByPath, run: groupPathKeys},
 	{name: "group/wait", rule: "a ReceiveHeads that waits gets a group that becomes free", needs: grouped, run: groupWait},
 	{name: "group/workers", rule: "8 workers on 40 groups: no two messages of a group are out at once, and each group is in order", needs: grouped, run: groupWorkers},
 	{name: "group/late-commit", rule: "a send that commits late follows the lease in progress", needs: all(grouped, manyWriters), run: groupLateCommit},
@@ -272,39 +267,6 @@ func groupKeys(t *tester) {
 	t.blocked(q, mq.GroupBy{}, "each group has a lease")
 }
 
-// headsByPath sends bodies, and checks which of them are heads by path.
-func (t *tester) headsByPath(path []string, groups map[string]string, sent []string, want ...string) {
-	t.Helper()
-	q := t.queue()
-	t.send(q, sent...)
-	by := mq.GroupBy{Path: path}
-	ds := t.heads(q, by, len(want))
-	for i, d := range ds {
-		if !sameJSON(d.Body, []byte(want[i])) && string(d.Body) != want[i] {
-			t.Errorf("by %q head %d is %s, want %s", path, i, d.Body, want[i])
-		}
-		if group, ok := groups[want[i]]; ok && (d.GroupKey != group || d.Group != "") {
-			t.Errorf("by %q, %s has Group %q and GroupKey %q, want none and %q", path, d.Body, d.Group, d.GroupKey, group)
-		}
-	}
-	t.blocked(q, by, fmt.Sprintf("each group by %q has a lease", path))
-}
-
-func groupPath(t *tester) {
-	t.headsByPath([]string{"id"}, map[string]string{`{"id":"x"}`: "x", `{"id":7}`: "7"},
-		[]string{`{"id":"x"}`, "\n {\"id\" : \"x\"}", `{"id":7}`, `{"id":"7"}`, `{"id":true}`, `{"id":"true"}`},
-		`{"id":"x"}`, `{"id":7}`, `{"id":true}`)
-	t.headsByPath([]string{"a", "b"}, map[string]string{`{"a":{"b":"x"}}`: "x"},
-		[]string{`{"a":{"b":"x"}}`, `{"a":{"b":"y"}}`, `{"a":{"b":"x"},"b":"z"}`},
-		`{"a":{"b":"x"}}`, `{"a":{"b":"y"}}`)
-	t.headsByPath([]string{"list", "-1"}, nil,
-		[]string{`{"list":[1,2]}`, `{"list":[0,1,2]}`, `{"list":[2,1]}`},
-		`{"list":[1,2]}`, `{"list":[2,1]}`)
-	t.headsByPath([]string{"list", "1"}, nil,
-		[]string{`{"list":["p","x"]}`, `{"list":["q","x"]}`, `{"list":["p","y"]}`, `{"list":{"1":"x"}}`},
-		`{"list":["p","x"]}`, `{"list":["p","y"]}`)
-}
-
 func groupHeader(t *tester) {
 	q := t.queue()
 	for _, tenant := range []string{"a", "a", "b", "", "", "b"} {
@@ -331,41 +293,6 @@ func groupHeader(t *tester) {
 		t.ok(d.Nack(t.ctx, 0), "nack")
 	}
 	t.heads(q, mq.GroupBy{Header: "it's"}, 1)
-}
-
-func groupSeveralPaths(t *tester) {
-	q := t.queue()
-	for i, body := range []string{`{"a":1,"b":1}`, `{"a":1,"b":2}`, `{"a":1,"b":2}`} {
-		t.post(q, &mq.Message{Body: []byte(body), Group: strconv.Itoa(i)})
-	}
-	for _, by := range []struct {
-		path  []string
-		heads int
-	}{{[]string{"a"}, 1}, {[]string{"b"}, 2}, {nil, 3}, {[]string{"a"}, 1}} {
-		group := mq.GroupBy{Path: by.path}
-		ds := t.heads(q, group, by.heads)
-		t.blocked(q, group, fmt.Sprintf("each group by %q has a lease", by.path))
-		t.ok(q.Settle(t.ctx, each(ds, mq.Settlement{Op: mq.OpNack})...), "nack")
-	}
-}
-
-func groupPathMissing(t *tester) {
-	alone := []string{`{}`, `{"id":null}`, `{"ID":1}`, `[1]`, `"id"`, `null`, `no JSON`, `{"id":`, `{"other":1}`}
-	alone = append(alone, alone...)
-	t.headsByPath([]string{"id"}, nil, append([]string{`{"id":1}`, `{"id":1,"n":2}`, `{"id":""}`}, alone...),
-		append([]string{`{"id":1}`, `{"id":""}`}, alone...)...)
-	t.headsByPath([]string{"a", "b"}, nil,
-		[]string{`{"a":1}`, `{"a":1}`, `{"a":{}}`, `{"a":[]}`, `{"a":{"b":null}}`},
-		`{"a":1}`, `{"a":1}`, `{"a":{}}`, `{"a":[]}`, `{"a":{"b":null}}`)
-}
-
-func groupPathKeys(t *tester) {
-	for _, key := range []string{"a,b", "a b", "a{b", "", "it's", "日本", "$.a", "a.b", "NULL", "%s"} {
-		body := func(value string) string { return fmt.Sprintf("{%q:%q}", key, value) }
-		t.headsByPath([]string{key}, map[string]string{body("x"): "x"},
-			[]string{body("x"), body("x"), body("y")},
-			body("x"), body("y"))
-	}
 }
 
 func groupWait(t *tester) {
