@@ -85,7 +85,7 @@ func TestReceiveHeadsByPath(t *testing.T) {
 		grouped("g", `{"case":null}`), grouped("g", `{}`), grouped("g", `no json`), grouped("g", `{"case":""}`), grouped("g", `{"case":"","n":2}`), text(`[]`))
 	ds := c.heads(byCase, 9)
 	requireBodies(t, ds, `{"case":1,"n":1}`, `{"case":{"a": 1}}`, `{"case":null}`, `{}`, `no json`, `{"case":""}`, `[]`)
-	for i, want := range []string{"1", `{"a":1}`, "", "", "", "", ""} {
+	for i, want := range []string{"1", `{"a": 1}`, "", "", "", "", ""} {
 		if ds[i].GroupKey != want {
 			t.Errorf("group of %s is %q, want %q", ds[i].Body, ds[i].GroupKey, want)
 		}

@@ -115,6 +115,7 @@ func popEachOnce(t *tester) {
 var peekCases = []testCase{
 	{name: "peek/leaves-alone", rule: "Browse changes nothing: it neither leases nor counts", needs: canPeek, run: peekLeavesAlone},
 	{name: "peek/all-states", rule: "Browse shows messages whatever their state", needs: canPeek, run: peekAllStates},
+	{name: "peek/after-no-id", rule: "BrowseRequest.After that cannot be an id is ErrInvalid, and one of a message that is gone is a place", needs: canPeek, run: peekAfterNoID},
 	{name: "peek/pages", rule: "Browse returns pages in the order of ids, oldest first", needs: canPeek, run: peekPages},
 }
 
@@ -178,6 +179,18 @@ func peekPages(t *tester) {
 	}
 	_, err := q.Peek(t.ctx, mq.BrowseOptions{Limit: t.caps.BatchLimit() + 1})
 	t.is(err, "Peek above MaxBatch", mq.ErrInvalid)
+}
+
+func peekAfterNoID(t *tester) {
+	q := t.queue()
+	ids := t.send(q, "1", "2")
+	_, err := q.Peek(t.ctx, mq.BrowseOptions{After: "no id", Limit: 1})
+	t.is(err, "Peek after what is no id", mq.ErrInvalid)
+	t.ok(t.receive(q, 1)[0].Ack(t.ctx), "ack")
+	rs, err := q.Peek(t.ctx, mq.BrowseOptions{After: ids[0], Limit: 1})
+	if err != nil || !slices.Equal(recordIDs(rs), ids[1:]) {
+		t.Errorf("Peek after a message that was acked shows %s, %v, want %s", recordIDs(rs), err, ids[1:])
+	}
 }
 
 var statsCases = []testCase{

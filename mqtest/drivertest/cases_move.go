@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -98,7 +99,7 @@ func delayNegative(t *tester) {
 var moveCases = []testCase{
 	{name: "move/new-message", rule: "a move makes a new message: EnqueuedAt now, read count 0, headers mq-origin and mq-reason (rule 6)", needs: moves, run: moveNewMessage},
 	{name: "move/batch", rule: "a batch of moves may have several targets", needs: moves, run: moveBatch},
-	{name: "move/missing", rule: "a move to a missing queue is ErrQueueNotFound and loses nothing", needs: moves, run: moveMissing},
+	{name: "move/missing", rule: "a move to a missing queue is ErrQueueNotFound and loses nothing; in a batch the rest takes effect (rule 1)", needs: moves, run: moveMissing},
 	{name: "move/itself", rule: "a move to the same queue makes a new message there, and the old receipt stays dead (rule 6)", needs: moves, run: moveItself},
 	{name: "move/emulated", rule: "Config.AllowDuplicateMoves: a provider without AtomicMove copies and acks", run: moveEmulated},
 	{name: "move/emulated-missing", rule: "Config.AllowDuplicateMoves: a copy that fails leaves the lease as it was", run: moveEmulatedMissing},
@@ -173,9 +174,17 @@ func moveMissing(t *tester) {
 	t.is(d.Move(t.ctx, "", "nowhere"), "move to a queue without a name", mq.ErrInvalid)
 	t.none(q, "it is still leased")
 	t.ok(d.Nack(t.ctx, 0), "nack after a move that failed")
-	if again := t.one(q); again.ID != id {
+	again := t.one(q)
+	if again.ID != id {
 		t.Errorf("received message %s, want %s", again.ID, id)
 	}
+	t.send(q, "acked")
+	err := q.Settle(t.ctx, mq.Settlement{Receipt: again.Receipt, Op: mq.OpMove, To: t.name()}, mq.Settlement{Receipt: t.one(q).Receipt, Op: mq.OpAck})
+	batch, ok := errors.AsType[*mq.BatchError](err)
+	if !ok || len(batch.Errs) != 2 || !errors.Is(batch.Errs[0], mq.ErrQueueNotFound) || batch.Errs[1] != nil {
+		t.Errorf("Settle of a move to a missing queue and an ack: got error %v, want a *BatchError with ErrQueueNotFound for the move only", err)
+	}
+	t.counted(q, counts{leased: 1})
 }
 
 func moveItself(t *tester) {

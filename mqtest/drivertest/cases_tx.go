@@ -16,7 +16,7 @@ var txCases = []testCase{
 	{name: "tx/atomic", rule: "the sends and settlements of a transaction take effect together", needs: transactions, run: txAtomic},
 	{name: "tx/ack-twice", rule: "a second ack in the same transaction is ErrStaleReceipt (rule 1)", needs: transactions, run: txAckTwice},
 	{name: "tx/stale-ack", rule: "an ack in a transaction of a message that was leased again is ErrStaleReceipt (rule 1)", needs: transactions, run: txStaleAck},
-	{name: "tx/error-aborts", rule: "any error aborts the transaction", needs: transactions, run: txErrorAborts},
+	{name: "tx/error-aborts", rule: "any error aborts the transaction: what was done in it before is not kept", needs: transactions, run: txErrorAborts},
 	{name: "tx/error-spoils", rule: "any error aborts the transaction: what the caller does in it afterwards is not kept", needs: transactions, run: txErrorSpoils},
 	{name: "tx/others-go-on", rule: "an open transaction keeps no other call waiting", needs: manyWriters, run: txOthersGoOn},
 	{name: "tx/one-writer", rule: "Caps.OneWriter: a send waits for the end of an open transaction or of its ctx, and a Receive of nothing does not wait", needs: oneWriter, run: txOneWriter},
@@ -30,6 +30,7 @@ var txCases = []testCase{
 func (t *tester) begin() Tx {
 	t.Helper()
 	tx := t.h.Begin(t, t.c)
+	t.made.began()
 	t.Cleanup(func() { _ = tx.Rollback() })
 	return tx
 }
@@ -152,7 +153,7 @@ func txErrorAborts(t *tester) {
 	_, err = t.c.Queue(t.name()).Tx(tx.SQLTx).Send(t.ctx, &mq.Message{})
 	t.is(err, "Send to a missing queue", mq.ErrQueueNotFound)
 	_ = tx.Commit() // PostgreSQL makes a rollback of it, with or without an error
-	t.none(q, "the transaction had an error")
+	t.none(q, "the transaction had an error; where the backend goes on after one, TxProvider must see to it that a commit keeps nothing")
 	t.counted(q, counts{})
 }
 

@@ -116,6 +116,7 @@ func TestRunCase(t *testing.T) {
 		{"error", func(t *tester) { t.Errorf("one %d", 1) }, "one 1"},
 		{"fatal", func(t *tester) { t.Fatal("stop"); panic("unreachable") }, "stop"},
 		{"fail", func(t *tester) { t.Fail() }, "failed without a word"},
+		{"deadline beside a transaction", func(t *tester) { t.made.began(); t.ok(context.DeadlineExceeded, "Send") }, "has begun a transaction"},
 		{"skip", func(t *tester) { t.Skip("no server") }, "no server"},
 		{"panic", func(*tester) { panic("oh no") }, "oh no"},
 		{"runtime error", func(t *tester) { _ = []int{}[len(t.Name())] }, "out of range"},

@@ -45,6 +45,7 @@ var redriveMutations = []mutation{
 	{"move loses the reason", "6: a move keeps the reason", settling(func(_ *mutant, s *driver.Settlement) { s.Reason = "" }), "move/new-message"},
 	{"move loses the origin", "6: header mq-origin", showing(func(d *driver.Delivery) { delete(d.Headers, driver.HeaderOrigin) }), "move/new-message"},
 	{"move keeps the read count", "6: read count 0", showing(countOn), "move/new-message"},
+	{"move to nowhere fails all", "1: in a batch the rest takes effect", moveFailsAll, "move/missing"},
 	{"move to nowhere loses", "a move that fails has no effect", movesToNowhere, "move/missing"},
 }
 
@@ -76,6 +77,19 @@ func redrivesAll(m *mutant) {
 func redrivesWithoutLimit(m *mutant) {
 	m.redrive = func(ctx context.Context, queue string, ids []string, _ int) (int64, error) {
 		return m.Provider.Redrive(ctx, queue, ids, 1000)
+	}
+}
+
+func moveFailsAll(m *mutant) {
+	m.settle = func(ctx context.Context, queue string, s []driver.Settlement) error {
+		for _, item := range s {
+			if item.Op == driver.OpMove {
+				if _, err := m.Provider.Stats(ctx, item.To); err != nil {
+					return err
+				}
+			}
+		}
+		return m.Provider.Settle(ctx, queue, s)
 	}
 }
 

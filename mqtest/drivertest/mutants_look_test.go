@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -16,6 +17,7 @@ var lookMutations = []mutation{
 	{"peek hides leased", "Browse shows records whatever their state", peekHides, "peek/all-states"},
 	{"peek shows the youngest first", "Browse: oldest first", peeks(func(rs []driver.Record) []driver.Record { slices.Reverse(rs); return rs }), "peek/pages"},
 	{"peek shows too much", "BrowseRequest.Limit", peekOverLimit, "peek/pages"},
+	{"pages after anything", "BrowseRequest.After", peeksAfterAnything, "peek/after-no-id"},
 	{"pages overlap", "BrowseRequest.After", pagesSkip, "peek/pages archive/pages"},
 	{"stats off by one", "Stats counts", counting(func(s *driver.Stats) { s.Visible++; s.Total++ }), "stats/transitions"},
 	{"leased counted as visible", "Stats.Leased", counting(func(s *driver.Stats) { s.Visible, s.Leased = s.Visible+s.Leased, 0 }), "stats/transitions"},
@@ -65,6 +67,15 @@ func peekHides(m *mutant) {
 func peekOverLimit(m *mutant) {
 	m.browse = func(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
 		r.Limit++
+		return m.Provider.Browse(ctx, queue, r)
+	}
+}
+
+func peeksAfterAnything(m *mutant) {
+	m.browse = func(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
+		if _, err := strconv.Atoi(r.After); err != nil {
+			r.After = ""
+		}
 		return m.Provider.Browse(ctx, queue, r)
 	}
 }

@@ -67,12 +67,19 @@ func newTester(try *try, h Harness, c testCase) *tester {
 type made struct {
 	mu    sync.Mutex
 	names []string
+	tx    bool // a transaction
 }
 
 func (m *made) add(names ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.names = append(m.names, names...)
+}
+
+func (m *made) began() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tx = true
 }
 
 // open returns one more client, with a namespace of its own.
@@ -149,8 +156,18 @@ func (t *tester) queueOf(c *mq.Client) (q *mq.Queue) {
 func (t *tester) ok(err error, what string, args ...any) {
 	t.Helper()
 	if err != nil {
-		t.Fatalf("%s: %v%s", fmt.Sprintf(what, args...), err, t.limit.why(t.ctx))
+		t.Fatalf("%s: %v%s%s", fmt.Sprintf(what, args...), err, t.limit.why(t.ctx), t.hint(err))
 	}
+}
+
+// hint says where a deadline may come from.
+func (t *tester) hint(err error) string {
+	t.made.mu.Lock()
+	defer t.made.mu.Unlock()
+	if t.made.tx && errors.Is(err, context.DeadlineExceeded) {
+		return " (the case has begun a transaction: does it, or the call, hold a lock that it does not need? A Receive looks without one)"
+	}
+	return ""
 }
 
 // is fails the case unless err is one of targets.
