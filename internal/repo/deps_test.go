@@ -24,6 +24,7 @@ var links = map[string][]string{
 	"examples/orders":             providers,
 	"examples/outbox":             slices.Concat(postgres, sqlite),
 	"examples/pgxpool":            postgres,
+	"examples/sqldriver":          sqlite,
 	"examples/workflow/wordcount": providers,
 }
 
