@@ -24,7 +24,8 @@
 // Receive with Wait returns early, keeps leases alive, runs handlers,
 // encodes payloads, logs and traces. A provider does none of that: it has no
 // retry loop, no buffer, no heartbeat and no goroutine that it does not need
-// for its protocol. It does not read the environment and does not correct
+// for its protocol. An embedded backend may commit several calls at once, without
+// a timer. A provider does not read the environment and does not correct
 // arguments. The provider reconnects: after a lost connection the next call
 // dials again or returns [ErrBadConn].
 //
@@ -32,10 +33,10 @@
 //
 // Each rule has its cases in mqtest/drivertest, under the number given here.
 //
-//  1. A [Receipt] names one lease of one message of one queue. Acting on a
-//     message that has been leased again is [ErrStaleReceipt] and has no
-//     effect. A message that is gone is [ErrMessageNotFound] where the
-//     backend can tell. A malformed receipt, or one of another queue, is
+//  1. A [Receipt] names one lease of one message of one queue of one namespace:
+//     a database, a file. Acting on a message that has been leased again is
+//     [ErrStaleReceipt] and has no effect. A message that is gone is
+//     [ErrMessageNotFound] where the backend can tell. A malformed receipt, or one of another queue, is
 //     [ErrInvalidReceipt]. Without Caps.PortableReceipts a receipt of another
 //     client, or of an earlier connection, is stale, without I/O. In a batch
 //     the rest takes effect.
@@ -130,7 +131,8 @@ type Provider interface {
 	// Receive leases up to r.Max visible messages for r.Visibility and
 	// returns them; none and nil means nothing now. It may wait for r.Wait at
 	// most, and may return early with nothing: mq then polls, with growing
-	// pauses. A provider that can be woken should wait.
+	// pauses. A provider that can be woken should wait: for a send or a nack, and
+	// for the next end of a delay or a lease.
 	Receive(ctx context.Context, queue string, r ReceiveRequest) ([]Delivery, error)
 
 	// Settle ends leases as each settlement says. There is at least one and
@@ -138,8 +140,9 @@ type Provider interface {
 	// wins. nil means that all took effect. A *BatchError names those that
 	// did not, and the others did. Any other error says that none did.
 	//
-	// OpMove comes only under Caps.AtomicMove, and OpNack with a positive
-	// delay only under Caps.Delay. A nack with [AtTimeout] is carried out by
+	// OpMove comes only under Caps.AtomicMove; if its target is missing that item is
+	// ErrQueueNotFound. OpNack with a positive
+	// delay comes only under Caps.Delay. A nack with [AtTimeout] is carried out by
 	// doing nothing: it needs no I/O, but a receipt that is known to be wrong
 	// without any is still an error.
 	Settle(ctx context.Context, queue string, s []Settlement) error
@@ -152,7 +155,7 @@ type Provider interface {
 	Stats(ctx context.Context, queue string) (Stats, error)
 
 	// Ping checks that the backend can be reached and used. Its error says
-	// why not.
+	// why not. It may create what the provider needs for itself, as any call may.
 	Ping(ctx context.Context) error
 
 	// Close releases what the provider holds. Calls in progress, waiting ones

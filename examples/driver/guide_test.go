@@ -142,7 +142,7 @@ func TestGuideNames(t *testing.T) {
 		cases = append(cases, r.Name)
 	}
 	for _, m := range regexp.MustCompile("`([a-z]+/[a-z-]*)`").FindAllStringSubmatch(text, -1) {
-		if !slices.ContainsFunc(cases, func(c string) bool { return c == m[1] || strings.HasSuffix(m[1], "/") && strings.HasPrefix(c, m[1]) }) {
+		if m[1] != "database/sql" && !slices.ContainsFunc(cases, func(c string) bool { return c == m[1] || strings.HasSuffix(m[1], "/") && strings.HasPrefix(c, m[1]) }) {
 			t.Errorf("%s mentions %s, which is no case", guide, m[1])
 		}
 	}
