@@ -145,8 +145,6 @@ type pathText struct {
 }
 
 //go:fix inline
-func text(s string) *string { return new(s) }
-
 func groupPathText(t *tester) {
 	for _, e := range pathTexts {
 		var sent, want []string
