@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -52,6 +53,14 @@ var harness = drivertest.Harness{
 	Want:    driver.Caps{Delay: true, Headers: true, Durable: true, Shared: true, PortableReceipts: true, ExactStats: true},
 }
 
-func TestConformance(t *testing.T) { drivertest.Run(t, harness) }
+func TestConformance(t *testing.T) {
+	h := harness
+	if testing.Short() { // the loads take longest, most of all under the race detector
+		h.Only = func(name string) bool { return !heavy.MatchString(name) }
+	}
+	drivertest.Run(t, h)
+}
+
+var heavy = regexp.MustCompile(`^(receive/(each-once|two-clients)|concurrency/.*|consumer/ledger|send/order-batch)$`)
 
 func TestKilled(t *testing.T) { drivertest.Kill(t, freshDSN(t)) }
