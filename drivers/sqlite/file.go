@@ -64,3 +64,12 @@ func (f *file) check() error {
 	}
 	return refuse("the file was removed or replaced while it was open: close the client, and open it again")
 }
+
+// is reports whether path is that of the file, by whatever way.
+func (f *file) is(path string) bool {
+	if path == f.path {
+		return true
+	}
+	info, err := os.Stat(path)
+	return err == nil && f.info != nil && os.SameFile(info, f.info)
+}

@@ -115,7 +115,7 @@ func (p *Provider) checkConnection(ctx context.Context) (path string, err error)
 			return "", err
 		}
 	}
-	if err := conn.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path); err != nil {
+	if err := conn.QueryRowContext(ctx, sqlFile).Scan(&path); err != nil {
 		return "", err
 	}
 	if p.owned && application == 0 { // the mode stays in the file

@@ -65,6 +65,7 @@ var inserts = func() map[int]string {
 
 var (
 	sqlLock            = statement("lock")
+	sqlFile            = statement("file")
 	sqlVersion         = statement("version")
 	sqlTouch           = statement("touch")
 	sqlTables          = statement("tables")

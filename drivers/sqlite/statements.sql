@@ -4,6 +4,9 @@
 -- Makes a transaction that has read nothing the writer, as BEGIN IMMEDIATE does.
 UPDATE mq_schema SET version = version WHERE false
 
+-- name: file
+SELECT file FROM pragma_database_list WHERE name = 'main'
+
 -- name: version
 SELECT version FROM mq_schema
 

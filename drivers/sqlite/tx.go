@@ -81,12 +81,13 @@ func (t txProvider) do(ctx context.Context, f func(*txn) error) error {
 // check opens the file if the provider has not. If that must wait, for the transaction
 // itself, perhaps, the transaction looks for the tables.
 func (t txProvider) check(ctx context.Context) error {
-	if !t.p.oneConnection() {
+	if !t.p.opened.Load() && !t.p.oneConnection() {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if t.p.ensureOpen(short) == nil {
-			return nil
-		}
+		_ = t.p.ensureOpen(short)
+	}
+	if t.p.opened.Load() {
+		return t.checkFile(ctx)
 	}
 	version, err := layout(ctx, t.tx)
 	if err == nil {
@@ -96,6 +97,19 @@ func (t txProvider) check(ctx context.Context) error {
 		err = driver.ErrQueueNotFound
 	}
 	return err
+}
+
+// checkFile refuses a transaction in another file.
+func (t txProvider) checkFile(ctx context.Context) error {
+	var path string
+	var found bool
+	if err := query(ctx, t.tx, into(&found, &path), sqlFile); err != nil {
+		return err
+	}
+	if t.p.file.is(path) {
+		return nil
+	}
+	return refuse("the transaction is in another file than the queue")
 }
 
 // lock makes the transaction the writer. In one that has read before it may be too

@@ -177,3 +177,17 @@ func TestFullTogether(t *testing.T) {
 		t.Errorf("%d sends were acknowledged, %d messages are stored", sent, stored)
 	}
 }
+
+// TestTxOfAnotherFile has a transaction begin in another file than the queue's.
+func TestTxOfAnotherFile(t *testing.T) {
+	q, _ := ensured(t)
+	_, other := ensured(t)
+	tx, err := openDB(t, other).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := q.Tx(tx).Send(t.Context(), &mq.Message{}); !errors.Is(err, mq.ErrInvalid) || !strings.Contains(err.Error(), "another file") {
+		t.Errorf("send: %v", err)
+	}
+}
