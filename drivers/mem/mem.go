@@ -3,14 +3,11 @@ package mem
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/portmq/mq/driver"
 )
@@ -87,24 +84,7 @@ func (p *Provider) Caps() driver.Caps {
 }
 
 // QueueName folds ASCII letters to lower case.
-func (p *Provider) QueueName(name string) (string, error) {
-	switch {
-	case name == "":
-		return "", fmt.Errorf("%w: queue name is empty", driver.ErrInvalid)
-	case len(name) > 255:
-		return "", fmt.Errorf("%w: queue name is longer than 255 bytes", driver.ErrInvalid)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return "", fmt.Errorf("%w: queue name %q has control characters or is not UTF-8", driver.ErrInvalid, name)
-	}
-	return strings.Map(lower, name), nil
-}
-
-func lower(r rune) rune {
-	if r >= 'A' && r <= 'Z' {
-		return r + 'a' - 'A'
-	}
-	return r
-}
+func (p *Provider) QueueName(name string) (string, error) { return driver.FoldName(name, 255) }
 
 // Ping returns nil unless the provider is closed.
 func (p *Provider) Ping(ctx context.Context) error { return p.check(ctx) }

@@ -5,11 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
@@ -145,24 +142,7 @@ func (p *Provider) Caps() driver.Caps {
 }
 
 // QueueName folds ASCII letters to lower case.
-func (p *Provider) QueueName(name string) (string, error) {
-	switch {
-	case name == "":
-		return "", fmt.Errorf("%w: queue name is empty", driver.ErrInvalid)
-	case len(name) > 255:
-		return "", fmt.Errorf("%w: queue name is longer than 255 bytes", driver.ErrInvalid)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return "", fmt.Errorf("%w: queue name %q has control characters or is not UTF-8", driver.ErrInvalid, name)
-	}
-	return strings.Map(lower, name), nil
-}
-
-func lower(r rune) rune {
-	if r >= 'A' && r <= 'Z' {
-		return r + 'a' - 'A'
-	}
-	return r
-}
+func (p *Provider) QueueName(name string) (string, error) { return driver.FoldName(name, 255) }
 
 // Ping opens the file, and creates it if it is not there.
 func (p *Provider) Ping(ctx context.Context) error {
