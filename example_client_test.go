@@ -108,6 +108,16 @@ func ExampleClient_Queues() {
 	// Output: [mails orders] <nil>
 }
 
+func ExampleClient_StatsAll() {
+	c := open()
+	defer c.Close()
+	fill(queue(c, "orders"), 2)
+	queue(c, "mails")
+	all, err := c.StatsAll(context.Background())
+	fmt.Println(all["orders"].Visible, all["mails"].Visible, err)
+	// Output: 2 0 <nil>
+}
+
 func ExampleClient_DropQueue() {
 	c := open()
 	defer c.Close()

@@ -13,8 +13,8 @@
 //  4. Return or wrap the errors of this package, and keep the native error in
 //     the chain.
 //  5. Add the optional interfaces that your backend supports:
-//     [QueueManager], [Popper], [Browser], [Archivist], [GroupReceiver],
-//     [Transactor], [Namer].
+//     [QueueManager], [StatsLister], [Popper], [Browser], [Archivist],
+//     [GroupReceiver], [Transactor], [Namer].
 //  6. Prove it: drivertest.Run(t, drivertest.Harness{Open: ...}).
 //
 // # What mq does, so that a provider need not

@@ -26,6 +26,15 @@ type QueueManager interface {
 	PurgeQueue(ctx context.Context, queue string) (int64, error)
 }
 
+// StatsLister counts all queues at once.
+type StatsLister interface {
+	// AllStats returns what Stats would of every queue, by name, in fewer round
+	// trips, one if it can. It may leave out queues: those that another call is
+	// needed for, that are gone by now, or that the user may not read. mq asks for
+	// each of them by Stats. An error is one of the whole call.
+	AllStats(ctx context.Context) (map[string]Stats, error)
+}
+
 // Popper receives and deletes in one step: at most once.
 type Popper interface {
 	// Pop removes up to max visible messages and returns them, in the order

@@ -97,6 +97,11 @@ func (f *FaultyProvider) ListQueues(ctx context.Context) ([]string, error) {
 	return faultyOptional(ctx, f, "list", func(m driver.QueueManager) ([]string, error) { return m.ListQueues(ctx) })
 }
 
+// AllStats is the operation "all stats".
+func (f *FaultyProvider) AllStats(ctx context.Context) (map[string]driver.Stats, error) {
+	return faultyOptional(ctx, f, "all stats", func(l driver.StatsLister) (map[string]driver.Stats, error) { return l.AllStats(ctx) })
+}
+
 // PurgeQueue is the operation "purge".
 func (f *FaultyProvider) PurgeQueue(ctx context.Context, queue string) (int64, error) {
 	return faultyOptional(ctx, f, "purge", func(m driver.QueueManager) (int64, error) { return m.PurgeQueue(ctx, queue) })

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,34 +60,45 @@ type statsLine struct {
 	ScrapedAt   time.Time `json:"scraped_at,omitzero"`
 }
 
-// stats shows the figures of the queues once.
+// stats shows the figures of the queues once, of all of them without names. Those that
+// cannot be counted do not keep the others from being shown.
 func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
+	all := make(map[string]mq.Stats)
+	var err error
 	if len(names) == 0 {
-		var err error
-		if names, err = c.Queues(ctx); err != nil {
+		if all, err = c.StatsAll(ctx); len(all) == 0 && err != nil {
 			return err
 		}
+		names = slices.Sorted(maps.Keys(all))
 	}
 	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED", "TOTAL", "ARCHIVED", "SENT", "OLDEST", "LAG")
 	for _, name := range names {
-		s, err := c.Queue(name).Stats(ctx)
-		if err != nil {
-			out.fail(err)
-			break
+		s, known := all[name]
+		if !known {
+			if s, err = c.Queue(name).Stats(ctx); err != nil {
+				break
+			}
 		}
-		line := statsLine{
-			Queue: c.Queue(name).Name(), Total: known(s.Total), Visible: known(s.Visible), Leased: known(s.Leased), Delayed: known(s.Delayed),
-			Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
-			Lag: seconds(s.Lag), Approximate: s.Approximate, ScrapedAt: s.ScrapedAt,
-		}
-		about := ""
-		if s.Approximate {
-			about = "~"
-		}
-		out.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
-			about+count(s.Total), about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
+		out.stats(c.Queue(name).Name(), s)
+	}
+	if err != nil {
+		out.fail(err)
 	}
 	return out.flush()
+}
+
+func (out *printer) stats(queue string, s mq.Stats) {
+	line := statsLine{
+		Queue: queue, Total: known(s.Total), Visible: known(s.Visible), Leased: known(s.Leased), Delayed: known(s.Delayed),
+		Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
+		Lag: seconds(s.Lag), Approximate: s.Approximate, ScrapedAt: s.ScrapedAt,
+	}
+	about := ""
+	if s.Approximate {
+		about = "~"
+	}
+	out.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
+		about+count(s.Total), about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
 }
 
 // watchStats repeats stats until ctx ends, in place on a terminal.

@@ -55,6 +55,21 @@ func (p *Provider) Stats(ctx context.Context, name string) (driver.Stats, error)
 	return q.stats(), nil
 }
 
+// AllStats counts every queue exactly.
+func (p *Provider) AllStats(ctx context.Context) (map[string]driver.Stats, error) {
+	names, err := p.ListQueues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]driver.Stats, len(names))
+	for _, name := range names {
+		if s, err := p.Stats(ctx, name); err == nil { // else it is gone
+			all[name] = s
+		}
+	}
+	return all, nil
+}
+
 func (s *store) ensure(name string) {
 	if s.queue(name) == nil {
 		s.queues.LoadOrStore(name, &queue{store: s, name: name, incarnation: s.made.Add(1)})

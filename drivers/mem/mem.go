@@ -16,6 +16,7 @@ var (
 	_ driver.Driver        = memDriver{}
 	_ driver.Provider      = (*Provider)(nil)
 	_ driver.QueueManager  = (*Provider)(nil)
+	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)

@@ -66,8 +66,10 @@ type counted struct {
 	at                                     time.Time
 }
 
-func (c *counted) scan(rows row) error {
-	return rows.Scan(&c.due, &c.hidden, &c.leased, &c.grouped, &c.blocked, &c.lag, &c.archived, &c.oldest, &c.newest, &c.sent, &c.at)
+func (c *counted) scan(rows row) error { return rows.Scan(c.dest()...) }
+
+func (c *counted) dest() []any {
+	return []any{&c.due, &c.hidden, &c.leased, &c.grouped, &c.blocked, &c.lag, &c.archived, &c.oldest, &c.newest, &c.sent, &c.at}
 }
 
 func (c *counted) stats(live, archive sample) driver.Stats {

@@ -25,17 +25,21 @@ func (p *Provider) EnsureQueue(ctx context.Context, name string, _ driver.QueueO
 }
 
 // ListQueues returns the names of all queues in the file.
-func (p *Provider) ListQueues(ctx context.Context) ([]string, error) {
-	var names []string
-	err := p.read(ctx, func(run driver.SQLTx) error {
-		names = nil
-		return query(ctx, run, func(rows *sql.Rows) error {
-			var name string
-			err := rows.Scan(&name)
-			names = append(names, name)
-			return err
-		}, sqlList)
+func (p *Provider) ListQueues(ctx context.Context) (names []string, err error) {
+	err = p.read(ctx, func(run driver.SQLTx) error {
+		names, err = list(ctx, run)
+		return err
 	})
+	return names, err
+}
+
+func list(ctx context.Context, run driver.SQLTx) (names []string, err error) {
+	err = query(ctx, run, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	}, sqlList)
 	return names, err
 }
 

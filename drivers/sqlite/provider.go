@@ -15,6 +15,7 @@ import (
 var (
 	_ driver.Provider      = (*Provider)(nil)
 	_ driver.QueueManager  = (*Provider)(nil)
+	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)

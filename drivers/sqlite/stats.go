@@ -11,16 +11,38 @@ import (
 // Stats reads counters, so that its cost does not grow with the queue; only that of
 // blocked messages does, with their number.
 func (p *Provider) Stats(ctx context.Context, name string) (s driver.Stats, err error) {
-	err = p.read(ctx, func(driver.SQLTx) error {
-		tx, err := p.looks.db.BeginTx(ctx, nil) // one snapshot for all statements
+	err = p.snapshot(ctx, func(run driver.SQLTx) error {
+		s, err = stats(ctx, run, name)
+		return err
+	})
+	return s, err
+}
+
+// AllStats counts all queues at one moment.
+func (p *Provider) AllStats(ctx context.Context) (all map[string]driver.Stats, err error) {
+	err = p.snapshot(ctx, func(run driver.SQLTx) error {
+		names, err := list(ctx, run)
+		all = make(map[string]driver.Stats, len(names))
+		for _, name := range names {
+			if err == nil {
+				all[name], err = stats(ctx, run, name)
+			}
+		}
+		return err
+	})
+	return all, err
+}
+
+// snapshot runs do, whose statements see the file at one moment.
+func (p *Provider) snapshot(ctx context.Context, do func(driver.SQLTx) error) error {
+	return p.read(ctx, func(driver.SQLTx) error {
+		tx, err := p.looks.db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer tx.Rollback() // it has changed nothing
-		s, err = stats(ctx, tx, name)
-		return err
+		return do(tx)
 	})
-	return s, err
 }
 
 func stats(ctx context.Context, run driver.SQLTx, name string) (s driver.Stats, err error) {

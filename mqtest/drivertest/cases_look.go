@@ -200,6 +200,7 @@ var statsCases = []testCase{
 	{name: "stats/lag", rule: "Lag is how long what has been due longest has waited since it became due, 0 if nothing is visible", run: statsLag},
 	{name: "stats/blocked", rule: "Stats.Blocked counts what is due behind an earlier message of its group that is leased or delayed", needs: all(exactStats, grouped), run: statsBlocked},
 	{name: "stats/total-sent", rule: "TotalSent counts every message ever put into the queue, redriven and moved ones included", needs: exactStats, run: statsTotalSent},
+	{name: "stats/all", rule: "StatsAll counts every queue as Stats does", needs: canList, run: statsAll},
 	{name: "stats/known", rule: "Caps.ExactStats: no figure is -1 or an estimate; otherwise none is below -1", run: statsKnown},
 }
 
@@ -357,4 +358,25 @@ func statsKnown(t *tester) {
 		t.Errorf("unknown: %s; estimated: %v", strings.Join(unknown, ", "), s.Approximate)
 	}
 	t.near(s.ScrapedAt, "ScrapedAt")
+}
+
+func statsAll(t *tester) {
+	one, two := t.queue(), t.queue()
+	t.send(one, "leased", "visible", "visible")
+	t.one(one)
+	all, err := t.c.StatsAll(t.ctx)
+	t.ok(err, "StatsAll")
+	for _, q := range []*mq.Queue{one, two} {
+		want, err := q.Stats(t.ctx)
+		t.ok(err, "Stats")
+		got, there := all[q.Name()]
+		if figures := statsFigures(got); !there || figures != statsFigures(want) {
+			t.Errorf("StatsAll: %v, want %v as Stats has", figures, statsFigures(want))
+		}
+	}
+}
+
+// statsFigures are those that time alone does not change.
+func statsFigures(s mq.Stats) [7]int64 {
+	return [7]int64{s.Total, s.Visible, s.Leased, s.Delayed, s.Archived, s.Blocked, s.TotalSent}
 }
