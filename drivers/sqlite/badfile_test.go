@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -163,39 +161,4 @@ func TestFull(t *testing.T) {
 	if _, err := q.Send(t.Context(), &mq.Message{}); err != nil {
 		t.Errorf("send when there is room again: %v", err)
 	}
-}
-
-// TestReadOnly runs the refused calls as a user who must not write to the file.
-func TestReadOnly(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to become a user without rights")
-	}
-	path := made(t, 1)
-	for dir := filepath.Dir(path); dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(filepath.Dir(path), "test")
-	if err := copyFile(program, os.Args[0]); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), program)
-	cmd.Env = append(os.Environ(), childReadOnly+"="+dsn(path))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "read-only") && !strings.Contains(string(out), "cannot open the file") {
-		t.Errorf("a file that must not be written: %v\n%s", err, out)
-	}
-}
-
-func copyFile(to, from string) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, b, 0o755)
 }

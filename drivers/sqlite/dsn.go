@@ -36,7 +36,7 @@ type options struct {
 	poll        time.Duration
 }
 
-const formOfDSN = "a DSN is sqlite:///absolute/path or sqlite://relative/path, with the parameters behind a ?"
+const formOfDSN = "it names no file: after the two slashes comes a path, an absolute one with a slash of its own, and then the parameters behind a ?"
 
 // parseDSN parses sqlite:///path or sqlite://path. What would be the host of
 // another URL is the beginning of a relative path.
@@ -65,7 +65,7 @@ func parseDSN(dsn string) (o options, err error) {
 	case strings.Contains(o.path, ":memory:"):
 		return o, errors.New("for queues in memory open mem://")
 	}
-	o.path = filepath.FromSlash(o.path)
+	o.path = filepath.Clean(filepath.FromSlash(o.path))
 	return o, o.parameters(u.Query())
 }
 

@@ -33,7 +33,7 @@ func join(p *Provider, path string) (*file, error) {
 	defer filesMu.Unlock()
 	f := files[path]
 	switch {
-	case f == nil:
+	case f == nil || f.check() != nil: // clients of a file that was replaced keep theirs
 		f = &file{path: path, library: library, users: make(map[*Provider]bool), hub: newHub(path)}
 		f.info, _ = os.Stat(path)
 		files[path] = f
@@ -50,7 +50,7 @@ func (f *file) leave(p *Provider) {
 	filesMu.Lock()
 	defer filesMu.Unlock()
 	delete(f.users, p)
-	if len(f.users) == 0 {
+	if len(f.users) == 0 && files[f.path] == f {
 		delete(files, f.path)
 	}
 }
@@ -62,7 +62,7 @@ func (f *file) check() error {
 	if f.info == nil || err == nil && os.SameFile(info, f.info) {
 		return nil
 	}
-	return refuse("the file was removed or replaced while it was open: close the client, and open it again")
+	return refuse("the file was removed or replaced while it was open: open a new client")
 }
 
 // is reports whether path is that of the file, by whatever way.

@@ -18,10 +18,15 @@ var networkTypes = map[uint32]string{
 	0x0bd00bd0: "Lustre",
 }
 
-// checkFileSystem refuses network file systems: their locks are not to be trusted, and
+// checkFileSystem refuses a file with several names, of which SQLite does not know, and
+// network file systems: their locks are not to be trusted, and
 // the log is shared memory, which two hosts do not have
 // (https://sqlite.org/wal.html).
 func checkFileSystem(path string) error {
+	var file syscall.Stat_t
+	if syscall.Stat(path, &file) == nil && file.Mode&syscall.S_IFMT == syscall.S_IFREG && file.Nlink > 1 {
+		return refuse("the file has several names (hard links), and under each it would have a log of its own: remove the others")
+	}
 	var s syscall.Statfs_t
 	if syscall.Statfs(filepath.Dir(path), &s) != nil {
 		return nil // opening it says more

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"bytes"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -23,8 +25,12 @@ func notify(path string) (changes <-chan struct{}, stop func()) {
 	go func() {
 		b := make([]byte, 4096)
 		for {
-			if _, err := events.Read(b); err != nil {
+			n, err := events.Read(b)
+			if err != nil {
 				return
+			}
+			if !concerns(b[:n], filepath.Base(path)) {
+				continue
 			}
 			select {
 			case c <- struct{}{}:
@@ -33,4 +39,21 @@ func notify(path string) (changes <-chan struct{}, stop func()) {
 		}
 	}()
 	return c, func() { _ = events.Close() }
+}
+
+// concerns reports whether one of events is about the file of that name, or its log.
+// Other files of the directory may change all the time.
+func concerns(events []byte, name string) bool {
+	for len(events) >= syscall.SizeofInotifyEvent {
+		end := syscall.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(events[12:])) // the length of its name
+		if end > len(events) {
+			return true
+		}
+		got := string(bytes.TrimRight(events[syscall.SizeofInotifyEvent:end], "\x00"))
+		if got == name || got == name+"-wal" {
+			return true
+		}
+		events = events[end:]
+	}
+	return false
 }

@@ -183,6 +183,9 @@ func (p *Provider) read(ctx context.Context, do func(driver.SQLTx) error) error 
 	if err := p.ensureOpen(ctx); err != nil {
 		return err
 	}
+	if err := p.file.check(); err != nil {
+		return err
+	}
 	return mapError(p.retry(ctx, func() error { return do(&p.looks) }))
 }
 

@@ -3,7 +3,7 @@
 
 CREATE TABLE mq_schema (
   version INTEGER NOT NULL,
-  touched INTEGER NOT NULL -- raised to make a change
+  touched INTEGER NOT NULL -- when mq_hidden was last swept, or a little later
 ) STRICT;
 
 INSERT INTO mq_schema VALUES (1, 0);

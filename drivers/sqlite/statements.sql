@@ -198,6 +198,22 @@ INSERT INTO mq_hidden (queue, bucket, leased, delayed)
 VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT DO UPDATE SET leased = leased + excluded.leased, delayed = delayed + excluded.delayed
 
+-- name: touched
+SELECT touched FROM mq_schema
+
+-- name: touch at
+UPDATE mq_schema SET touched = ?1
+
+-- name: uncount
+DELETE FROM mq_hidden
+
+-- name: recount
+INSERT INTO mq_hidden (queue, bucket, leased, delayed)
+SELECT queue, due >> 24, sum(lease <> 0), sum(lease = 0)
+FROM mq_message
+WHERE due > ?1
+GROUP BY queue, due >> 24
+
 -- name: sweep
 DELETE FROM mq_hidden WHERE bucket < ?1
 

@@ -158,10 +158,11 @@ func (w *writer) close() {
 func (w *writer) explain(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.blocked.IsZero() {
+	waited := time.Since(w.blocked)
+	if w.blocked.IsZero() || waited < maxRetry {
 		return err
 	}
-	return fmt.Errorf("%s for %v: %w", w.lacking, time.Since(w.blocked).Round(time.Millisecond), err)
+	return fmt.Errorf("%s for %v: %w", w.lacking, waited.Round(time.Millisecond), err)
 }
 
 // What a call may wait for.
@@ -307,14 +308,41 @@ func (t *txn) one(c *call) error {
 	return nil
 }
 
-// sweep removes the counters of times that are past, now and then.
+// sweep removes the counters of times that are past, now and then. If the clock was set
+// back they may be needed again, so they are made anew, with what the
+// calls have changed.
 func (w *writer) sweep(t *txn) error {
 	b := bucket(t.now)
 	if b == w.swept {
 		return nil
 	}
+	var touched int64
+	var found bool
+	if err := t.query(into(&found, &touched), sqlTouched); err != nil {
+		return err
+	}
+	if b < bucket(touched) {
+		if err := t.recount(); err != nil {
+			return err
+		}
+	}
+	if _, err := t.exec(sqlSweep, b); err != nil {
+		return err
+	}
 	w.swept = b
-	_, err := t.exec(sqlSweep, b)
+	_, err := t.exec(sqlTouchAt, t.now)
+	return err
+}
+
+// recount counts the rows that are leased or delayed.
+func (t *txn) recount() error {
+	for _, c := range t.counts {
+		c.hidden = nil // they are in the rows
+	}
+	if _, err := t.exec(sqlUncount); err != nil {
+		return err
+	}
+	_, err := t.exec(sqlRecount, t.now)
 	return err
 }
 
@@ -331,7 +359,9 @@ func (w *writer) begin(once bool) (*session, error) {
 	if err := w.p.file.check(); err != nil {
 		return nil, err
 	}
-	w.lacks(lacksConn)
+	if !w.p.owned {
+		w.lacks(lacksConn)
+	}
 	for pause := minRetry; ; pause = min(pause*3/2, maxRetry) {
 		s, err := w.beginWrite()
 		if err == nil {
@@ -344,6 +374,9 @@ func (w *writer) begin(once bool) (*session, error) {
 		w.polite.met()
 		if once {
 			return nil, nil
+		}
+		if w.p.closed.Load() {
+			return nil, driver.ErrClosed
 		}
 		if waited := w.lacks(lacksLock); w.p.opts.busyTimeout > 0 && waited > w.p.opts.busyTimeout {
 			return nil, w.explain(mapError(err))

@@ -191,3 +191,73 @@ func TestTxOfAnotherFile(t *testing.T) {
 		t.Errorf("send: %v", err)
 	}
 }
+
+// TestCloseLocked closes a client whose send waits for another program's lock.
+func TestCloseLocked(t *testing.T) {
+	q, path := ensured(t)
+	conn, err := openDB(t, path).Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := q.Send(t.Context(), &mq.Message{})
+		sent <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // it waits, most likely
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_ = q.Client().Shutdown(ctx)
+	if err := <-sent; !errors.Is(err, mq.ErrClosed) {
+		t.Errorf("a send that waits for the lock at Close: %v", err)
+	}
+}
+
+// TestReplaced replaces the file while it is open: nobody goes on with the old one, and
+// a new client works.
+func TestReplaced(t *testing.T) {
+	q, path := ensured(t)
+	other := made(t, 1)
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := q.Stats(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "removed or replaced") {
+		t.Errorf("stats of a file that was replaced: %v", err)
+	}
+	if _, err := q.Receive(t.Context(), mq.ReceiveOptions{Wait: time.Minute}); err == nil {
+		t.Error("a receive from a file that was replaced has no error")
+	}
+	if s, err := open(t, path).Queue("q").Stats(t.Context()); err != nil || s.Total != 1 {
+		t.Errorf("stats of a new client: %+v, %v", s, err)
+	}
+}
+
+// TestClockSetBack finds counters that were swept when the clock was ahead.
+func TestClockSetBack(t *testing.T) {
+	q, path := ensured(t)
+	for range 3 {
+		if _, err := q.Send(t.Context(), &mq.Message{Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := openDB(t, path)
+	run(t, db, "DELETE FROM mq_hidden")
+	run(t, db, "UPDATE mq_schema SET touched = touched + 3600000000")
+	other := open(t, path).Queue("q")
+	if _, err := other.Send(t.Context(), &mq.Message{Delay: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := other.Stats(t.Context()); err != nil || s.Delayed != 4 || s.Visible != 0 {
+		t.Errorf("stats: %+v, %v", s, err)
+	}
+	inOrder(t, path)
+}
