@@ -87,7 +87,7 @@ func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
 	return out.flush()
 }
 
-func (out *printer) stats(queue string, s mq.Stats) {
+func (p *printer) stats(queue string, s mq.Stats) {
 	line := statsLine{
 		Queue: queue, Total: known(s.Total), Visible: known(s.Visible), Leased: known(s.Leased), Delayed: known(s.Delayed),
 		Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
@@ -97,7 +97,7 @@ func (out *printer) stats(queue string, s mq.Stats) {
 	if s.Approximate {
 		about = "~"
 	}
-	out.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
+	p.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
 		about+count(s.Total), about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
 }
 
