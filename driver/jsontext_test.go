@@ -98,7 +98,7 @@ func decode(doc string) (v any, ok bool) {
 	return v, true
 }
 
-// walk is JSONText on decoded values, but for the text of objects and arrays.
+// walk is JSONText on decoded values, except for the text of objects and arrays.
 func walk(v any, path []string) any {
 	for _, step := range path {
 		switch in := v.(type) {

@@ -64,7 +64,7 @@ func installAll(ctx context.Context, db *sql.DB) error {
 }
 
 // lockInstall takes the lock of the installation. It is waited for longer than those of
-// tables: who waits for it is in nobody's way, and whoever is ahead may take a while.
+// tables: a session that waits for it blocks nobody, and the one ahead may take a while.
 func lockInstall(ctx context.Context, tx *sql.Tx) error {
 	for _, name := range []string{"lock timeout of install", "lock install", "lock timeout"} {
 		if err := exec(ctx, tx, statement(name, nil)); err != nil {

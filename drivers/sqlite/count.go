@@ -11,7 +11,7 @@ type change struct {
 
 type hidden struct{ leased, delayed int64 }
 
-// bucketBits makes a bucket of about 17 seconds of microseconds.
+// bucketBits is the size of a bucket: 2^24 microseconds, about 17 seconds.
 const bucketBits = 24
 
 func bucket(t int64) int64 { return t >> bucketBits }
@@ -77,4 +77,42 @@ func (t *txn) flush() error {
 	}
 	clear(t.counts)
 	return nil
+}
+
+// sweep removes the counters of times that are past, now and then. If the clock was set
+// back they may be needed again, so they are made anew, with what the
+// calls have changed.
+func (w *writer) sweep(t *txn) error {
+	b := bucket(t.now)
+	if b == w.swept {
+		return nil
+	}
+	var touched int64
+	var found bool
+	if err := t.query(into(&found, &touched), sqlTouched); err != nil {
+		return err
+	}
+	if b < bucket(touched) {
+		if err := t.recount(); err != nil {
+			return err
+		}
+	}
+	if _, err := t.exec(sqlSweep, b); err != nil {
+		return err
+	}
+	w.swept = b
+	_, err := t.exec(sqlTouchAt, t.now)
+	return err
+}
+
+// recount counts the rows that are leased or delayed.
+func (t *txn) recount() error {
+	for _, c := range t.counts {
+		c.hidden = nil // they are in the rows
+	}
+	if _, err := t.exec(sqlUncount); err != nil {
+		return err
+	}
+	_, err := t.exec(sqlRecount, t.now)
+	return err
 }

@@ -191,19 +191,19 @@ func (t *txn) drain(q queueRow, g int64, d drain) (s selection, err error) {
 // held returns the messages of a group that are leased, or nil if one of them is not
 // the caller's.
 func (t *txn) held(q queueRow, g int64, d drain) (map[int64]bool, error) {
-	own := make(map[int64]int64, len(d.holding))
+	own := make(map[int64]receipt, len(d.holding))
 	for _, r := range d.holding {
 		if r.mark == q.mark {
-			own[messageID(q.id, r.number)] = r.reads
+			own[messageID(q.id, r.number)] = r
 		}
 	}
 	held := make(map[int64]bool)
 	foreign := false
 	err := t.query(func(rows *sql.Rows) error {
-		var id, reads int64
-		err := rows.Scan(&id, &reads)
+		var id, reads, lease int64
+		err := rows.Scan(&id, &reads, &lease)
 		held[id] = true
-		foreign = foreign || own[id] != reads
+		foreign = foreign || own[id].reads != reads || own[id].lease != lease
 		return err
 	}, sqlHolders, g, d.request.Value, t.now)
 	if foreign {

@@ -190,31 +190,32 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64
 	for _, k := range groupings {
 		bodies = bodies || k.kind == "path"
 	}
-	var found []content
+	var found []membership // without the bodies, which may be large
 	err := t.query(func(rows *sql.Rows) error {
-		var c content
-		var apart []byte
-		err := rows.Scan(&c.id, &c.due, &c.leased, &c.group, &c.headers, &c.body, &apart)
-		if apart != nil {
-			c.body = apart
+		c, err := scanContent(rows)
+		if err != nil {
+			return err
 		}
-		found = append(found, c)
-		return err
-	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies, limit)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range found {
-		var until any
+		m := membership{id: c.id}
 		if c.leased {
-			until = c.due
+			m.until = c.due
 		}
 		for _, k := range groupings {
 			key, err := k.key(c)
 			if err != nil {
-				return 0, err
+				return err
 			}
-			if _, err := t.exec(sqlEnter, k.id, key, c.id, until); err != nil {
+			m.keys = append(m.keys, key)
+		}
+		found = append(found, m)
+		return nil
+	}, sqlContents, messageID(queue, first), messageID(queue, last), bodies, limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range found {
+		for i, k := range groupings {
+			if _, err := t.exec(sqlEnter, k.id, m.keys[i], m.id, m.until); err != nil {
 				return 0, err
 			}
 		}
@@ -223,4 +224,20 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64
 		last = numberOf(found[limit-1].id)
 	}
 	return last, nil
+}
+
+// membership is what is entered for a message.
+type membership struct {
+	id    int64
+	until any   // the end of its lease, or nil
+	keys  []any // one in each grouping
+}
+
+func scanContent(rows *sql.Rows) (c content, err error) {
+	var apart []byte
+	err = rows.Scan(&c.id, &c.due, &c.leased, &c.group, &c.headers, &c.body, &apart)
+	if apart != nil {
+		c.body = apart
+	}
+	return c, err
 }

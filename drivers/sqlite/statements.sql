@@ -314,7 +314,7 @@ LIMIT ?3
 
 -- name: holders
 -- The messages of a group that are leased.
-SELECT m.id, m.reads
+SELECT m.id, m.reads, m.lease
 FROM mq_member b INDEXED BY mq_member_until
 CROSS JOIN mq_message m ON m.id = b.id
 WHERE b.grouping = ?1 AND b.key = ?2 AND b.until > ?3

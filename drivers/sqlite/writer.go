@@ -308,44 +308,6 @@ func (t *txn) one(c *call) error {
 	return nil
 }
 
-// sweep removes the counters of times that are past, now and then. If the clock was set
-// back they may be needed again, so they are made anew, with what the
-// calls have changed.
-func (w *writer) sweep(t *txn) error {
-	b := bucket(t.now)
-	if b == w.swept {
-		return nil
-	}
-	var touched int64
-	var found bool
-	if err := t.query(into(&found, &touched), sqlTouched); err != nil {
-		return err
-	}
-	if b < bucket(touched) {
-		if err := t.recount(); err != nil {
-			return err
-		}
-	}
-	if _, err := t.exec(sqlSweep, b); err != nil {
-		return err
-	}
-	w.swept = b
-	_, err := t.exec(sqlTouchAt, t.now)
-	return err
-}
-
-// recount counts the rows that are leased or delayed.
-func (t *txn) recount() error {
-	for _, c := range t.counts {
-		c.hidden = nil // they are in the rows
-	}
-	if _, err := t.exec(sqlUncount); err != nil {
-		return err
-	}
-	_, err := t.exec(sqlRecount, t.now)
-	return err
-}
-
 // The pauses between attempts to get the write lock. Whoever holds it under load
 // gives it away for a moment now and then, which must not be missed.
 const (
@@ -437,53 +399,4 @@ func (w *writer) beginWrite() (*session, error) {
 	s.close()
 	w.kept = nil
 	return nil, err
-}
-
-// politeness lets other writers of the file have the lock under load, where one commit
-// follows the other. It cannot be
-// waited for in line: who has just given it away would always be the first to ask for
-// it again.
-type politeness struct {
-	version int64     // of the data, as last seen
-	checked time.Time // when that was
-	until   time.Time // there are others, at least until then
-	paused  time.Time
-}
-
-const (
-	checkEvery = 25 * time.Millisecond
-	pauseEvery = 10 * time.Millisecond
-	pauseFor   = 2 * maxRetry
-	othersStay = 2 * time.Second
-)
-
-// met notes that another writer was seen.
-func (p *politeness) met() { p.until = time.Now().Add(othersStay) }
-
-// began looks, at the beginning of a transaction, whether others have written.
-func (p *politeness) began(s *session) {
-	now := time.Now()
-	if now.Sub(p.checked) < checkEvery {
-		return
-	}
-	p.checked = now
-	var v int64
-	var found bool
-	err := query(context.Background(), s, into(&found, &v), "PRAGMA data_version")
-	if err == nil && v != p.version {
-		if p.version != 0 {
-			p.met()
-		}
-		p.version = v
-	}
-}
-
-// pause sleeps a little if there are others and it has not done so for a while.
-func (p *politeness) pause() {
-	now := time.Now()
-	if now.After(p.until) || now.Sub(p.paused) < pauseEvery {
-		return
-	}
-	time.Sleep(pauseFor)
-	p.paused = time.Now()
 }
