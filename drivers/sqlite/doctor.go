@@ -3,8 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -37,6 +39,7 @@ type Check struct {
 func (p *Provider) Checks() []Check {
 	return []Check{
 		{"settings", "the settings of the connections", p.checkSettings},
+		{"writer", "whether the file can be written", p.checkWriter},
 		{"log", "the size of the log", p.checkLog},
 		{"file", "the size of the file", p.checkFile},
 		{"layout", "the layout of the tables", p.checkLayout},
@@ -88,6 +91,30 @@ func (p *Provider) checkSettings(ctx context.Context) ([]Finding, error) {
 		f.add(OK, "settings", "journal mode WAL, synchronous = %s", synchronousName(n))
 	}
 	return f, err
+}
+
+// lockedFor is how long the doctor waits for the write lock.
+const lockedFor = time.Second
+
+var errNothing = errors.New("nothing is written")
+
+// checkWriter begins a transaction that writes nothing.
+func (p *Provider) checkWriter(ctx context.Context) ([]Finding, error) {
+	var f findings
+	short, cancel := context.WithTimeout(ctx, lockedFor)
+	defer cancel()
+	err := p.write(short, func(*txn) error { return &fileError{cause: errNothing} })
+	switch {
+	case errors.Is(err, errNothing):
+		f.add(OK, "writer", "the file can be written")
+	case ctx.Err() != nil:
+		return f, ctx.Err()
+	case short.Err() != nil:
+		f.add(Advice, "writer", "another connection has had the write lock for %v: all senders and receivers wait (end its transaction)", lockedFor)
+	default:
+		f.add(Problem, "writer", "%v", err)
+	}
+	return f, nil
 }
 
 // largeLog is far above the size at which a commit makes a checkpoint, see pragmas.

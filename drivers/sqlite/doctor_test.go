@@ -233,3 +233,17 @@ func TestDoctorTriggers(t *testing.T) {
 		t.Errorf("%q", bad)
 	}
 }
+
+func TestDoctorLocked(t *testing.T) {
+	p := newPatient(t, "")
+	conn, err := p.db.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := p.findings(); !strings.Contains(text, "another connection has had the write lock") {
+		t.Errorf("findings beside a lock:\n%s", text)
+	}
+}

@@ -10,8 +10,6 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-const sqlObjects = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name LIKE 'mq\\_%' ESCAPE '\\' AND sql IS NOT NULL"
-
 // checkLayout looks for the tables, indexes and triggers of the embedded layout. There
 // are triggers once a queue was received by group.
 func (p *Provider) checkLayout(ctx context.Context) ([]Finding, error) {
@@ -24,7 +22,7 @@ func (p *Provider) checkLayout(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	groupings, err := ask(ctx, p, "SELECT id FROM mq_grouping LIMIT 1", itself[int64])
+	groupings, err := ask(ctx, p, sqlAnyGrouping, itself[int64])
 	if err != nil {
 		return nil, err
 	}

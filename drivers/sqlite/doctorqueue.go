@@ -5,14 +5,6 @@ import (
 	"database/sql"
 )
 
-// sqlCounters compares the counters of the queues with the rows, in one snapshot. It
-// goes over indexes.
-const sqlCounters = `
-SELECT id, name, total, (SELECT count(*) FROM mq_message m WHERE m.queue = q.id),
-  archived, (SELECT count(*) FROM mq_archive a WHERE a.queue = q.id)
-FROM mq_queue q
-ORDER BY name`
-
 // counted are a queue's counters, and how many rows there are.
 type counted struct {
 	id                                 int64

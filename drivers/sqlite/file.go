@@ -50,7 +50,11 @@ func (f *file) leave(p *Provider) {
 	filesMu.Lock()
 	defer filesMu.Unlock()
 	delete(f.users, p)
-	if len(f.users) == 0 && files[f.path] == f {
+	if len(f.users) > 0 {
+		return
+	}
+	f.hub.end()
+	if files[f.path] == f {
 		delete(files, f.path)
 	}
 }

@@ -18,11 +18,12 @@ type hub struct {
 	waiters  map[string]map[chan struct{}]bool // by queue
 	poll     time.Duration                     // while nothing happens
 	watching bool
-	wrote    time.Time // by a provider of this process
+	over     chan struct{} // gets a value when the last provider is closed
+	wrote    time.Time     // by a provider of this process
 }
 
 func newHub(path string) *hub {
-	return &hub{path: path, waiters: make(map[string]map[chan struct{}]bool)}
+	return &hub{path: path, waiters: make(map[string]map[chan struct{}]bool), over: make(chan struct{}, 1)}
 }
 
 // pollEvery makes the hub look at the file as often as the most demanding provider
@@ -123,7 +124,7 @@ func (h *hub) watch(last fileState) {
 		if changes != nil {
 			rest = toldPoll
 		}
-		event := told(changes, pause)
+		event := h.told(changes, pause)
 		state := h.state()
 		changed := event || state != last
 		last = state
@@ -142,16 +143,25 @@ func (h *hub) watch(last fileState) {
 	}
 }
 
+// end ends the watch, which nobody waits for any more, before its time.
+func (h *hub) end() {
+	select {
+	case h.over <- struct{}{}:
+	default:
+	}
+}
+
 // told waits for a change, and reports whether there was one within d.
-func told(changes <-chan struct{}, d time.Duration) bool {
+func (h *hub) told(changes <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-changes:
 		return true
 	case <-timer.C:
-		return false
+	case <-h.over:
 	}
+	return false
 }
 
 // wroteLately reports whether a provider of this process has just committed, and woken

@@ -22,7 +22,7 @@ func TestPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	small := regexp.MustCompile(`SCAN (mq_queue|mq_schema|mq_hidden|sqlite_schema|pragma_database_list|g$|\(subquery|CONSTANT|a VIRTUAL|j VIRTUAL|json_each VIRTUAL|\d+ CONSTANT|hidden|h$)`)
+	small := regexp.MustCompile(`SCAN (mq_queue|q$|q USING|mq_grouping|mq_schema|mq_hidden|sqlite_schema|pragma_database_list|g$|\(subquery|CONSTANT|a VIRTUAL|j VIRTUAL|json_each VIRTUAL|\d+ CONSTANT|hidden|h$)`)
 	for _, part := range strings.Split(string(b), "\n-- name: ")[1:] {
 		name, text, _ := strings.Cut(part, "\n")
 		if name == "insert" {

@@ -337,3 +337,17 @@ WHERE b.grouping = ?1 AND b.key = ?2 AND m.due > ?3
 -- name: touch
 -- SQLite does not write what stays the same.
 UPDATE mq_schema SET touched = touched + 1
+
+-- name: objects
+-- What the doctor compares with the layout.
+SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name LIKE 'mq\_%' ESCAPE '\' AND sql IS NOT NULL
+
+-- name: any grouping
+SELECT id FROM mq_grouping LIMIT 1
+
+-- name: counters
+-- The doctor compares the counters of the queues with the rows. It goes over indexes.
+SELECT id, name, total, (SELECT count(*) FROM mq_message m WHERE m.queue = q.id),
+  archived, (SELECT count(*) FROM mq_archive a WHERE a.queue = q.id)
+FROM mq_queue q
+ORDER BY name
