@@ -34,8 +34,8 @@ version, alarms, delays, and what AMQP shows of the queues that are named. For
 that it publishes an empty message that no queue takes, and declares the queues
 that are there: one that somebody drops in that moment is made again. On SQLite
 it checks the settings, that the file can be written, its size and that of the
-log, SQLite's quick_check up to
-1 GiB, missing indexes, and the counters of all queues.`,
+log, SQLite's quick_check up to 1 GiB, missing indexes, and the counters of all
+queues.`,
 		Example: `  mq doctor
   mq doctor orders
   mq doctor -o json | jq 'select(.level != "ok")'`,
