@@ -82,27 +82,22 @@ func (c *Client) newLanes(queue string) *lanes {
 	}
 }
 
-func (c *Client) flySend(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
-	for n := 0; ; n++ {
-		ids, err := c.provider.Send(ctx, queue, msgs)
+func (c *Client) flySend(ctx context.Context, queue string, msgs []driver.Message) (ids []string, err error) {
+	err = try(ctx, func(ctx context.Context) (err error) {
+		ids, err = c.provider.Send(ctx, queue, msgs)
 		if len(ids) != len(msgs) {
 			if err == nil {
 				err = fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, len(ids), len(msgs))
 			}
 			ids = nil
 		}
-		if !again(ctx, err, n) {
-			return ids, theirs(err)
-		}
-	}
+		return err
+	})
+	return ids, err
 }
 
 func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) error {
-	for n := 0; ; n++ {
-		if err := c.provider.Settle(ctx, queue, s); !again(ctx, err, n) {
-			return theirs(err)
-		}
-	}
+	return try(ctx, func(ctx context.Context) error { return c.provider.Settle(ctx, queue, s) })
 }
 
 // flyExtend extends leases, all by as much.

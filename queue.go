@@ -182,7 +182,7 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 		}
 		left := wait - time.Since(begin)
 		if err != nil || left <= 0 {
-			return nil, theirs(err)
+			return nil, err
 		}
 		if time.Since(start) >= min(r.Wait/2, maxPause) { // the provider does wait
 			pause = minPause
@@ -195,19 +195,24 @@ func (q *Queue) poll(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]*
 	}
 }
 
-// once calls f, and calls it again while it answers ErrBadConn. All calls together
-// have CallTimeout beyond the time that one may wait.
-func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) ([]driver.Delivery, error) {
+// once calls f, and calls it again while it answers ErrBadConn and nothing else. All
+// calls together have CallTimeout beyond the time that one may wait.
+func (q *Queue) once(ctx context.Context, r driver.ReceiveRequest, f fetch) (ds []driver.Delivery, err error) {
+	call := func(ctx context.Context) error {
+		ds, err = f(ctx, q, r)
+		if len(ds) > 0 {
+			return nil
+		}
+		return err
+	}
 	if q.client.caps.InProcess {
-		return f(ctx, q, r)
+		err = theirs(call(ctx))
+		return ds, err
 	}
 	short, cancel := q.client.receiveTimeout(r.Wait).bound(ctx)
 	defer cancel()
-	ds, err := f(short, q, r)
-	for n := 0; len(ds) == 0 && again(short, err, n); n++ {
-		ds, err = f(short, q, r)
-	}
-	return ds, q.client.cutOff(short, err)
+	err = q.client.cutOff(short, try(short, call))
+	return ds, err
 }
 
 // deliveries wraps what a call that began at start has leased.

@@ -17,10 +17,12 @@ func (e *providerError) Unwrap() error { return e.err }
 // made again: long enough for a failover of the connection, not of the server.
 var retryPauses = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond}
 
-// try calls the provider, and calls it again while it answers ErrBadConn.
+// try calls the provider, and calls it again, after a pause, while it answers
+// ErrBadConn.
 func try(ctx context.Context, call func(context.Context) error) error {
 	for n := 0; ; n++ {
-		if err := call(ctx); !again(ctx, err, n) {
+		err := call(ctx)
+		if err == nil || n == len(retryPauses) || !notApplied(err) || sleep(ctx, jitter(retryPauses[n])) != nil {
 			return theirs(err)
 		}
 	}
@@ -68,12 +70,6 @@ func (c *Client) warnUntil(done <-chan struct{}, op, queue string) {
 			c.cfg.Logger.Warn("mq: a call takes long", "op", op, "queue", queue, "for", now().sub(begun).Round(time.Second))
 		}
 	}
-}
-
-// again reports, after a pause, whether to repeat a call that has failed n
-// times before.
-func again(ctx context.Context, err error, n int) bool {
-	return err != nil && n < len(retryPauses) && notApplied(err) && sleep(ctx, jitter(retryPauses[n])) == nil
 }
 
 // notApplied reports whether err is ErrBadConn for the whole call.

@@ -44,10 +44,7 @@ const maxCalls = 64
 const commitGrace = time.Second
 
 // When a log line says that the write lock is waited for, and how often.
-const (
-	warnAfter = 5 * time.Second
-	warnEvery = time.Minute
-)
+const warnAfter, warnEvery = 5 * time.Second, time.Minute
 
 // slowCommit is how long a commit takes on a disk that a caller should not be left to.
 const slowCommit = 50 * time.Millisecond
