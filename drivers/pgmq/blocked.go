@@ -30,17 +30,21 @@ func blocker(err error) string {
 	return ""
 }
 
-// blocked looks for the session that has locked a queue's table when a statement, whose
-// ctx this was, has got no answer in time. It asks on the connection for heartbeats if
-// there is one, and waits for no longer than tellGrace.
-func (p *Provider) blocked(ctx context.Context, queue string, start time.Time, err error) error {
+// blocked looks for the session that has locked a table of one of the queues when a
+// statement, whose ctx this was, has got no answer in time. It asks on the connection
+// for heartbeats if there is one, and waits for no longer than tellGrace.
+func (p *Provider) blocked(ctx context.Context, queues []string, start time.Time, err error) error {
 	late := errors.Is(context.Cause(ctx), context.DeadlineExceeded) || sqlState(err) == "57014"
-	if err == nil || queue == "" || time.Since(start) < blockedFor || !late || errors.Is(err, errFull) {
+	if err == nil || len(queues) == 0 || time.Since(start) < blockedFor || !late || errors.Is(err, errFull) {
 		return err
 	}
 	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel() // holder is quick for a caller that has left
-	who := ddl{db: cmp.Or(p.reserve.db, p.db)}.holder(now, "lockers", queue)
+	var names array
+	for _, name := range queues {
+		names.text(name)
+	}
+	who := ddl{db: cmp.Or(p.reserve.db, p.db)}.holder(now, "lockers", names.String())
 	if who.pid == 0 {
 		return err
 	}

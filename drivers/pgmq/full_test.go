@@ -145,7 +145,7 @@ func TestPoolExhaustedOfEachLibrary(t *testing.T) {
 					"Stats":     func(ctx context.Context) error { return second(p.Stats(ctx, "jobs")) },
 					"Ping":      p.Ping,
 					"DropQueue": func(ctx context.Context) error { return p.DropQueue(ctx, "jobs") },
-					"transact":  func(ctx context.Context) error { return p.transact(ctx, step{"insert", nil, ignore}) },
+					"transact":  func(ctx context.Context) error { return p.transact(ctx, "jobs", step{"insert", nil, ignore}) },
 				} {
 					ctx, cancel := within(t.Context())
 					checkFull(t, what, call(ctx), end)

@@ -198,7 +198,7 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 	start := time.Now()
 	s := &leases{unnoted: !g.q.names.Headers}
 	s.groupKey = g.key
-	err := p.transact(ctx, first, step{text, args, func(rows row) error {
+	err := p.transact(ctx, g.q.name, first, step{text, args, func(rows row) error {
 		if err := s.scan(rows, g.q.name, &s.key); err != nil {
 			return err
 		}
@@ -217,11 +217,12 @@ func (p *Provider) groupTx(ctx context.Context, g *grouping, first step, text st
 	return s, nil
 }
 
-// transact runs steps in a transaction of their own, and maps its errors.
-func (p *Provider) transact(ctx context.Context, steps ...step) error {
+// transact runs steps on a queue in a transaction of their own, and maps its errors.
+func (p *Provider) transact(ctx context.Context, queue string, steps ...step) error {
+	start := time.Now()
 	if direct, ok := directly(p.pool); ok {
 		if err := direct.transact(ctx, steps...); err != errWrapped {
-			return mapError(err)
+			return mapError(p.blocked(ctx, []string{queue}, start, err))
 		}
 	}
 	for _, s := range steps {
@@ -233,7 +234,7 @@ func (p *Provider) transact(ctx context.Context, steps ...step) error {
 		at := p.inside(tx)
 		for _, s := range steps {
 			if err := query(ctx, at, s.text, s.args, s.scan); err != nil {
-				return err
+				return p.blocked(ctx, []string{queue}, start, err)
 			}
 		}
 		return nil

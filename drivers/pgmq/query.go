@@ -62,16 +62,16 @@ func unprepared(at querier) *sql.DB {
 
 // within is query on the pool, which ends after limit, and soon after Close.
 func (p *Provider) within(ctx context.Context, limit time.Duration, text string, args []any, scan func(row) error) error {
-	return p.withinAt(ctx, p.pool, limit, "", text, args, scan)
+	return p.withinAt(ctx, p.pool, limit, nil, text, args, scan)
 }
 
-// withinAt is within at another place, for a statement on the tables of a queue.
-func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, queue, text string, args []any, scan func(row) error) error {
+// withinAt is within at another place, for a statement on the tables of queues.
+func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, queues []string, text string, args []any, scan func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
-	err := p.blocked(ctx, queue, start, query(ctx, at, text, args, scan))
+	err := p.blocked(ctx, queues, start, query(ctx, at, text, args, scan))
 	p.links.checkSilence(ctx, start, err)
 	return p.rightNode(err)
 }
@@ -100,10 +100,11 @@ func (p *Provider) run(ctx context.Context, q *queue, text string, args []any, s
 	return p.runAt(ctx, p.pool, callLimit, q, text, args, scan)
 }
 
-func (p *Provider) runAt(ctx context.Context, at querier, limit time.Duration, q *queue, text string, args []any, scan func(row) error) error {
+// runAt is run at another place. other is a second queue whose tables it needs.
+func (p *Provider) runAt(ctx context.Context, at querier, limit time.Duration, q *queue, text string, args []any, scan func(row) error, other ...string) error {
 	answered := false
 	start := time.Now()
-	err := p.withinAt(ctx, at, limit, q.name, text, args, func(rows row) error {
+	err := p.withinAt(ctx, at, limit, append(other, q.name), text, args, func(rows row) error {
 		answered = true
 		return scan(rows)
 	})
@@ -171,7 +172,7 @@ func (p *Provider) read(ctx context.Context, q *queue, text string, args []any, 
 }
 
 func (p *Provider) readWithin(ctx context.Context, limit time.Duration, queue, text string, args []any, scan func(row) error) error {
-	err := p.withinAt(ctx, p.pool, limit, queue, text, args, scan)
+	err := p.withinAt(ctx, p.pool, limit, []string{queue}, text, args, scan)
 	p.detach(queue, err)
 	return readErrorOf(ctx, err)
 }

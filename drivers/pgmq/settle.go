@@ -41,7 +41,7 @@ func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
 		if err != nil {
 			return err
 		}
-		err = p.run(ctx, b.q, text, args, b.failures(of))
+		err = p.runAt(ctx, p.pool, callLimit, b.q, text, args, b.failures(of), of.to)
 		p.detach(of.to, err)
 		return err
 	})

@@ -139,7 +139,7 @@ var wired = []struct {
 		return query(ctx, FromDB(db, Config{}).pool, "insert", nil, ignore)
 	}},
 	{"transaction directly", "driver=pgx", func(ctx context.Context, db *sql.DB) error {
-		return FromDB(db, Config{}).transact(ctx, step{"insert", nil, ignore})
+		return FromDB(db, Config{}).transact(ctx, "jobs", step{"insert", nil, ignore})
 	}},
 }
 

@@ -46,7 +46,7 @@ ORDER BY b.xact_start
 LIMIT 1
 {{end}}
 
-{{- /* The session that has longest held a lock of the queue $1 for which statements
+{{- /* The session that has longest held a lock of the queues $1 for which statements
 wait that change rows. */ -}}
 {{define "lockers"}}
 SELECT {{template "session"}}
@@ -61,7 +61,11 @@ WHERE l.granted
     SELECT c.oid
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'pgmq'::name AND c.relname::text IN ('q_'::text || $1::text, 'a_'::text || $1::text)
+    WHERE n.nspname = 'pgmq'::name AND c.relname::text IN (
+      SELECT kind || name
+      FROM pg_catalog.unnest($1::text[]) AS u(name)
+      CROSS JOIN (VALUES ('q_'::text), ('a_'::text)) AS t(kind)
+    )
   )
 ORDER BY b.xact_start
 LIMIT 1

@@ -31,7 +31,7 @@ func TestLockedTableIsNamed(t *testing.T) {
 			defer end()
 			for _, op := range operations {
 				switch op.name {
-				case "send", "send many", "stats", "purge", "ack", "receive", "pop":
+				case "send", "send many", "stats", "purge", "ack", "receive", "receive heads", "receive a group", "pop":
 					b.names(untilNamed(pid, func() error {
 						ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 						defer cancel()
@@ -39,6 +39,27 @@ func TestLockedTableIsNamed(t *testing.T) {
 					}), pid)
 				}
 			}
+		})
+	}
+}
+
+// TestLockedTargetIsNamed: the lock is on the queue to which a message moves.
+func TestLockedTargetIsNamed(t *testing.T) {
+	b := newBase(t)
+	for name, c := range map[string]*mq.Client{
+		"pgx": b.client("driver=pgx", "pool_max_conns=2"),
+		"pq":  b.client("driver=pq", "pool_max_conns=2"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := b.of(t)
+			q, target := b.stage(c, "from_"+name), b.stage(c, "to_"+name)
+			pid, end := b.sits(sql.LevelReadCommitted, "LOCK TABLE pgmq.q_"+target.Name()+" IN ACCESS EXCLUSIVE MODE")
+			defer end()
+			b.names(untilNamed(pid, func() error {
+				ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+				defer cancel()
+				return q.Settle(ctx, mq.Settlement{Receipt: pgmq.Unfenced(q.Name(), "1"), Op: mq.OpMove, To: target.Name()})
+			}), pid)
 		})
 	}
 }
