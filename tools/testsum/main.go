@@ -16,9 +16,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,6 +30,7 @@ func main() {
 	slowest := flag.Int("slowest", 0, "how many of the slowest tests to list")
 	flag.Parse()
 
+	heedSignals()
 	start := time.Now()
 	s := newSummary(os.Stdout)
 	if err := run(s, *skips, *args, flag.Args()); err != nil {
@@ -38,6 +41,16 @@ func main() {
 	fmt.Printf("in %s, load average %s\n", time.Since(start).Round(time.Second), load())
 	if !s.close() {
 		os.Exit(1)
+	}
+}
+
+// heedSignals keeps the tests from inheriting what nohup and shells do to jobs in the
+// background: the programs that they run would ignore the signals that are to end them.
+func heedSignals() {
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 }
 
