@@ -54,6 +54,8 @@ type Consumer struct {
 	interrupt context.CancelCauseFunc
 	wake      chan struct{} // holds a token when something has changed
 	slow      *time.Timer   // of fetchLoop: when to log that it waits
+	drained   chan struct{} // closed when nothing more is fetched
+	batcher   *batcher      // the handler, if it handles batches
 
 	mu          sync.Mutex
 	started     bool
@@ -84,6 +86,7 @@ func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) (*Consumer, error) {
 	return &Consumer{
 		queue: q, cfg: cfg, handler: h, log: q.client.cfg.Logger.With("queue", q.name),
 		wake:        make(chan struct{}, 1),
+		drained:     make(chan struct{}),
 		concurrency: cfg.Concurrency,
 	}, nil
 }
@@ -161,6 +164,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.lookAtArchive(ctx)
 
 	err := c.fetchLoop(ctx)
+	close(c.drained)
 	return errors.Join(err, c.stop())
 }
 
@@ -196,11 +200,16 @@ func (c *Consumer) Resume() {
 	c.poke()
 }
 
-// SetConcurrency changes how many handlers run at once. It panics if n < 1;
-// Pause is for none. Running handlers are not interrupted.
+// SetConcurrency changes how many handlers run at once, or batches of a
+// NewBatchConsumer. It panics if n < 1; Pause is for none. Running handlers are not
+// interrupted.
 func (c *Consumer) SetConcurrency(n int) {
 	if n < 1 {
 		panic(fmt.Sprintf("mq: SetConcurrency(%d) (use Pause to stop fetching)", n))
+	}
+	if b := c.batcher; b != nil {
+		n *= b.max
+		defer b.free()
 	}
 	c.mu.Lock()
 	c.concurrency = n

@@ -226,6 +226,44 @@ func (t TypedQueue[T]) Consume(ctx context.Context, handle func(context.Context,
 	return c.Run(ctx)
 }
 
+// ConsumeBatch runs a Consumer whose handler gets several decoded values at once, as
+// Queue.ConsumeBatch does. Messages that do not decode become dead letters without
+// another attempt, and the handler does not get them.
+func (t TypedQueue[T]) ConsumeBatch(ctx context.Context, handle func(context.Context, []TypedDelivery[T]) []error, cfg BatchConfig) error {
+	c, err := NewBatchConsumer(t.q, t.BatchHandler(handle), cfg)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+// BatchHandler adapts a function on decoded values to a BatchHandler, for
+// NewBatchConsumer.
+func (t TypedQueue[T]) BatchHandler(handle func(context.Context, []TypedDelivery[T]) []error) BatchHandler {
+	if handle == nil {
+		return nil // which NewBatchConsumer refuses
+	}
+	return func(ctx context.Context, ds []*Delivery) []error {
+		answers := make([]error, len(ds))
+		var good []TypedDelivery[T]
+		var of []int // good[n] is of ds[of[n]]
+		for i, d := range ds {
+			if v := t.decode(d); v.err != nil {
+				answers[i] = v.err
+			} else {
+				good, of = append(good, v), append(of, i)
+			}
+		}
+		if len(good) > 0 {
+			errs := handle(ctx, good)
+			for n, i := range of {
+				answers[i] = answer(errs, n, len(good))
+			}
+		}
+		return answers
+	}
+}
+
 // Handler adapts a function on decoded values to a Handler, for NewConsumer.
 func (t TypedQueue[T]) Handler(handle func(context.Context, T) error) Handler {
 	if handle == nil {
