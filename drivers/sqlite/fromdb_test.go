@@ -21,7 +21,7 @@ import (
 // The whole suite runs on such pools of other libraries: internal/integration/sqlite.
 func TestFromDB(t *testing.T) {
 	if testing.Short() {
-		t.Skip("TestConformance runs the suite; this is its other set-up")
+		t.Skip("the full matrix: TestConformance runs the suite, this is its other set-up")
 	}
 	h := new(harness)
 	open := func(t testing.TB, path string) *mq.Client {
