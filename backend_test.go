@@ -184,7 +184,7 @@ func (b *backend) Send(ctx context.Context, queue string, msgs []driver.Message)
 			}
 		}
 		for _, m := range msgs {
-			id := b.add(queue, Message(m))
+			id := b.add(queue, in(m))
 			b.note("send %s %s", queue, m.Body)
 			ids = append(ids, id)
 		}
@@ -221,7 +221,7 @@ func (b *backend) claim(queue string, r driver.ReceiveRequest) (ds []driver.Deli
 		m := row.msg
 		m.Body = bytes.Clone(m.Body)
 		ds = append(ds, driver.Delivery{
-			Message: driver.Message(m), ID: row.id, Receipt: row.receipt, ReadCount: row.reads,
+			Message: m.out(), ID: row.id, Receipt: row.receipt, ReadCount: row.reads,
 			Attempt: row.reads - row.uncounted, Unanswered: row.reads - row.uncounted - 1 - row.answered,
 		})
 	}

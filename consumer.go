@@ -28,6 +28,7 @@ type ConsumerStats struct {
 	Snoozed      int64 // nacked by Snooze
 	Returned     int64 // given back unhandled, or interrupted by a stop
 	DeadLettered int64
+	Expired      int64 // archived unhandled, since Message.Expires was over
 	Moved        int64 // to another queue, by the handler
 	Lost         int64 // leases that ended before their message was settled
 	Failed       int64 // outcomes that the backend did not take: the message comes back
@@ -68,6 +69,7 @@ type Consumer struct {
 	buffer      []*Delivery
 	lone        lone
 	intake      intake
+	rate        rate
 	running     int            // workers
 	unsettled   int            // settlements under way
 	failures    map[string]int // how often a dead letter could not be stored, by id
@@ -78,17 +80,20 @@ type Consumer struct {
 // NewConsumer returns a Consumer, which Run starts. What is wrong with the arguments
 // is ErrInvalid or ErrNotSupported.
 func NewConsumer(q *Queue, h Handler, cfg ConsumerConfig) (*Consumer, error) {
+	err := checkMux(h)
 	h = wrapped(h, cfg.Middleware)
-	if err := checkConsumer(q, h, cfg); err != nil {
+	if err = cmp.Or(checkConsumer(q, h, cfg), err); err != nil {
 		return nil, q.fail("consume", err)
 	}
 	cfg = cfg.withDefaults(q.client.caps)
-	return &Consumer{
+	c := &Consumer{
 		queue: q, cfg: cfg, handler: h, log: q.client.cfg.Logger.With("queue", q.name),
 		wake:        make(chan struct{}, 1),
 		drained:     make(chan struct{}),
 		concurrency: cfg.Concurrency,
-	}, nil
+	}
+	c.rate = newRate(cfg.Rate, c.poke)
+	return c, nil
 }
 
 func checkConsumer(q *Queue, h Handler, cfg ConsumerConfig) error {
@@ -165,6 +170,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	err := c.fetchLoop(ctx)
 	close(c.drained)
+	c.rate.stop()
 	return errors.Join(err, c.stop())
 }
 

@@ -62,6 +62,11 @@ type ConsumerConfig struct {
 	// logged, one that hangs is left behind, and while ten hang it is not called.
 	OnEvent func(ctx context.Context, e Event)
 
+	// Rate is how many messages a second this Consumer begins with at most, on average
+	// and apart from bursts of a tenth of it. It fetches no more, so that the rest is
+	// free for other processes. 0 means no limit.
+	Rate float64
+
 	// Timeout ends a handler's context. 0 means no limit.
 	Timeout time.Duration
 
@@ -126,6 +131,8 @@ func (cfg ConsumerConfig) check(c *Client) error {
 	switch {
 	case cfg.Concurrency < 0:
 		return invalid("Concurrency %d is negative", cfg.Concurrency)
+	case !(cfg.Rate >= 0) || math.IsInf(cfg.Rate, 0): // NaN is not
+		return invalid("Rate %v is negative or not a number", cfg.Rate)
 	case cfg.Timeout < 0:
 		return invalid("Timeout %v is negative", cfg.Timeout)
 	case cfg.MaxAttempts < Unlimited:

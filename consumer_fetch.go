@@ -67,6 +67,7 @@ func (c *Consumer) fetch(ctx context.Context) ([]*Delivery, error) {
 	defer c.mu.Unlock()
 	c.cancelFetch = nil
 	c.stats.Received += int64(len(ds))
+	c.rate.take(len(ds))
 	if fetching.Err() != nil {
 		if ctx.Err() == nil {
 			err = nil // a Pause, over by now or not

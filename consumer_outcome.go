@@ -102,6 +102,13 @@ func (c *Consumer) unanswered(d *Delivery) outcome {
 	return c.deadLetter(fmt.Sprintf("the last of %d attempts was never answered, the limit is %d", d.Attempt-1, c.cfg.MaxAttempts))
 }
 
+// expired is the outcome of a delivery whose time is over, which no handler sees. It is
+// no dead letter: nothing went wrong with it.
+func expired(d *Delivery) outcome {
+	reason := fmt.Sprintf("expired: it was worth handling for %v", d.Expires)
+	return outcome{op: OpArchive, reason: reason, kind: EventExpired}
+}
+
 func (c *Consumer) deadLetter(reason string) outcome {
 	o := outcome{op: OpArchive, reason: validText(reason), kind: EventDeadLetter}
 	if c.cfg.DeadLetter != "" {

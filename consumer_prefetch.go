@@ -24,7 +24,11 @@ func (c *Consumer) room() int {
 		return 0
 	}
 	free := c.concurrency + c.prefetch - c.running - len(c.buffer)
-	return max(0, min(free, limit, c.intake.most(c.cfg.PrefetchBytes)))
+	n := max(0, min(free, limit, c.intake.most(c.cfg.PrefetchBytes)))
+	if n > 0 {
+		n = c.rate.room(n)
+	}
+	return n
 }
 
 // prefetchAhead is how much work is prefetched: enough to hide a round trip,

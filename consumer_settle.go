@@ -157,9 +157,9 @@ func (j *job) stored() {
 	j.c.report(j.ctx, Event{Kind: j.o.kind, Delivery: j.d, Err: j.o.err, Delay: j.o.delay, Reason: j.dead()}, j.done)
 }
 
-// dead returns the reason of a dead letter, and "" for anything else.
+// dead returns the reason of what was archived, and "" for anything else.
 func (j *job) dead() string {
-	if j.o.kind != EventDeadLetter {
+	if j.o.kind != EventDeadLetter && j.o.kind != EventExpired {
 		return ""
 	}
 	return j.s[0].Reason

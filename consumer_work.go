@@ -45,6 +45,8 @@ func (c *Consumer) process(t task) {
 	switch state := d.lease.stateAt(t.begun); {
 	case state != held: // lost in the buffer, or settled by an interceptor of the receive
 		c.leaveAlone(ctx, d, nil)
+	case d.Expired():
+		c.settle(ctx, t, expired(d))
 	case c.exhausted(d):
 		c.settle(ctx, t, c.unanswered(d))
 	default:
@@ -177,6 +179,8 @@ func (s *ConsumerStats) counter(o outcome) *int64 {
 		return &s.Acked
 	case o.op == OpMove && o.kind != EventDeadLetter: // by the handler
 		return &s.Moved
+	case o.kind == EventExpired:
+		return &s.Expired
 	case o.op != OpNack:
 		return &s.DeadLettered
 	case o.kind == EventSnoozed:

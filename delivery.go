@@ -54,7 +54,7 @@ type Delivery struct {
 // newDelivery returns what a provider has delivered.
 func newDelivery(d driver.Delivery, q *Queue) *Delivery {
 	out := &Delivery{
-		Message: Message(d.Message), GroupKey: d.GroupKey, ID: d.ID, Receipt: d.Receipt, ReadCount: d.ReadCount, Attempt: d.Attempt, Unanswered: d.Unanswered,
+		Message: in(d.Message), GroupKey: d.GroupKey, ID: d.ID, Receipt: d.Receipt, ReadCount: d.ReadCount, Attempt: d.Attempt, Unanswered: d.Unanswered,
 		EnqueuedAt: d.EnqueuedAt, VisibleAt: d.VisibleAt, Native: d.Native, queue: q,
 	}
 	if !q.client.caps.Attempts {

@@ -41,7 +41,7 @@ func TestDocsDefaults(t *testing.T) {
 		}
 	}
 	for _, of := range []reflect.Type{
-		reflect.TypeFor[Config](), reflect.TypeFor[ConsumerConfig](), reflect.TypeFor[ReceiveOptions](),
+		reflect.TypeFor[Config](), reflect.TypeFor[ConsumerConfig](), reflect.TypeFor[BatchConfig](), reflect.TypeFor[ReceiveOptions](),
 		reflect.TypeFor[BrowseOptions](), reflect.TypeFor[RedriveOptions](), reflect.TypeFor[GroupOptions](), reflect.TypeFor[QueueOptions](),
 	} {
 		for f := range of.Fields() {

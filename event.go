@@ -21,7 +21,7 @@ type Event struct {
 	// Delay is how long until the message is delivered again, of EventRetry and
 	// EventSnoozed. AtTimeout leaves it to the visibility timeout.
 	Delay time.Duration
-	// Reason is the reason with which a dead letter was stored.
+	// Reason is the reason with which a dead letter, or an expired message, was stored.
 	Reason string
 	// Cause is why the lease was lost or the settlement failed, of EventLeaseLost
 	// and EventNotSettled.
@@ -38,9 +38,11 @@ const (
 	EventDeadLetter                      // the message is in the archive or in the DeadLetter queue
 	EventLeaseLost                       // the lease ended before the message was settled; it is delivered again
 	EventNotSettled                      // the backend did not take the outcome; the message is delivered again
+	EventExpired                         // Message.Expires was over: the message is in the archive, and no handler has seen it
 )
 
-// String returns "retry", "snoozed", "dead letter", "lease lost" or "not settled".
+// String returns "retry", "snoozed", "dead letter", "lease lost", "not settled" or
+// "expired".
 func (k EventKind) String() string {
 	switch k {
 	case EventRetry:
@@ -53,6 +55,8 @@ func (k EventKind) String() string {
 		return "lease lost"
 	case EventNotSettled:
 		return "not settled"
+	case EventExpired:
+		return "expired"
 	}
 	return fmt.Sprintf("EventKind(%d)", int8(k))
 }
@@ -91,6 +95,8 @@ func (c *Consumer) logEvent(e Event) {
 		c.log.Warn("mq: handler failed", attempt, "next", nextTry(e.Delay), "error", errorText(e.Err), "message", d)
 	case EventDeadLetter:
 		c.log.Warn("mq: dead letter", attempt, "reason", e.Reason, "message", d)
+	case EventExpired:
+		c.log.Info("mq: message expired", attempt, "reason", e.Reason, "message", d)
 	case EventLeaseLost:
 		c.log.Warn("mq: lease lost before the message was settled", attempt, "reason", e.Cause, "message", d)
 	case EventNotSettled:

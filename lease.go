@@ -85,7 +85,7 @@ func (r lossReason) Unwrap() error { return ErrStaleReceipt }
 // under their own locks.
 //
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
-// 256 bytes, which is why the fields are small.
+// 288 bytes, which is why the fields are small.
 type lease struct {
 	mu        sync.Mutex
 	ends      instant                 // when it is over by the local clock, as far as is known
@@ -106,6 +106,7 @@ type rare struct {
 	limit    instant       // the latest that ends can become, by Caps.MaxHold
 	quiet    chan struct{} // closed when extending is 0 again; made by the settlement that waits
 	original *original     // what a copying move sends; nil where moves are atomic
+	expires  instant       // when its message does; 0 if it does not
 	over     chan struct{} // closed when the claim ends; made by a Consumer that waits for it
 }
 

@@ -81,7 +81,7 @@ func (q *Queue) browse(ctx context.Context, op string, o BrowseOptions, archive 
 func records(found []driver.Record, caps Caps) []Record {
 	rs := make([]Record, len(found))
 	for i, r := range found {
-		rs[i] = Record{Message(r.Message), r.ID, r.ReadCount, r.Attempt, r.EnqueuedAt, r.VisibleAt, r.ArchivedAt}
+		rs[i] = Record{in(r.Message), r.ID, r.ReadCount, r.Attempt, r.EnqueuedAt, r.VisibleAt, r.ArchivedAt}
 		if !caps.Attempts {
 			rs[i].Attempt = r.ReadCount
 		}

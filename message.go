@@ -20,6 +20,18 @@ type Message struct {
 	// Delay hides the message for a while after the send. It is relative
 	// because only the backend's clock decides. Needs Caps.Delay.
 	Delay time.Duration
+	// HeadStart puts the message in front of others, as if it had been sent that much
+	// earlier: of those, it overtakes what has waited for less. So nothing starves:
+	// whatever has waited for longer than any head start comes first. It counts once; a
+	// message that is delivered again has its place by the end of its lease or delay.
+	// Group receives go by the order of the group. It does not go together with Delay,
+	// and is at most a year. Needs Caps.HeadStart.
+	HeadStart time.Duration
+	// Expires is how long after the send the message is worth handling, in whole
+	// milliseconds; 0 is for ever. A Consumer archives it afterwards, and its handler
+	// does not see it; see Delivery.Expired. A message that is redriven or moved has as
+	// long again. It travels as header HeaderExpires. Needs Caps.Headers.
+	Expires time.Duration
 }
 
 // Record is a message as Peek and Archived show it: not leased, so without a
@@ -89,6 +101,8 @@ const (
 	HeaderReason = driver.HeaderReason
 	HeaderOrigin = driver.HeaderOrigin
 	HeaderError  = driver.HeaderError
+	// HeaderExpires carries Message.Expires, in milliseconds.
+	HeaderExpires = "mq-expires"
 )
 
 const (
@@ -103,7 +117,7 @@ const (
 func messagesOf(msgs []driver.Message) []Message {
 	out := make([]Message, len(msgs))
 	for i := range msgs {
-		out[i] = Message(msgs[i])
+		out[i] = in(msgs[i])
 	}
 	return out
 }
@@ -112,7 +126,7 @@ func messagesOf(msgs []driver.Message) []Message {
 func driverMessages(msgs []Message) []driver.Message {
 	out := make([]driver.Message, len(msgs))
 	for i := range msgs {
-		out[i] = driver.Message(msgs[i])
+		out[i] = msgs[i].out()
 	}
 	return out
 }

@@ -63,7 +63,7 @@ func checkMessages(caps driver.Caps, msgs []*Message) ([]driver.Message, error) 
 		if err := checkMessage(caps, m); err != nil {
 			return nil, ofSeveral("message", i, len(msgs), err)
 		}
-		out[i] = driver.Message(*m)
+		out[i] = m.out()
 	}
 	return out, nil
 }
@@ -89,12 +89,35 @@ func checkMessage(caps driver.Caps, m *Message) error {
 	case !isText(m.Group):
 		return invalid("group has a NUL or is not UTF-8")
 	}
+	if err := checkTimes(caps, m); err != nil {
+		return err
+	}
 	for k, v := range m.Headers {
 		if !isText(k) || !isText(v) {
 			return invalid("header %.64q has a NUL or is not UTF-8", k)
 		}
 	}
 	return checkDelay(caps, m.Delay)
+}
+
+// maxHeadStart is the longest head start. No message waits in a queue for longer.
+const maxHeadStart = 366 * 24 * time.Hour
+
+// checkTimes checks what may come beside a delay.
+func checkTimes(caps driver.Caps, m *Message) error {
+	switch {
+	case m.HeadStart < 0 || m.HeadStart > maxHeadStart:
+		return invalid("HeadStart %v is not between 0 and %v", m.HeadStart, maxHeadStart)
+	case m.HeadStart > 0 && !caps.HeadStart:
+		return unsupported("Message.HeadStart")
+	case m.HeadStart > 0 && m.Delay > 0:
+		return invalid("a message has a Delay or a HeadStart, not both")
+	case m.Expires < 0 || m.Expires > 0 && m.Expires < time.Millisecond:
+		return invalid("Expires %v is below a millisecond", m.Expires)
+	case m.Expires > 0 && !caps.Headers:
+		return unsupported("Message.Expires, which needs headers")
+	}
+	return nil
 }
 
 // isText reports whether every backend can store s as text.

@@ -14,6 +14,8 @@ type Caps struct {
 	Delay bool
 	// Headers: Message.Headers round-trip.
 	Headers bool
+	// HeadStart: Message.HeadStart works. Needs OrderDue.
+	HeadStart bool
 	// Groups: Message.Group round-trips and GroupReceiver works.
 	Groups bool
 	// Durable: a message whose send returned nil survives a restart of the

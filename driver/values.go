@@ -60,6 +60,12 @@ type Message struct {
 	// Delay hides the message for a while after the send. It is relative
 	// because only the backend's clock decides. Needs Caps.Delay.
 	Delay time.Duration
+	// HeadStart makes a plain Receive choose the message as if it had become visible
+	// that much before it was sent. Nothing else changes: it is visible at once, its
+	// EnqueuedAt is when it was sent, and a redelivery knows nothing of it. Stats.Lag may
+	// count it as waiting. At most a year, and never beside Delay. Needs
+	// Caps.HeadStart.
+	HeadStart time.Duration
 }
 
 // Delivery is a message leased to a receiver.
