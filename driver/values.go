@@ -70,7 +70,7 @@ type Message struct {
 
 // Delivery is a message leased to a receiver.
 type Delivery struct {
-	// Message is what was sent; Delay is zero.
+	// Message is what was sent; Delay and HeadStart are zero.
 	Message
 	// GroupKey is the group that a group receive took the message from, ""
 	// if the message is a group of its own.

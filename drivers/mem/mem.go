@@ -63,6 +63,7 @@ func (p *Provider) Caps() driver.Caps {
 	named := p.store.name != ""
 	return driver.Caps{
 		Delay:            true,
+		HeadStart:        true,
 		Headers:          true,
 		Groups:           true,
 		Shared:           named,

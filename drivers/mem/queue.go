@@ -120,14 +120,14 @@ func (q *queue) insertCopy(c content) {
 	q.insert(m, 0)
 }
 
-// release makes m visible, after delay.
+// release makes m visible, after delay. A negative delay is a head start.
 func (q *queue) release(m *message, delay time.Duration) {
 	m.lease = 0
 	if delay > 0 {
 		q.put(m, delayed, later(q.now, delay))
 		return
 	}
-	q.put(m, visible, q.now)
+	q.put(m, visible, q.now+int64(delay))
 }
 
 func (q *queue) remove(m *message) {
@@ -172,19 +172,18 @@ func (q *queue) stats() driver.Stats {
 // countReady tells visible messages from blocked ones, and sets the lag.
 func (q *queue) countReady(s *driver.Stats) {
 	first := q.firstHidden()
-	lag := int64(-1)
-	for m := q.ready.head; m != nil; m = m.next {
+	due := q.now
+	for m := range q.ready.all() {
 		if id, ok := first[m.group]; ok && m.id > id {
 			s.Blocked++
-		} else if lag < 0 {
-			lag = q.now - m.due
+			continue
 		}
-		if len(first) == 0 {
+		if due = min(due, m.due); len(first) == 0 {
 			break
 		}
 	}
 	s.Visible = int64(q.counts[visible]) - s.Blocked
-	s.Lag = time.Duration(max(lag, 0))
+	s.Lag = time.Duration(q.now - due)
 }
 
 // firstHidden returns the oldest message of each group that is leased or delayed.
@@ -196,30 +195,4 @@ func (q *queue) firstHidden() map[string]uint64 {
 		}
 	}
 	return first
-}
-
-// ready lists the visible messages in the order in which they became so.
-type ready struct{ head, tail *message }
-
-func (r *ready) push(m *message) {
-	if m.prev = r.tail; m.prev == nil {
-		r.head = m
-	} else {
-		m.prev.next = m
-	}
-	r.tail = m
-}
-
-func (r *ready) remove(m *message) {
-	if m.prev == nil {
-		r.head = m.next
-	} else {
-		m.prev.next = m.next
-	}
-	if m.next == nil {
-		r.tail = m.prev
-	} else {
-		m.next.prev = m.prev
-	}
-	m.prev, m.next = nil, nil
 }

@@ -73,8 +73,8 @@ func (q *queue) pop(m *message) view {
 // those visible longest. It returns them in the order of their ages.
 func (q *queue) take(into []view, limit int, f func(*message) view) []view {
 	views := slices.Grow(into, max(0, min(limit, q.counts[visible])))
-	for len(views) < limit && q.ready.head != nil {
-		views = append(views, f(q.ready.head))
+	for m := q.ready.first(); m != nil && len(views) < limit; m = q.ready.first() {
+		views = append(views, f(m))
 	}
 	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.id, b.id) })
 	return views

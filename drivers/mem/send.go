@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -18,10 +19,18 @@ func (p *Provider) Send(ctx context.Context, name string, msgs []driver.Message)
 	}
 	for i, m := range added {
 		q.reserve(m)
-		q.insert(m, msgs[i].Delay)
+		q.insert(m, due(&msgs[i]))
 	}
 	q.unlock()
 	return ids(added), nil
+}
+
+// due returns when a message is due, from the send on.
+func due(m *driver.Message) time.Duration {
+	if m.HeadStart > 0 {
+		return -m.HeadStart
+	}
+	return m.Delay
 }
 
 // newMessages copies msgs.

@@ -144,7 +144,7 @@ func (t txProvider) Send(ctx context.Context, name string, msgs []driver.Message
 	err := t.do(ctx, name, func(q *queue) error {
 		for i, m := range added {
 			q.reserve(m)
-			t.tx.steps = append(t.tx.steps, step{queue: q, m: m, delay: msgs[i].Delay})
+			t.tx.steps = append(t.tx.steps, step{queue: q, m: m, delay: due(&msgs[i])})
 		}
 		return nil
 	})

@@ -184,6 +184,7 @@ const maxBody = 64 << 20
 func (p *Provider) Caps() driver.Caps {
 	c := driver.Caps{
 		Delay:            true,
+		HeadStart:        !p.cfg.ByID,
 		Headers:          true,
 		Groups:           true,
 		Durable:          true,

@@ -71,12 +71,15 @@ func (p *Provider) insertion(q *queue, msgs []driver.Message) (i insertion, err 
 	return i, nil
 }
 
+// due returns when a message is due, in microseconds from the send on.
+func due(m *driver.Message) int64 { return micros(m.Delay) - m.HeadStart.Microseconds() }
+
 func noHeaders(q *queue) error {
 	return fmt.Errorf("%w: queue %q has no headers, as before PGMQ 1.5 (Install adds them)", driver.ErrNotSupported, q.name)
 }
 
 func (i *insertion) single(m driver.Message, exact bool) {
-	i.delay, i.body = micros(m.Delay), text(encodeBody(m.Body, exact))
+	i.delay, i.body = due(&m), text(encodeBody(m.Body, exact))
 	if h, ok := encodeHeaders(m.Headers, m.Group); ok {
 		i.headers = h
 	}
@@ -88,13 +91,13 @@ func (i *insertion) batch(msgs []driver.Message, exact bool) {
 	delayed, attributed := false, false
 	for n, m := range msgs {
 		bodies[n] = encodeBody(m.Body, exact)
-		delayed = delayed || m.Delay > 0
+		delayed = delayed || m.Delay > 0 || m.HeadStart > 0
 		attributed = attributed || len(m.Headers) > 0 || m.Group != ""
 	}
 	i.body = bodies
 	if delayed {
 		for _, m := range msgs {
-			i.delays.int(micros(m.Delay))
+			i.delays.int(due(&m))
 		}
 		i.delay = i.delays.String()
 	}

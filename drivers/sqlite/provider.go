@@ -118,6 +118,7 @@ const maxBody = 64 << 20
 func (p *Provider) Caps() driver.Caps {
 	return driver.Caps{
 		Delay:            true,
+		HeadStart:        true,
 		Headers:          true,
 		Groups:           true,
 		Durable:          p.opts.synchronous == Full,

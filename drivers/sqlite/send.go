@@ -113,7 +113,7 @@ func (t *txn) insert(queue, number int64, rows []row) error {
 // arguments returns what is inserted for a row. A large body is stored on the way.
 func (t *txn) arguments(queue, id int64, r *row) ([]any, error) {
 	m := r.msg
-	due := later(t.now, m.Delay)
+	due := later(t.now, m.Delay) - m.HeadStart.Microseconds()
 	t.hide(queue, due, false, 1)
 	var group, body any = nil, m.Body
 	if m.Group != "" {

@@ -27,6 +27,9 @@ func (t *tester) sameMessage(got mq.Message, want *mq.Message) {
 	if got.Delay != 0 {
 		t.Errorf("Delay of a delivery is %v, want 0", got.Delay)
 	}
+	if got.HeadStart != 0 {
+		t.Errorf("HeadStart of a delivery is %v, want 0", got.HeadStart)
+	}
 }
 
 func (t *tester) sameBody(got, want []byte) {

@@ -17,6 +17,7 @@ var fuzzOps = []struct {
 	{"send", (*fuzzer).opSend},
 	{"send", (*fuzzer).opSend},
 	{"send delayed", (*fuzzer).opSendDelayed},
+	{"send ahead", (*fuzzer).opSendAhead},
 	{"receive", (*fuzzer).opReceive},
 	{"receive", (*fuzzer).opReceive},
 	{"receive", (*fuzzer).opReceive},
@@ -42,21 +43,31 @@ var fuzzOps = []struct {
 	{"advance", (*fuzzer).opAdvance},
 }
 
-func (f *fuzzer) opSend() { f.send(func() time.Duration { return 0 }) }
+func (f *fuzzer) opSend() { f.send(func(*mq.Message) {}) }
+
+func (f *fuzzer) opSendAhead() {
+	if f.caps.HeadStart {
+		f.send(func(m *mq.Message) { m.HeadStart = f.duration() })
+		return
+	}
+	_, err := f.q.Send(f.Context(), &mq.Message{HeadStart: f.long()})
+	f.same(err, mq.ErrNotSupported)
+}
 
 func (f *fuzzer) opSendDelayed() {
 	if f.caps.Delay {
-		f.send(f.duration)
+		f.send(func(m *mq.Message) { m.Delay = f.duration() })
 		return
 	}
 	_, err := f.q.Send(f.Context(), &mq.Message{Delay: f.long()})
 	f.same(err, mq.ErrNotSupported)
 }
 
-func (f *fuzzer) send(delay func() time.Duration) {
+func (f *fuzzer) send(change func(*mq.Message)) {
 	msgs := make([]*mq.Message, min(1+f.pick(3), f.caps.BatchLimit()))
 	for i := range msgs {
-		msgs[i] = &mq.Message{Body: f.body(), Delay: delay()}
+		msgs[i] = &mq.Message{Body: f.body()}
+		change(msgs[i])
 		if f.caps.Headers && f.pick(2) == 0 {
 			msgs[i].Headers = mq.Headers{"N": fmt.Sprint(f.bodies), "é": " x "}
 		}

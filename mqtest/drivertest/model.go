@@ -49,8 +49,8 @@ func newModel(name string, caps driver.Caps, exact bool) *model {
 func (m *model) add(msg mq.Message, now time.Time) *modelMessage {
 	m.came++
 	x := &modelMessage{nth: m.came}
-	x.Message, x.EnqueuedAt, x.VisibleAt = msg, now, now.Add(msg.Delay)
-	x.Delay = 0
+	x.Message, x.EnqueuedAt, x.VisibleAt = msg, now, now.Add(msg.Delay-msg.HeadStart)
+	x.Delay, x.HeadStart = 0, 0
 	m.messages = append(m.messages, x)
 	return x
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -104,7 +105,16 @@ var sendMutations = []mutation{
 	{"headers of the first for all", "Caps.Headers: headers round-trip", firstHeaders, "send/headers-one-by-one"},
 	{"group dropped", "Caps.Groups: Message.Group round-trips", storing(func(m *driver.Message) { m.Group = "" }), "send/group-key"},
 	{"delay ignored", "Caps.Delay: Message.Delay works", storing(func(m *driver.Message) { m.Delay = 0 }), "delay/send delay/batch"},
+	{"head start ignored", "Caps.HeadStart: Message.HeadStart works", storing(func(m *driver.Message) { m.HeadStart = 0 }), "head-start/overtakes"},
+	{"head start is a delay", "Caps.HeadStart: the message is visible at once", storing(func(m *driver.Message) { m.Delay, m.HeadStart = m.HeadStart, 0 }), "head-start/at-once"},
+	{"head start for ever", "Caps.HeadStart: as if it had been sent that much earlier, and no more", storing(foreverAhead), "head-start/ages"},
 	{"one delay for a batch", "Caps.Delay: Message.Delay works", firstDelay, "delay/batch"},
+}
+
+func foreverAhead(m *driver.Message) {
+	if m.HeadStart > 0 {
+		m.HeadStart += 24 * time.Hour
+	}
 }
 
 func storesAllBut(lost func(i, n int) bool) func(*mutant) {

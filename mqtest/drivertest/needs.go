@@ -80,6 +80,7 @@ func as[I any](p driver.Provider, f func(I) error) error {
 // What cases need of the Caps and of the Harness.
 var (
 	delays       = capability("Delay", func(c driver.Caps) bool { return c.Delay })
+	headStart    = capability("HeadStart", func(c driver.Caps) bool { return c.HeadStart })
 	headers      = capability("Headers", func(c driver.Caps) bool { return c.Headers })
 	atomicSend   = capability("AtomicSend", func(c driver.Caps) bool { return c.AtomicSend })
 	moves        = capability("AtomicMove", func(c driver.Caps) bool { return c.AtomicMove })

@@ -22,6 +22,7 @@ var columns = []column{
 	{"driver", func(_ Harness, p driver.Provider, _ driver.Caps) string { return p.Name() }},
 	{"order", func(_ Harness, _ driver.Provider, c driver.Caps) string { return c.Order.String() }},
 	{"delay", mark(delays)},
+	{"head start", mark(headStart)},
 	{"headers", mark(headers)},
 	{"attempts", mark(attempts)},
 	{"groups", mark(grouped)},
