@@ -82,7 +82,14 @@ func (b *backend) add(queue string, m Message) string {
 	id := fmt.Sprint(b.lastID - 1)
 	m.Body = bytes.Clone(m.Body)
 	b.queues[queue] = append(b.queues[queue], &row{id: id, msg: m, due: time.Now().Add(m.Delay)})
+	b.announce()
 	return id
+}
+
+// announce wakes receivers. b.mu is held.
+func (b *backend) announce() {
+	close(b.changed)
+	b.changed = make(chan struct{})
 }
 
 // call carries out one call as the fault allows.
@@ -100,6 +107,9 @@ func (b *backend) call(ctx context.Context, op string, do func() error) error {
 	if f.applied || !f.hang && f.err == nil {
 		b.mu.Lock()
 		err := do()
+		if op != "receive" {
+			b.announce()
+		}
 		b.mu.Unlock()
 		if f.late > 0 {
 			_ = sleep(ctx, f.late)
@@ -193,20 +203,41 @@ func (b *backend) Send(ctx context.Context, queue string, msgs []driver.Message)
 	return ids, err
 }
 
-// Receive looks every 50 ms.
+// Receive looks again when a message may have become visible.
 func (b *backend) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) (ds []driver.Delivery, err error) {
 	err = b.call(ctx, "receive", func() error {
 		ds = b.claim(queue, r)
 		return nil
 	})
 	for end := time.Now().Add(r.Wait); err == nil && len(ds) == 0 && time.Now().Before(end); {
-		if err = sleep(ctx, min(50*time.Millisecond, time.Until(end))); err == nil {
+		next, changed := b.nextDue(queue, end)
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if timer.Stop(); err == nil {
 			b.mu.Lock()
 			ds = b.claim(queue, r)
 			b.mu.Unlock()
 		}
 	}
 	return ds, err
+}
+
+// nextDue returns when the next message becomes visible, end at the latest, and a
+// channel that is closed when that may have changed.
+func (b *backend) nextDue(queue string, end time.Time) (time.Time, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.queues[queue] {
+		if !r.gone && !r.archived && r.due.Before(end) {
+			end = r.due
+		}
+	}
+	return end, b.changed
 }
 
 func (b *backend) claim(queue string, r driver.ReceiveRequest) (ds []driver.Delivery) {

@@ -204,7 +204,7 @@ func TestEvents(t *testing.T) {
 	}{
 		"error":   {counting, ConsumerConfig{Backoff: func(int) time.Duration { return time.Minute }}, nil, failing(errBad), "retry 0 1 bad item 1m0s", `handler failed`, func(s ConsumerStats) int64 { return s.Retried }},
 		"retry":   {counting, ConsumerConfig{}, nil, failing(Retry(time.Hour, errBad)), "retry 0 1 bad item 1h0m0s", `handler failed`, func(s ConsumerStats) int64 { return s.Retried }},
-		"panic":   {counting, ConsumerConfig{Backoff: func(int) time.Duration { return 0 }}, nil, func(context.Context, *Delivery) error { panic("mine") }, "retry 0 1 handler panicked: mine 0s", `handler failed`, func(s ConsumerStats) int64 { return s.Retried }},
+		"panic":   {counting, ConsumerConfig{Backoff: func(int) time.Duration { return time.Minute }}, nil, func(context.Context, *Delivery) error { panic("mine") }, "retry 0 1 handler panicked: mine 1m0s", `handler failed`, func(s ConsumerStats) int64 { return s.Retried }},
 		"snooze":  {counting, ConsumerConfig{}, nil, failing(fmt.Errorf("later: %w", Snooze(time.Hour))), "snoozed 0 1 later: snoozed 1h0m0s", "", func(s ConsumerStats) int64 { return s.Snoozed }},
 		"reject":  {counting, ConsumerConfig{}, nil, failing(Reject(errBad)), "dead letter 0 1 bad item 0s reason bad item", "dead letter", func(s ConsumerStats) int64 { return s.DeadLettered }},
 		"dead":    {counting, ConsumerConfig{MaxAttempts: 1}, nil, failing(errBad), "dead letter 0 1 bad item 0s reason attempt 1 failed, the limit is 1: bad item", "dead letter", func(s ConsumerStats) int64 { return s.DeadLettered }},

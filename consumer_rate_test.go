@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +28,11 @@ func TestRate(t *testing.T) {
 		t.Run(fmt.Sprint(tt.rate), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBackend(attentive, tt.messages)
+				var mu sync.Mutex
 				start, last := time.Now(), time.Time{}
 				r := run(t, b, Config{}, ConsumerConfig{Rate: tt.rate, Concurrency: 500, Prefetch: 100}, func(context.Context, *Delivery) error {
+					mu.Lock()
+					defer mu.Unlock()
 					last = time.Now()
 					return nil
 				})
