@@ -213,11 +213,11 @@ func TestBatchLostLease(t *testing.T) {
 			b.queues["q"][i].receipt = "taken"
 			b.queues["q"][i].due = time.Now().Add(time.Hour)
 		}
-		var got string
+		var got strings.Builder
 		r := runBatches(t, b, Config{}, BatchConfig{Max: 10, Within: 10 * time.Minute, ConsumerConfig: ConsumerConfig{Visibility: time.Minute}},
 			func(ctx context.Context, ds []*Delivery) []error {
 				for _, d := range ds {
-					got += " " + d.ID
+					got.WriteString(" " + d.ID)
 				}
 				lose(0)
 				time.Sleep(2 * time.Minute)
@@ -226,8 +226,8 @@ func TestBatchLostLease(t *testing.T) {
 		time.Sleep(time.Minute)
 		lose(1)
 		time.Sleep(12 * time.Minute)
-		if s := r.stop(t); strings.Contains(got, "1") || len(got) != 6 || s.Lost != 2 || s.Acked != 2 {
-			t.Errorf("handled%s, %d lost, %d acked; want 0 2 3, 2 and 2", got, s.Lost, s.Acked)
+		if s := r.stop(t); strings.Contains(got.String(), "1") || len(got.String()) != 6 || s.Lost != 2 || s.Acked != 2 {
+			t.Errorf("handled%s, %d lost, %d acked; want 0 2 3, 2 and 2", got.String(), s.Lost, s.Acked)
 		}
 	})
 }

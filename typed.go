@@ -80,6 +80,9 @@ func Delay(d time.Duration) SendOption { return func(m *Message) { m.Delay = d }
 // that is left, and nothing if t has passed.
 func At(t time.Time) SendOption { return Delay(max(0, time.Until(t))) }
 
+// Ahead gives the message a head start: see Message.HeadStart.
+func Ahead(d time.Duration) SendOption { return func(m *Message) { m.HeadStart = d } }
+
 // Group sets the message's FIFO key.
 func Group(key string) SendOption { return func(m *Message) { m.Group = key } }
 
