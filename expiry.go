@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"strconv"
@@ -14,7 +15,10 @@ func Expires(d time.Duration) SendOption { return func(m *Message) { m.Expires =
 
 // out returns m as a provider stores it: Expires is a header.
 func (m *Message) out() driver.Message {
-	o := driver.Message{Body: m.Body, Headers: m.Headers, Group: m.Group, Delay: m.Delay, HeadStart: m.HeadStart}
+	o := driver.Message{Body: m.Body, Headers: m.Headers, Group: m.Group, Delay: m.Delay, HeadStart: m.HeadStart, DedupKey: m.DedupKey, DedupFor: m.DedupFor}
+	if m.DedupKey != "" {
+		o.DedupFor = cmp.Or(m.DedupFor, defaultDedupFor)
+	}
 	if ms := strconv.FormatInt(m.Expires.Milliseconds(), 10); m.Expires > 0 && o.Headers[HeaderExpires] != ms {
 		o.Headers = maps.Clone(o.Headers)
 		if o.Headers == nil {
@@ -28,7 +32,7 @@ func (m *Message) out() driver.Message {
 // in is the reverse of out. A header that cannot be read is one that another program
 // has set for itself.
 func in(o driver.Message) Message {
-	m := Message{Body: o.Body, Headers: o.Headers, Group: o.Group, Delay: o.Delay, HeadStart: o.HeadStart}
+	m := Message{Body: o.Body, Headers: o.Headers, Group: o.Group, Delay: o.Delay, HeadStart: o.HeadStart, DedupKey: o.DedupKey, DedupFor: o.DedupFor}
 	if text, ok := o.Headers[HeaderExpires]; ok {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms > 0 && ms <= math.MaxInt64/int64(time.Millisecond) {
 			m.Expires = time.Duration(ms) * time.Millisecond

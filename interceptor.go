@@ -30,6 +30,9 @@ type Call struct {
 	// IDs are those that a send returned, after next: "" for a message that
 	// was not stored, none at all if no message was.
 	IDs []string
+	// Duplicates says which messages of a send were not stored because their DedupKey
+	// is held, after next. It is nil if none has a key.
+	Duplicates []bool
 }
 
 // Interceptor runs around a call, before it is merged with others: with the

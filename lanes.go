@@ -17,6 +17,7 @@ import (
 // keep them: when the last handle and the last flight are gone, so are they.
 type lanes struct {
 	send   lane[driver.Message]
+	unique lane[unique] // messages with keys
 	settle lane[Settlement]
 	extend lane[extension]
 }
@@ -61,6 +62,15 @@ func (c *Client) newLanes(queue string) *lanes {
 				return c.flySend(ctx, queue, msgs)
 			},
 		},
+		unique: lane[unique]{
+			client: c,
+			size:   func(m unique) int { return len(m.Body) },
+			hold:   cloneUnique,
+			apart:  !c.caps.AtomicSend,
+			fly: func(ctx context.Context, items []unique) ([]string, error) {
+				return c.flyUnique(ctx, queue, items)
+			},
+		},
 		settle: lane[Settlement]{
 			client: c,
 			apart:  true,
@@ -87,13 +97,17 @@ func (c *Client) flySend(ctx context.Context, queue string, msgs []driver.Messag
 		ids, err = c.provider.Send(ctx, queue, msgs)
 		if len(ids) != len(msgs) {
 			if err == nil {
-				err = fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, len(ids), len(msgs))
+				err = wrongCount(len(ids), len(msgs))
 			}
 			ids = nil
 		}
 		return err
 	})
 	return ids, err
+}
+
+func wrongCount(ids, messages int) error {
+	return fmt.Errorf("%w (driver defect: %d ids for %d messages)", ErrUnavailable, ids, messages)
 }
 
 func (c *Client) flySettle(ctx context.Context, queue string, s []Settlement) error {

@@ -20,6 +20,16 @@ type Message struct {
 	// Delay hides the message for a while after the send. It is relative
 	// because only the backend's clock decides. Needs Caps.Delay.
 	Delay time.Duration
+	// DedupKey names what the message is about, such as "invoice 42": while the key is
+	// held, further sends with it to the queue store nothing and return the ID of the
+	// message that holds it. Queue.SendOnce says which it was. At most 255 bytes. Needs
+	// a provider that can deduplicate: see Requirements.Dedup.
+	DedupKey string
+	// DedupFor is how long the message holds its DedupKey, from the send on, even if it
+	// is done sooner. Defaults to 5 minutes; at most 366 days. WhileQueued holds the key
+	// until the message has left the queue: it was acked, archived, moved, popped or
+	// purged.
+	DedupFor time.Duration
 	// HeadStart puts the message in front of others, as if it had been sent that much
 	// earlier: of those, it overtakes what has waited for less. So nothing starves:
 	// whatever has waited for longer than any head start comes first. It counts once; a
@@ -106,6 +116,8 @@ const (
 )
 
 const (
+	// WhileQueued, as a DedupFor, holds the key until the message has left the queue.
+	WhileQueued = driver.WhileQueued
 	// AtTimeout, as the delay of a nack, leaves the message to its visibility
 	// timeout.
 	AtTimeout = driver.AtTimeout

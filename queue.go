@@ -70,30 +70,36 @@ func (q *Queue) Send(ctx context.Context, m *Message) (string, error) {
 // for those that were not: look for it before any other error. On
 // ErrUnavailable the messages may or may not have been stored. On other errors
 // none was. A message that is not valid keeps the whole batch from being sent.
-// The messages may be reused after the call.
+// The messages may be reused after the call. A message whose DedupKey is held is not
+// stored, and its id is that of the message that holds it.
 func (q *Queue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) {
+	ids, _, err := q.sendAll(ctx, msgs)
+	return ids, err
+}
+
+// sendAll is SendAll, and tells which messages were duplicates if one has a key.
+func (q *Queue) sendAll(ctx context.Context, msgs []*Message) (ids []string, duplicate []bool, err error) {
 	batch, err := checkMessages(q.client.caps, msgs)
 	if !q.client.direct() {
 		return q.interceptSend(ctx, batch, err)
 	}
-	var ids []string
 	if err = cmp.Or(q.admit(ctx), err); err == nil {
-		ids, err = q.lanes.send.do(ctx, batch)
+		ids, duplicate, err = q.store(ctx, batch)
 	}
-	return ids, q.fail("send", err)
+	return ids, duplicate, q.fail("send", err)
 }
 
 // interceptSend sends messages whose validation had the error bad.
-func (q *Queue) interceptSend(ctx context.Context, batch []driver.Message, bad error) ([]string, error) {
+func (q *Queue) interceptSend(ctx context.Context, batch []driver.Message, bad error) ([]string, []bool, error) {
 	call := &Call{Op: "send", Messages: messagesOf(batch)}
 	err := q.do(ctx, call, func(ctx context.Context) (err error) {
 		if bad != nil {
 			return bad
 		}
-		call.IDs, err = q.lanes.send.do(ctx, driverMessages(call.Messages))
+		call.IDs, call.Duplicates, err = q.store(ctx, driverMessages(call.Messages))
 		return err
 	})
-	return call.IDs, err
+	return call.IDs, call.Duplicates, err
 }
 
 // single returns the id of a lone message. An interceptor may say that it is sent,

@@ -32,6 +32,8 @@ type Requirements struct {
 	Move bool
 	// Pop: Queue.Pop.
 	Pop bool
+	// Dedup: Message.DedupKey.
+	Dedup bool
 	// Manage: Queues, DropQueue and Purge.
 	Manage bool
 	// PortableReceipts: Queue.Settle and Queue.Extend work in other processes.
@@ -59,6 +61,7 @@ func (r Requirements) check(p Provider) error {
 		{r.Browse, has[driver.Browser](p), "Browse"},
 		{r.Move, caps.AtomicMove, "Move"},
 		{r.Pop, has[driver.Popper](p), "Pop"},
+		{r.Dedup, has[driver.Deduplicator](p), "Dedup"},
 		{r.Manage, has[driver.QueueManager](p), "Manage"},
 		{r.PortableReceipts, caps.PortableReceipts, "PortableReceipts"},
 		{r.ExactBodies, caps.ExactBodies, "ExactBodies"},

@@ -56,6 +56,11 @@ func (t *TxQueue) Send(ctx context.Context, m *Message) (string, error) {
 // they will have. More than the provider's limit of a batch are several
 // statements.
 func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error) {
+	ids, _, err := t.sendAll(ctx, msgs)
+	return ids, err
+}
+
+func (t *TxQueue) sendAll(ctx context.Context, msgs []*Message) ([]string, []bool, error) {
 	q := t.queue
 	batch, bad := checkMessages(q.client.caps, msgs)
 	call := &Call{Op: "send", Messages: messagesOf(batch)}
@@ -63,21 +68,42 @@ func (t *TxQueue) SendAll(ctx context.Context, msgs []*Message) ([]string, error
 		if err := cmp.Or(t.err, bad); err != nil {
 			return err
 		}
-		var ids []string
-		for part := range slices.Chunk(driverMessages(call.Messages), q.client.caps.BatchLimit()) {
-			err := t.limited(ctx, func(ctx context.Context) error {
-				got, err := t.tx.Send(ctx, q.name, part)
-				ids = append(ids, got...)
-				return err
-			})
-			if err != nil {
+		batch := driverMessages(call.Messages)
+		send := t.sender(keyed(batch), call)
+		for part := range slices.Chunk(batch, q.client.caps.BatchLimit()) {
+			if err := t.limited(ctx, func(ctx context.Context) error { return send(ctx, part) }); err != nil {
+				call.IDs, call.Duplicates = nil, nil
 				return theirs(err)
 			}
 		}
-		call.IDs = ids
 		return nil
 	})
-	return call.IDs, err
+	return call.IDs, call.Duplicates, err
+}
+
+// sender returns what sends a part of a batch, some of which have keys if unique, and
+// notes the result in call.
+func (t *TxQueue) sender(unique bool, call *Call) func(context.Context, []driver.Message) error {
+	if !unique {
+		return func(ctx context.Context, part []driver.Message) error {
+			ids, err := t.tx.Send(ctx, t.queue.name, part)
+			call.IDs = append(call.IDs, ids...)
+			return err
+		}
+	}
+	return func(ctx context.Context, part []driver.Message) error {
+		d, ok := t.tx.(driver.Deduplicator)
+		if !ok {
+			return unsupported("Message.DedupKey in a transaction")
+		}
+		sent, err := d.SendUnique(ctx, t.queue.name, part)
+		ids, err := idsOf(sent, len(part), err)
+		call.IDs = append(call.IDs, ids...)
+		for _, s := range sent {
+			call.Duplicates = append(call.Duplicates, s.Duplicate)
+		}
+		return err
+	}
 }
 
 // Ack deletes the message when the transaction commits. ErrStaleReceipt means

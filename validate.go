@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -89,7 +90,7 @@ func checkMessage(caps driver.Caps, m *Message) error {
 	case !isText(m.Group):
 		return invalid("group has a NUL or is not UTF-8")
 	}
-	if err := checkTimes(caps, m); err != nil {
+	if err := cmp.Or(checkTimes(caps, m), checkDedup(m)); err != nil {
 		return err
 	}
 	for k, v := range m.Headers {

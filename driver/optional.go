@@ -35,6 +35,23 @@ type StatsLister interface {
 	AllStats(ctx context.Context) (map[string]Stats, error)
 }
 
+// Deduplicator sends messages that have keys. A key belongs to its queue. It is held
+// from the send of a message on, for Message.DedupFor by the backend's clock, however
+// soon the message is done; or, with WhileQueued, until the message is acked, archived,
+// moved, popped or purged. A duplicate does not prolong that, and what DedupFor it has does
+// not matter. A message that a redrive or a move makes has no key. DropQueue drops
+// the keys as well.
+type Deduplicator interface {
+	// SendUnique is Send for messages of which one at least has a DedupKey. Of
+	// messages with the same key, in one call or in several at the same time, one is
+	// stored and the others are duplicates of it; those without a key are stored. The
+	// result is in slice order, with "" as the ID of what was not stored.
+	//
+	// A call that finds a key taken by a transaction which is still open waits for
+	// its end, or is ErrBadConn. It does not keep calls with other keys waiting.
+	SendUnique(ctx context.Context, queue string, msgs []Message) ([]Sent, error)
+}
+
 // Popper receives and deletes in one step: at most once.
 type Popper interface {
 	// Pop removes up to max visible messages and returns them, in the order
@@ -139,6 +156,10 @@ type Transactor interface {
 // and never ErrUnavailable.
 //
 // It must not keep other transactions waiting, except under Caps.OneWriter.
+//
+// A provider that is a Deduplicator has TxProviders that are one, too: a key that a
+// transaction has taken is held when it commits, and free if it does not. A duplicate is
+// no error.
 //
 // It is used by one goroutine at a time and is not closed.
 type TxProvider interface {

@@ -23,6 +23,17 @@ const (
 // timeout. It needs no I/O.
 const AtTimeout time.Duration = math.MinInt64
 
+// WhileQueued, as Message.DedupFor, holds the key until the message has left the queue.
+const WhileQueued time.Duration = -1
+
+// Sent is what has become of a message with a DedupKey.
+type Sent struct {
+	// ID is the message's, or that of the message that holds the key.
+	ID string
+	// Duplicate says that the key was held, and that nothing was stored.
+	Duplicate bool
+}
+
 // Receipt names one lease of one message of one queue. It is opaque to all
 // but the provider that made it, is valid UTF-8, and may travel to other
 // processes where Caps.PortableReceipts.
@@ -60,6 +71,12 @@ type Message struct {
 	// Delay hides the message for a while after the send. It is relative
 	// because only the backend's clock decides. Needs Caps.Delay.
 	Delay time.Duration
+	// DedupKey names what the message is about: while the key is held in the queue,
+	// further messages with it are not stored. "" is no key. Needs [Deduplicator].
+	DedupKey string
+	// DedupFor is how long the message holds its DedupKey, from the send on:
+	// positive, or [WhileQueued]. It is 0 without a key.
+	DedupFor time.Duration
 	// HeadStart makes a plain Receive choose the message as if it had become visible
 	// that much before it was sent. Nothing else changes: it is visible at once, its
 	// EnqueuedAt is when it was sent, and a redelivery knows nothing of it. Stats.Lag may

@@ -16,13 +16,14 @@ var (
 	_ driver.GroupReceiver = (*FaultyProvider)(nil)
 	_ driver.Transactor    = (*FaultyProvider)(nil)
 	_ driver.Namer         = (*FaultyProvider)(nil)
+	_ driver.Deduplicator  = (*FaultyProvider)(nil)
 )
 
 // faultyOps are the operations that a Fault may name.
 var faultyOps = []string{
 	"ensure", "send", "receive", "settle", "extend", "stats", "ping",
 	"drop", "list", "purge", "pop", "browse", "redrive", "purge archive",
-	"receive heads", "receive group", "tx send", "tx settle",
+	"receive heads", "receive group", "tx send", "tx settle", "send unique", "tx send unique",
 }
 
 // Name returns the inner provider's.
@@ -47,6 +48,15 @@ func (f *FaultyProvider) EnsureQueue(ctx context.Context, queue string, o driver
 // Send is the operation "send".
 func (f *FaultyProvider) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	return faultyCall(ctx, f, "send", func() ([]string, error) { return f.inner.Send(ctx, queue, msgs) })
+}
+
+// SendUnique is the operation "send unique".
+func (f *FaultyProvider) SendUnique(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error) {
+	d, ok := f.inner.(driver.Deduplicator)
+	if !ok {
+		return nil, driver.ErrNotSupported
+	}
+	return faultyCall(ctx, f, "send unique", func() ([]driver.Sent, error) { return d.SendUnique(ctx, queue, msgs) })
 }
 
 // Receive is the operation "receive".
@@ -152,7 +162,7 @@ func (f *FaultyProvider) QueueName(name string) (string, error) {
 }
 
 // Tx returns the inner provider's view, whose calls are the operations "tx
-// send" and "tx settle".
+// send", "tx send unique" and "tx settle".
 func (f *FaultyProvider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	t, ok := f.inner.(driver.Transactor)
 	if !ok {
@@ -172,6 +182,14 @@ type faultyTx struct {
 
 func (t faultyTx) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	return faultyCall(ctx, t.f, "tx send", func() ([]string, error) { return t.inner.Send(ctx, queue, msgs) })
+}
+
+func (t faultyTx) SendUnique(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error) {
+	d, ok := t.inner.(driver.Deduplicator)
+	if !ok {
+		return nil, driver.ErrNotSupported
+	}
+	return faultyCall(ctx, t.f, "tx send unique", func() ([]driver.Sent, error) { return d.SendUnique(ctx, queue, msgs) })
 }
 
 func (t faultyTx) Settle(ctx context.Context, queue string, s []driver.Settlement) error {

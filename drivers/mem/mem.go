@@ -18,6 +18,7 @@ var (
 	_ driver.QueueManager  = (*Provider)(nil)
 	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
+	_ driver.Deduplicator  = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
@@ -25,6 +26,7 @@ var (
 	_ driver.Namer         = (*Provider)(nil)
 	_ driver.SQLTx         = (*Tx)(nil)
 	_ driver.TxProvider    = txProvider{}
+	_ driver.Deduplicator  = txProvider{}
 )
 
 type memDriver struct{}

@@ -23,7 +23,8 @@ type message struct {
 	due   int64  // when it becomes, or became, visible
 	lease uint64 // the last one, 0 if there is none that may still settle
 	tally
-	slot   int32 // in queue.deadlines or queue.ready.ahead
+	holder *holder // of its key, or nil
+	slot   int32   // in queue.deadlines or queue.ready.ahead
 	state  state
 	ahead  bool // visible, in queue.ready.ahead
 	prev   *message

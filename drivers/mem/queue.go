@@ -29,6 +29,7 @@ type queue struct {
 	counts    [states]int    // that of gone means nothing
 	indexes   []*groupIndex
 	archive   table[*archived]
+	keys      keys
 
 	waiters list.List // of *waiter, who came first in front
 	armed   int64     // the deadline that the first waiter has set its timer to
@@ -133,12 +134,16 @@ func (q *queue) release(m *message, delay time.Duration) {
 func (q *queue) remove(m *message) {
 	q.messages.delete(m.id)
 	q.put(m, gone, m.due)
+	if m.holder != nil && m.holder.ends == never {
+		q.keys.free(m.holder)
+	}
 }
 
 // clear removes all messages and returns how many there were. Their receipts
 // find nothing.
 func (q *queue) clear() int {
 	n := q.messages.len()
+	q.keys.left()
 	q.messages = table[*message]{}
 	q.ready = ready{}
 	q.deadlines = heap[*message]{}

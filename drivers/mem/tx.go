@@ -18,6 +18,7 @@ type Tx struct {
 	settled map[driver.Receipt]bool
 	err     error // why it cannot commit any more
 	done    bool
+	ended   chan struct{} // closed when done
 }
 
 // step is one message to send or one settlement.
@@ -31,7 +32,7 @@ type step struct {
 
 // Begin starts a transaction on the provider's store.
 func (p *Provider) Begin() *Tx {
-	return &Tx{p: p, settled: make(map[driver.Receipt]bool)}
+	return &Tx{p: p, settled: make(map[driver.Receipt]bool), ended: make(chan struct{})}
 }
 
 // Tx returns a view of the provider inside tx, which must come from Begin of a
@@ -63,11 +64,11 @@ func errNoSQL() error {
 
 // Commit applies everything. It applies nothing and fails if a call inside the
 // transaction has failed, or if a settlement has become impossible since.
-func (tx *Tx) Commit() error {
+func (tx *Tx) Commit() (err error) {
 	if tx.done {
 		return sql.ErrTxDone
 	}
-	defer tx.end()
+	defer func() { tx.end(err == nil) }()
 	switch {
 	case tx.err != nil:
 		return tx.aborted()
@@ -91,11 +92,14 @@ func (tx *Tx) Rollback() error {
 	if tx.done {
 		return sql.ErrTxDone
 	}
-	tx.end()
+	tx.end(false)
 	return nil
 }
 
-func (tx *Tx) end() { tx.done, tx.steps, tx.settled = true, nil, nil }
+func (tx *Tx) end(committed bool) {
+	tx.settleKeys(committed)
+	tx.done, tx.steps, tx.settled = true, nil, nil
+}
 
 // queues returns all queues of the transaction.
 func (tx *Tx) queues() queues {
@@ -189,13 +193,18 @@ func (t txProvider) settle(q *queue, s driver.Settlement) error {
 
 // do runs f on the queue. An error of either aborts the transaction.
 func (t txProvider) do(ctx context.Context, name string, f func(*queue) error) error {
+	return t.locked(func() (*queue, error) { return t.p.lock(ctx, name) }, f)
+}
+
+// locked is do for a queue that lock returns.
+func (t txProvider) locked(lock func() (*queue, error), f func(*queue) error) error {
 	switch {
 	case t.tx.done:
 		return sql.ErrTxDone
 	case t.tx.err != nil:
 		return t.tx.aborted()
 	}
-	q, err := t.p.lock(ctx, name)
+	q, err := lock()
 	if err == nil {
 		err = f(q)
 		q.unlock()

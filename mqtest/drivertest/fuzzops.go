@@ -18,6 +18,8 @@ var fuzzOps = []struct {
 	{"send", (*fuzzer).opSend},
 	{"send delayed", (*fuzzer).opSendDelayed},
 	{"send ahead", (*fuzzer).opSendAhead},
+	{"send once", (*fuzzer).opSendOnce},
+	{"send once", (*fuzzer).opSendOnce},
 	{"receive", (*fuzzer).opReceive},
 	{"receive", (*fuzzer).opReceive},
 	{"receive", (*fuzzer).opReceive},
@@ -61,6 +63,23 @@ func (f *fuzzer) opSendDelayed() {
 	}
 	_, err := f.q.Send(f.Context(), &mq.Message{Delay: f.long()})
 	f.same(err, mq.ErrNotSupported)
+}
+
+func (f *fuzzer) opSendOnce() {
+	msg := &mq.Message{Body: f.body(), DedupKey: []string{"k", "K", " k"}[f.pick(3)], DedupFor: mq.WhileQueued}
+	if f.pick(2) == 0 {
+		msg.DedupFor = f.duration()
+	}
+	now := time.Now()
+	id, first, err := f.q.SendOnce(f.Context(), msg)
+	if deduplicates(f.h, f.q.Client().Provider(), f.caps) != "" {
+		f.same(err, mq.ErrNotSupported)
+		return
+	}
+	f.note("%q for %v: %s %t", msg.DedupKey, msg.DedupFor, id, first)
+	f.must(err)
+	f.must(f.m.sendOnce(msg, id, first, now))
+	f.over(msg.DedupFor)
 }
 
 func (f *fuzzer) send(change func(*mq.Message)) {

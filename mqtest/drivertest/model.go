@@ -24,6 +24,13 @@ type model struct {
 	leases   map[mq.Receipt]*modelMessage
 	ids      map[string]bool // ever given
 	came     int             // messages that ever came
+	keys     map[string]modelKey
+}
+
+// modelKey is a key that was taken.
+type modelKey struct {
+	x    *modelMessage
+	ends time.Time // zero if it is held while x is queued
 }
 
 // modelMessage is gone if it is not among the model's messages.
@@ -43,7 +50,31 @@ func newModel(name string, caps driver.Caps, exact bool) *model {
 		name: name, caps: caps, exact: exact,
 		leases: make(map[mq.Receipt]*modelMessage),
 		ids:    make(map[string]bool),
+		keys:   make(map[string]modelKey),
 	}
+}
+
+// sendOnce checks what came of a message with a key.
+func (m *model) sendOnce(msg *mq.Message, id string, first bool, now time.Time) error {
+	k, known := m.keys[msg.DedupKey]
+	held := known && now.Before(k.ends)
+	if known && k.ends.IsZero() {
+		held = slices.Contains(m.messages, k.x)
+	}
+	switch {
+	case first && held:
+		return fmt.Errorf("key %q was stored, and message %s holds it", msg.DedupKey, k.x.ID)
+	case !first && !held:
+		return fmt.Errorf("key %q is a duplicate of %s, and free", msg.DedupKey, id)
+	case held:
+		return m.identify(k.x, id)
+	}
+	k = modelKey{x: m.add(*msg, now)}
+	if msg.DedupFor > 0 {
+		k.ends = now.Add(msg.DedupFor)
+	}
+	m.keys[msg.DedupKey] = k
+	return m.identify(k.x, id)
 }
 
 func (m *model) add(msg mq.Message, now time.Time) *modelMessage {

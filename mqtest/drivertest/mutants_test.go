@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = slices.Concat(
 	receiptMutations, lateMutations, receiveMutations, countMutations, survivalMutations,
 	archiveMutations, redriveMutations, errorMutations, bodyMutations, sendMutations, settleMutations,
-	groupMutations, freeMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations,
+	groupMutations, freeMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations, dedupMutations,
 )
 
 // mutant is the reference provider with some of its methods replaced. It
@@ -40,6 +40,7 @@ type mutant struct {
 	caps         func(driver.Caps) driver.Caps
 	ensure       func(ctx context.Context, queue string, o driver.QueueOptions) error
 	send         func(ctx context.Context, queue string, msgs []driver.Message) ([]string, error)
+	unique       func(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error)
 	receive      func(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error)
 	settle       func(ctx context.Context, queue string, s []driver.Settlement) error
 	extend       func(ctx context.Context, queue string, rs []driver.Receipt, d time.Duration) error
@@ -84,7 +85,7 @@ func newMutant(p *mem.Provider, dsn string) *mutant {
 	return &mutant{
 		Provider: p, dsn: dsn,
 		caps:   func(c driver.Caps) driver.Caps { return c },
-		ensure: p.EnsureQueue, send: p.Send, receive: p.Receive, settle: p.Settle, extend: p.Extend,
+		ensure: p.EnsureQueue, send: p.Send, unique: p.SendUnique, receive: p.Receive, settle: p.Settle, extend: p.Extend,
 		stats: p.Stats, close: p.Close, drop: p.DropQueue, list: p.ListQueues, purge: p.PurgeQueue,
 		pop: p.Pop, browse: p.Browse, redrive: p.Redrive, purgeArchive: p.PurgeArchive,
 		groups: p.ReceiveHeads, group: p.ReceiveGroup, tx: p.Tx,
@@ -102,6 +103,10 @@ func (m *mutant) EnsureQueue(ctx context.Context, queue string, o driver.QueueOp
 
 func (m *mutant) Send(ctx context.Context, queue string, msgs []driver.Message) ([]string, error) {
 	return m.send(ctx, queue, msgs)
+}
+
+func (m *mutant) SendUnique(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error) {
+	return m.unique(ctx, queue, msgs)
 }
 
 func (m *mutant) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {

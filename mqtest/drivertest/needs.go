@@ -121,6 +121,12 @@ var (
 	canPurge = method("QueueManager.PurgeQueue", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(m driver.QueueManager) error { _, err := m.PurgeQueue(ctx, nowhere); return err })
 	})
+	deduplicates = method("Deduplicator", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(d driver.Deduplicator) error {
+			_, err := d.SendUnique(ctx, nowhere, []driver.Message{{DedupKey: "k", DedupFor: time.Second}})
+			return err
+		})
+	})
 	canPop = method("Popper", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(x driver.Popper) error { _, err := x.Pop(ctx, nowhere, 1); return err })
 	})
