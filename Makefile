@@ -61,7 +61,7 @@ test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those wit
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./bench ./tools'
+	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./bench ./internal/integration/sqlite ./tools'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found

@@ -1,14 +1,11 @@
-// Everything that needs a live server or another SQLite library, beside the
-// library so that neither they nor what finds and starts servers are in its
-// users' module graph.
+// Everything that needs a live server, beside the library so that neither they nor
+// what finds and starts servers are in its users' module graph.
 module github.com/portmq/mq/internal/integration
 
 go 1.26.0
 
 require (
 	github.com/jackc/pgx/v5 v5.12.0
-	github.com/mattn/go-sqlite3 v1.14.53
-	github.com/ncruces/go-sqlite3 v0.35.4 // a later one requires a later x/text than the library
 	github.com/ory/dockertest/v3 v3.12.0
 	github.com/portmq/mq v0.0.0
 	github.com/portmq/mq/drivers/sqlite v0.0.0
@@ -40,9 +37,7 @@ require (
 	github.com/moby/docker-image-spec v1.3.1 // indirect
 	github.com/moby/sys/user v0.3.0 // indirect
 	github.com/moby/term v0.5.0 // indirect
-	github.com/ncruces/go-sqlite3-wasm/v5 v5.0.35304 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/ncruces/julianday v1.0.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.0 // indirect
 	github.com/opencontainers/runc v1.2.3 // indirect
