@@ -63,6 +63,7 @@ func TestBlockedNamesTheSession(t *testing.T) {
 					if took := time.Since(begun); took > tt.limit+claimGrace+tellGrace {
 						t.Errorf("it takes %v", took)
 					}
+					synctest.Wait() // database/sql gives connections back in goroutines of its own
 					r.released()
 				})
 			})
