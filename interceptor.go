@@ -17,6 +17,7 @@ type Call struct {
 	Op       string // "send", "receive", "ack", "nack", "archive", "move", "extend", "ensure", ...
 	Provider string // Provider.Name
 	Queue    string // "" if the operation has none
+	Topic    string // of a publish; the pattern of a bind or unbind
 
 	// Messages are those of a send. Before next an interceptor may set their
 	// headers: the maps are its own, and nil only if the provider has none.

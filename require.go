@@ -34,6 +34,8 @@ type Requirements struct {
 	Pop bool
 	// Dedup: Message.DedupKey.
 	Dedup bool
+	// Topics: Client.Publish and Queue.Bind.
+	Topics bool
 	// Manage: Queues, DropQueue and Purge.
 	Manage bool
 	// PortableReceipts: Queue.Settle and Queue.Extend work in other processes.
@@ -62,6 +64,7 @@ func (r Requirements) check(p Provider) error {
 		{r.Move, caps.AtomicMove, "Move"},
 		{r.Pop, has[driver.Popper](p), "Pop"},
 		{r.Dedup, has[driver.Deduplicator](p), "Dedup"},
+		{r.Topics, has[driver.Router](p), "Topics"},
 		{r.Manage, has[driver.QueueManager](p), "Manage"},
 		{r.PortableReceipts, caps.PortableReceipts, "PortableReceipts"},
 		{r.ExactBodies, caps.ExactBodies, "ExactBodies"},

@@ -14,7 +14,7 @@
 //     the chain.
 //  5. Add the optional interfaces that your backend supports:
 //     [QueueManager], [StatsLister], [Popper], [Browser], [Archivist],
-//     [GroupReceiver], [Deduplicator], [Transactor], [Namer].
+//     [GroupReceiver], [Deduplicator], [Router], [Transactor], [Namer].
 //  6. Prove it: drivertest.Run(t, drivertest.Harness{Open: ...}).
 //
 // # What mq does, so that a provider need not

@@ -52,6 +52,42 @@ type Deduplicator interface {
 	SendUnique(ctx context.Context, queue string, msgs []Message) ([]Sent, error)
 }
 
+// Router sends a message to every queue that is bound to its topic.
+//
+// A topic is words of ASCII letters, digits, hyphens and underscores, separated by single
+// dots, 255 bytes at most. In a pattern "*" stands for one or more characters other than
+// dots, mostly for one word, and "#" for any text: logs.* matches logs.db, logs.# matches
+// logs.db and logs.db.slow, and neither matches logs. Two wildcards never stand side by
+// side. These are the rules of PGMQ 1.11. mq checks topics and patterns; [MatchTopic]
+// tells what matches.
+type Router interface {
+	// Bind binds a queue to a pattern. It is idempotent. A missing queue is
+	// ErrQueueNotFound. DropQueue drops the bindings as well. A pattern that the backend
+	// cannot carry out exactly is ErrNotSupported.
+	Bind(ctx context.Context, queue, pattern string) error
+	// Unbind removes a binding. One that is not there is no error.
+	Unbind(ctx context.Context, queue, pattern string) error
+	// Bindings returns the bindings of a queue, or of all queues if it is "", sorted by
+	// queue and pattern.
+	Bindings(ctx context.Context, queue string) ([]Binding, error)
+	// Publish stores msgs in every queue that has a pattern that matches, once in each,
+	// and returns their ids by queue, sorted by its name: none if nothing matches. Under
+	// Caps.AtomicSend either all queues get all messages or none does. A binding counts
+	// from the return of Bind on. There is at least one message and at most
+	// Caps.MaxBatch, without keys. Where the backend does not tell the queues, it
+	// returns one Published with the Queue "".
+	Publish(ctx context.Context, topic string, msgs []Message) ([]Published, error)
+}
+
+// Binding is a pattern of a queue.
+type Binding struct{ Queue, Pattern string }
+
+// Published is what one queue has got of a Publish.
+type Published struct {
+	Queue string
+	IDs   []string // in the order of the messages
+}
+
 // Popper receives and deletes in one step: at most once.
 type Popper interface {
 	// Pop removes up to max visible messages and returns them, in the order
@@ -157,6 +193,8 @@ type Transactor interface {
 //
 // It must not keep other transactions waiting, except under Caps.OneWriter.
 //
+// A provider that is a Router has TxProviders with its Publish, see [TxPublisher].
+//
 // A provider that is a Deduplicator has TxProviders that are one, too: a key that a
 // transaction has taken is held when it commits, and free if it does not. A duplicate is
 // no error.
@@ -165,6 +203,12 @@ type Transactor interface {
 type TxProvider interface {
 	Send(ctx context.Context, queue string, msgs []Message) (ids []string, err error)
 	Settle(ctx context.Context, queue string, s []Settlement) error
+}
+
+// TxPublisher is Router.Publish inside a transaction: what it does takes effect when
+// that commits.
+type TxPublisher interface {
+	Publish(ctx context.Context, topic string, msgs []Message) ([]Published, error)
 }
 
 // SQLTx is what mq needs of a transaction. *sql.Tx, *sql.Conn and the usual

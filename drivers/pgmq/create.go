@@ -165,7 +165,11 @@ func (c *creation) prepare() (has installed, err error) {
 		err = c.o.possible(has)
 	}
 	if err == nil && (!has.create || has.notify && c.o.millis() > 0) {
-		err = install(c.ctx, c.tx, !has.create)
+		parts := installation
+		if has.create {
+			parts = []string{"make notify function"}
+		}
+		err = install(c.ctx, c.tx, parts...)
 	}
 	return has, err
 }

@@ -10,8 +10,9 @@ import (
 
 // Install makes in db what queues need besides their own tables, in the form
 // of PGMQ 1.13: schema pgmq, the tables meta and notify_insert_throttle, and a
-// trigger function. EnsureQueue does the same when it first makes a queue;
-// Install is for those whose programs have no right to.
+// trigger function; and the table mq_keys for messages with a DedupKey. EnsureQueue and
+// the first send with a key do the same; Install is for those whose programs have no
+// right to.
 //
 // It also brings queues up to date that an older PGMQ or another program has
 // made: the columns headers and last_read_at, the index on vt, and the row in
@@ -21,8 +22,8 @@ import (
 // between, and then returns an error that names the session; other queues are
 // brought up to date all the same.
 //
-// Where PGMQ itself is installed, as an extension or as plain SQL, Install
-// changes nothing: upgrading is PGMQ's own business.
+// Where PGMQ itself is installed, as an extension or as plain SQL, Install makes
+// mq_keys, and changes nothing else: upgrading is PGMQ's own business.
 //
 // It may run any number of times, and many times at once. The role needs
 // CREATE on the database if there is no schema, else only to own the schema
@@ -40,10 +41,13 @@ func installAll(ctx context.Context, db *sql.DB) error {
 	var queues []string
 	err := ddl{db: db}.run(ctx, func(tx *sql.Tx) error {
 		has, err := readInstalled(ctx, tx)
-		if err != nil || has.create {
+		if err != nil {
 			return err
 		}
-		if err := install(ctx, tx, true); err != nil {
+		if has.create {
+			return install(ctx, tx, "make keys", "make keys index")
+		}
+		if err := install(ctx, tx, installation...); err != nil {
 			return err
 		}
 		queues = nil
@@ -74,18 +78,22 @@ func lockInstall(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// install makes what is missing, all of it or, beside PGMQ, the trigger function.
-// It looks first, since even what has no effect needs the right to.
-func install(ctx context.Context, tx *sql.Tx, all bool) error {
+// installation is what queues need besides their tables. Beside PGMQ it is the trigger
+// function and the table of keys.
+var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys", "make keys index"}
+
+// install makes some of that, if it is missing. It looks first, since even what has no
+// effect needs the right to.
+func install(ctx context.Context, tx *sql.Tx, parts ...string) error {
 	if err := lockInstall(ctx, tx); err != nil {
 		return err
 	}
-	var there [4]bool
+	var there [6]bool
 	err := query(ctx, tx, statement("has schema", nil), nil, func(rows row) error {
-		return rows.Scan(&there[0], &there[1], &there[2], &there[3])
+		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4], &there[5])
 	})
-	for i, what := range []string{"make schema", "make meta", "make throttle", "make notify function"} {
-		if err == nil && !there[i] && (all || i == 3) {
+	for i, what := range installation {
+		if err == nil && !there[i] && slices.Contains(parts, what) {
 			err = exec(ctx, tx, statement(what, nil))
 		}
 	}

@@ -10,7 +10,7 @@ import "strings"
 func InstallSQL() string {
 	var b strings.Builder
 	b.WriteString("BEGIN;\n")
-	for _, name := range []string{"lock install", "make schema", "make meta", "make throttle", "make notify function"} {
+	for _, name := range append([]string{"lock install"}, installation...) {
 		b.WriteString("\n" + statement(name, nil) + ";\n")
 	}
 	b.WriteString("\nCOMMIT;\n")

@@ -29,6 +29,8 @@ var (
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
+	_ driver.Deduplicator  = (*Provider)(nil)
+	_ driver.Deduplicator  = txProvider{}
 	_ driver.Namer         = (*Provider)(nil)
 )
 
@@ -109,6 +111,8 @@ type Provider struct {
 
 	settings bool        // sessions of ours have ownSettings
 	unset    atomic.Bool // but they are not in effect
+	keys     atomic.Bool // the table mq_keys is there
+	forgot   atomic.Bool // the keys of queues that were dropped before
 
 	mu    sync.Mutex
 	hubs  map[string]*hub

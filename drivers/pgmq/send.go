@@ -51,17 +51,8 @@ type insertion struct {
 const maxInsert = 512 << 20
 
 func (p *Provider) insertion(q *queue, msgs []driver.Message) (i insertion, err error) {
-	if err := checkHeaders(msgs); err != nil {
+	if err := p.checkInsertion(q, msgs); err != nil {
 		return i, err
-	}
-	size := 0
-	for _, m := range msgs {
-		if size += len(m.Body); !q.names.Headers && (len(m.Headers) > 0 || m.Group != "") {
-			return i, noHeaders(q)
-		}
-	}
-	if size > maxInsert {
-		return i, fmt.Errorf("%w: a batch of %d MiB; send it in parts", driver.ErrTooLarge, size>>20)
 	}
 	if i.one = len(msgs) == 1; i.one {
 		i.single(msgs[0], p.cfg.ExactBodies)
@@ -69,6 +60,23 @@ func (p *Provider) insertion(q *queue, msgs []driver.Message) (i insertion, err 
 	}
 	i.batch(msgs, p.cfg.ExactBodies)
 	return i, nil
+}
+
+// checkInsertion returns why the queue cannot take the messages.
+func (p *Provider) checkInsertion(q *queue, msgs []driver.Message) error {
+	if err := checkHeaders(msgs); err != nil {
+		return err
+	}
+	size := 0
+	for _, m := range msgs {
+		if size += len(m.Body); !q.names.Headers && (len(m.Headers) > 0 || m.Group != "") {
+			return noHeaders(q)
+		}
+	}
+	if size > maxInsert {
+		return fmt.Errorf("%w: a batch of %d MiB; send it in parts", driver.ErrTooLarge, size>>20)
+	}
+	return nil
 }
 
 // due returns when a message is due, in microseconds from the send on.

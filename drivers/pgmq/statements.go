@@ -53,6 +53,7 @@ type tableNames struct {
 	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}
 	Waits        bool   // for rows that others have locked
 	Unlogged     bool   // a queue to be made
+	Notifies     bool   // those who wait for messages
 }
 
 // blind returns the names for statements that read no contents.

@@ -136,6 +136,12 @@ func addAll(add func(name, text string)) {
 	for _, name := range []string{"add headers", "add last_read_at"} {
 		add(name, statement(name, n.Q))
 	}
+	add("insert unique", statement("insert unique", layout113.names("jobs")))
+	add("1.4 insert unique", statement("insert unique", layout14.names("jobs")))
+	unique := n
+	unique.Waits, unique.Notifies = true, true
+	add("waiting: insert unique", statement("insert unique", unique))
+	add("forget keys", statement("forget keys", n))
 	add("drop index", statement("drop index", ident("mq_group_1")))
 	add("pages", statement("pages", n.QName))
 }
@@ -145,6 +151,7 @@ var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "set throttle row", "drop throttle row", "spelling", "pgmq create unlogged", "pgmq create partitioned", "drop meta rows", "in the way", "condition", "clock", "holders", "lockers", "blockers", "indexer", "cancel", "lock timeout", "lock timeout of install",
+	"has keys", "make keys", "make keys index", "forget dropped keys",
 }
 
 // statementsSQL returns all files of SQL.

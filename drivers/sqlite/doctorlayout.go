@@ -57,7 +57,7 @@ func embedded(ctx context.Context, triggers bool) (map[string]string, error) {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1) // each has a database of its own
-	text := schemaSQL
+	text := strings.Join(layouts, "")
 	if triggers {
 		text += triggersSQL
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // schemaVersion is the version of the layout that this driver writes.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // pragmas are the settings of each connection of the provider's own.
 //
@@ -144,10 +144,10 @@ func synchronousName(n int64) string {
 	return names[n]
 }
 
-// migrate creates the tables if there are none. There is no older layout yet.
+// migrate creates the tables, or brings those of an older layout up to date.
 func (p *Provider) migrate(ctx context.Context) error {
 	version, err := layout(ctx, p.db)
-	if err == nil && version == 0 {
+	if err == nil && version < schemaVersion {
 		err = p.create(ctx)
 	}
 	if err == nil {
@@ -178,7 +178,7 @@ func layout(ctx context.Context, run driver.SQLTx) (version int64, err error) {
 	return version, err
 }
 
-// create makes the tables in one transaction, unless somebody else has.
+// create makes what is missing in one transaction, unless somebody else has.
 func (p *Provider) create(ctx context.Context) error {
 	conn, err := p.db.Conn(ctx)
 	if err != nil {
@@ -189,8 +189,8 @@ func (p *Provider) create(ctx context.Context) error {
 		return err
 	}
 	version, err := layout(ctx, conn)
-	if err == nil && version == 0 {
-		_, err = conn.ExecContext(ctx, schemaSQL)
+	for ; err == nil && version < schemaVersion; version++ {
+		_, err = conn.ExecContext(ctx, layouts[version])
 	}
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "COMMIT")

@@ -21,6 +21,8 @@ var (
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
+	_ driver.Deduplicator  = (*Provider)(nil)
+	_ driver.Deduplicator  = txProvider{}
 	_ driver.Namer         = (*Provider)(nil)
 )
 

@@ -9,11 +9,16 @@ import (
 var (
 	//go:embed schema.sql
 	schemaSQL string
+	//go:embed schema2.sql
+	schema2SQL string
 	//go:embed triggers.sql
 	triggersSQL string
 	//go:embed statements.sql
 	statementsSQL string
 )
+
+// layouts are what makes each version of the layout of the one before.
+var layouts = []string{schemaSQL, schema2SQL}
 
 // Statements are known by their texts.
 var statements = parseStatements(statementsSQL)
@@ -77,6 +82,11 @@ var (
 	sqlForget          = statement("forget")
 	sqlForgetHidden    = statement("forget hidden")
 	sqlForgetGroupings = statement("forget groupings")
+	sqlForgetKeys      = statement("forget keys")
+	sqlForgetEnded     = statement("forget ended")
+	sqlForgetLeft      = statement("forget left")
+	sqlTakeKey         = statement("take key")
+	sqlHolder          = statement("holder")
 	sqlReserve         = statement("reserve")
 	sqlInsertBody      = statement("insert body")
 	sqlLook            = statement("look")

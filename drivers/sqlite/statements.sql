@@ -50,6 +50,34 @@ VALUES
 -- name: insert body
 INSERT INTO mq_body (id, body) VALUES (?1, ?2)
 
+-- name: take key
+-- Takes key ?2 for message ?3 until ?4, and returns its id, unless the key is held.
+INSERT INTO mq_key (queue, key, id, ends)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET id = excluded.id, ends = excluded.ends
+WHERE NOT iif(mq_key.ends IS NULL, EXISTS (SELECT 1 FROM mq_message WHERE id = mq_key.id), mq_key.ends > ?5)
+RETURNING id
+
+-- name: holder
+SELECT id FROM mq_key WHERE queue = ?1 AND key = ?2
+
+-- name: forget ended
+DELETE FROM mq_key
+WHERE (queue, key) IN (SELECT queue, key FROM mq_key WHERE ends <= ?1 ORDER BY ends LIMIT ?2)
+
+-- name: forget left
+-- Looks at some of the keys that are held while their messages are queued, from a
+-- random place on: the oldest may be held for long.
+DELETE FROM mq_key
+WHERE (queue, key) IN (
+  SELECT queue, key
+  FROM (SELECT queue, key, id FROM mq_key WHERE ends IS NULL AND id >= ?1 % (SELECT max(id) + 1 FROM mq_key WHERE ends IS NULL) ORDER BY id LIMIT ?2) k
+  WHERE NOT EXISTS (SELECT 1 FROM mq_message WHERE id = k.id)
+)
+
+-- name: forget keys
+DELETE FROM mq_key WHERE queue = ?1
+
 -- name: look
 -- Whether there is such a queue, a message can be received, and when the next one can.
 SELECT

@@ -93,8 +93,12 @@ func (t txProvider) check(ctx context.Context) error {
 	if err == nil {
 		err = checkLayout(version)
 	}
-	if err == nil && version == 0 {
+	switch {
+	case err != nil:
+	case version == 0:
 		err = driver.ErrQueueNotFound
+	case version < schemaVersion:
+		err = refuse("the file has an older layout, and was not opened before the transaction: call Client.Ping first")
 	}
 	return err
 }

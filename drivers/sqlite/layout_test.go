@@ -1,0 +1,86 @@
+package sqlite_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portmq/mq"
+)
+
+// TestOlderLayout opens files of version 1 of the layout, several clients at once: what
+// is in them stays, and what is new works.
+func TestOlderLayout(t *testing.T) {
+	older, err := os.ReadFile("schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "queue.db")
+		db := openDB(t, path)
+		run(t, db, string(older))
+		run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
+		run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
+			VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, 'old')`)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				c, err := mq.Open("sqlite://" + path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				if _, _, err := c.Queue("jobs").SendOnce(t.Context(), &mq.Message{DedupKey: "new", DedupFor: time.Hour}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		c, err := mq.Open("sqlite://" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds, err := c.Queue("jobs").Receive(t.Context(), mq.ReceiveOptions{Max: 10})
+		if err != nil || len(ds) != 2 || string(ds[0].Body) != "old" {
+			t.Errorf("received %d messages, %v; want the old one and one new one", len(ds), err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		inOrder(t, path)
+	}
+}
+
+// TestKeysAreForgotten: keys that are free leave no rows for ever.
+func TestKeysAreForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	c, err := mq.Open("sqlite://" + path + "?synchronous=normal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	q, err := c.EnsureQueue(t.Context(), "jobs", mq.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages = 4000
+	for i := range messages {
+		m := &mq.Message{DedupKey: string(rune('a'+i%26)) + time.Now().Format(time.RFC3339Nano), DedupFor: time.Microsecond}
+		if i%2 == 0 {
+			m.DedupFor = mq.WhileQueued
+		}
+		if _, err := q.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Pop(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := all(t, openDB(t, path), "SELECT count(*) FROM mq_key")
+	if n := found[0][0].(int64); n > messages/4 {
+		t.Errorf("%d rows are left of %d keys that are free", n, messages)
+	}
+}
