@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,18 +71,43 @@ func run(s *summary, skips, args string, dirs []string) error {
 			return err
 		}
 	}
-	for _, dir := range dirs {
-		if err := test(s, dir, strings.Fields(args)); err != nil {
+	for _, r := range runs(dirs) {
+		if err := test(s, r, strings.Fields(args)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// test runs the tests of the module in dir.
-func test(s *summary, dir string, args []string) error {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, append(args, "./...")...)...)
-	cmd.Dir = dir
+// goRun is one go test.
+type goRun struct {
+	dir      string
+	patterns []string
+}
+
+// runs returns what runs the tests of the modules in dirs: those of the workspace that
+// we are in together, so that one is built while another one waits, and those with a
+// go.work of their own, where the patterns of ours would not find them, alone.
+func runs(dirs []string) (all []goRun) {
+	ours := goRun{dir: "."}
+	for _, dir := range dirs {
+		dir = filepath.Clean(dir)
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); dir != "." && err == nil {
+			all = append(all, goRun{dir, []string{"./..."}})
+			continue
+		}
+		ours.patterns = append(ours.patterns, "./"+filepath.ToSlash(filepath.Join(dir, "...")))
+	}
+	if len(ours.patterns) > 0 {
+		all = append([]goRun{ours}, all...)
+	}
+	return all
+}
+
+// test runs one go test.
+func test(s *summary, r goRun, args []string) error {
+	cmd := exec.Command("go", slices.Concat([]string{"test", "-json"}, args, r.patterns)...)
+	cmd.Dir = r.dir
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -92,11 +118,11 @@ func test(s *summary, dir string, args []string) error {
 	}
 	failed := s.failed
 	if err := s.read(out); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+		return fmt.Errorf("%s: %w", r.patterns, err)
 	}
 	// go test can fail without an event, for one if the module does not load.
 	if err := cmd.Wait(); err != nil && s.failed == failed {
-		return fmt.Errorf("go test in %s: %w", dir, err)
+		return fmt.Errorf("go test %s in %s: %w", r.patterns, r.dir, err)
 	}
 	return nil
 }

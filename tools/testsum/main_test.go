@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -91,5 +92,13 @@ func TestSlowest(t *testing.T) {
 	s.list(2)
 	if got, want := out.String(), "    3.00s  pkg.A/1\n    2.00s  pkg.B\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRuns(t *testing.T) {
+	t.Chdir("../..")
+	got := fmt.Sprint(runs([]string{".", "./cmd/mq", "./bench", "./internal/integration/server"}))
+	if want := "[{. [./... ./cmd/mq/... ./internal/integration/server/...]} {bench [./...]}]"; got != want {
+		t.Errorf("runs = %s, want %s", got, want)
 	}
 }
