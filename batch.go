@@ -1,6 +1,7 @@
 package mq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ const maxFlightBytes = 1 << 20
 type lane[T any] struct {
 	client  *Client
 	size    func(T) int          // bytes, or nil
+	most    int                  // items that one flight carries for several callers; 0 is the batch limit
 	hold    func([]T) []T        // copies what the caller may reuse, or nil
 	timeout func([]T) *timeLimit // of one flight, or nil for CallTimeout
 	merges  func(a, b T) bool    // whether two may share a flight, or nil
@@ -246,11 +248,11 @@ func (l *lane[T]) next() []*part[T] {
 // load returns how many of the waiting parts, from the first on, make the next
 // flight. l.mu is held.
 func (l *lane[T]) load() (n int) {
-	items, bytes := 0, 0
+	items, bytes, most := 0, 0, cmp.Or(l.most, l.client.caps.BatchLimit())
 	for _, p := range l.waiting {
 		items += len(p.items)
 		bytes += p.bytes
-		full := items > l.client.caps.BatchLimit() || bytes > maxFlightBytes
+		full := items > most || bytes > maxFlightBytes
 		if n > 0 && (full || l.merges != nil && !l.merges(l.waiting[0].items[0], p.items[0])) {
 			break
 		}

@@ -75,6 +75,10 @@ func keyed(msgs []driver.Message) bool {
 	return slices.ContainsFunc(msgs, func(m driver.Message) bool { return m.DedupKey != "" })
 }
 
+// maxUnique is how many messages of several callers share a call: a backend may need a
+// lock for each key.
+const maxUnique = 48
+
 // unique is a message in the lane of those with keys, and where its caller learns
 // whether it was a duplicate. Only a caller whose part has landed looks there.
 type unique struct {

@@ -65,6 +65,7 @@ func (c *Client) newLanes(queue string) *lanes {
 		unique: lane[unique]{
 			client: c,
 			size:   func(m unique) int { return len(m.Body) },
+			most:   maxUnique,
 			hold:   cloneUnique,
 			apart:  !c.caps.AtomicSend,
 			fly: func(ctx context.Context, items []unique) ([]string, error) {

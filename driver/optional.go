@@ -47,6 +47,10 @@ type Deduplicator interface {
 	// stored and the others are duplicates of it; those without a key are stored. The
 	// result is in slice order, with "" as the ID of what was not stored.
 	//
+	// mq puts at most 48 messages of several callers into one call, so that a lock for
+	// each key is affordable; one caller's may be up to Caps.MaxBatch. A *BatchError is
+	// possible under Caps.AtomicSend as well: for messages whose keys stayed taken.
+	//
 	// A call that finds a key taken by a transaction which is still open waits for
 	// its end, or is ErrBadConn. It does not keep calls with other keys waiting.
 	SendUnique(ctx context.Context, queue string, msgs []Message) ([]Sent, error)

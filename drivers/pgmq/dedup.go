@@ -141,6 +141,9 @@ func (u *uniques) failed(err error) error {
 	return driver.Batch(errs)
 }
 
+// maxKeyLocks is how many keys of one statement may have a lock each.
+const maxKeyLocks = 48
+
 // statement returns the statement for some of the messages.
 func (u *uniques) statement(p *Provider, q *queue, of []int) (text string, args []any, err error) {
 	msgs := make([]driver.Message, len(of))
@@ -165,7 +168,7 @@ func (u *uniques) statement(p *Provider, q *queue, of []int) (text string, args 
 	var i insertion
 	i.batch(msgs, p.cfg.ExactBodies)
 	names := q.names
-	names.Waits, names.Notifies = u.waits, u.notifies
+	names.Waits, names.Notifies, names.ManyKeys = u.waits, u.notifies, len(of) > maxKeyLocks
 	_, args = i.statement(q, true)
 	return statement("insert unique", names), append(args, keys.String(), fors.String()), nil
 }

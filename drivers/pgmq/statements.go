@@ -54,6 +54,7 @@ type tableNames struct {
 	Waits        bool   // for rows that others have locked
 	Unlogged     bool   // a queue to be made
 	Notifies     bool   // those who wait for messages
+	ManyKeys     bool   // there are more keys than maxKeyLocks
 }
 
 // blind returns the names for statements that read no contents.

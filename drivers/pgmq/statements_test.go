@@ -141,6 +141,8 @@ func addAll(add func(name, text string)) {
 	unique := n
 	unique.Waits, unique.Notifies = true, true
 	add("waiting: insert unique", statement("insert unique", unique))
+	unique.ManyKeys = true
+	add("many: insert unique", statement("insert unique", unique))
 	add("forget keys", statement("forget keys", n))
 	add("drop index", statement("drop index", ident("mq_group_1")))
 	add("pages", statement("pages", n.QName))

@@ -64,7 +64,8 @@ held AS MATERIALIZED (
 ),
 
 {{- /* Outside of a caller's transaction nobody waits here for a transaction that has
-taken a key: the other messages would wait as well. */}}
+taken a key: the other messages would wait as well. A batch of many keys does, since
+locks are in memory that all sessions share. */}}
 taking AS MATERIALIZED (
   SELECT k, o
   FROM (
@@ -72,7 +73,8 @@ taking AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM held WHERE held.k = first.k)
     ORDER BY k COLLATE "C"
   ) s
-  {{- if .Waits}}
+  {{- if .ManyKeys}}
+  {{- else if .Waits}}
   WHERE pg_catalog.pg_advisory_xact_lock({{template "lock of key" .}})::text IS NOT NULL
   {{- else}}
   WHERE pg_catalog.pg_try_advisory_xact_lock({{template "lock of key" .}})
