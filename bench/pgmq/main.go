@@ -34,6 +34,7 @@ var figures = []figure{
 	{Letter: "f", Measure: stats},
 	{Letter: "g", Measure: latency},
 	{Letter: "h", Measure: behindDelayed},
+	{Letter: "i", Measure: jobs},
 }
 
 func main() {

@@ -56,7 +56,7 @@ func calls() []call {
 		{name: "ListQueues", run: func(r *rig) error { return second(r.ListQueues(r.ctx)) }},
 		{name: "EnsureQueue", run: ensures()},
 		{name: "EnsureQueue by PGMQ", run: ensures(), missing: true},
-		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false, false}}}},
+		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false}}}},
 		{name: "EnsureQueue with indexes", run: ensures(driver.GroupBy{})},
 		{name: "EnsureQueue with indexes in turn", run: ensures(driver.GroupBy{}), conns: 2},
 		{name: "DropQueue", run: drops},
@@ -128,7 +128,7 @@ var usually = func() answers {
 		jobs.purge: {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},
 		statement("has pgmq", nil): {pgmqThere}, statement("spellings", nil): {{"Jobs"}},
-		statement("has schema", nil): {{true, true, true, false, true, true}}, statement("try lock indexes", nil): {{true}},
+		statement("has schema", nil): {{true, true, true, false, true}}, statement("try lock indexes", nil): {{true}},
 	}
 }()
 

@@ -70,8 +70,9 @@ func (t txProvider) SendUnique(ctx context.Context, name string, msgs []driver.M
 // uniques are messages of which some have keys, on their way.
 type uniques struct {
 	msgs            []driver.Message
-	sent            []driver.Sent // with "" as the id of those whose keys are being taken
-	stored          bool          // one statement at least has come through
+	sent            []driver.Sent  // with "" as the id of those whose keys are being taken
+	stored          bool           // one statement at least has come through
+	first           map[string]int // by key
 	waits, notifies bool
 }
 
@@ -86,10 +87,8 @@ func (u *uniques) send(ctx context.Context, p *Provider, q *queue, limit time.Du
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)/2)
 	}
-	left := make([]int, len(u.msgs))
-	for i := range left {
-		left[i] = i
-	}
+	left := u.firsts()
+	defer u.copyFirsts()
 	again := time.Millisecond
 	for end := time.Now().Add(limit); ; {
 		text, args, err := u.statement(p, q, left)
@@ -123,6 +122,29 @@ func (u *uniques) send(ctx context.Context, p *Provider, q *queue, limit time.Du
 			return errKeyTaken
 		}
 		again = min(2*again, 50*time.Millisecond)
+	}
+}
+
+// firsts returns the messages without a key, and the first one of each key.
+func (u *uniques) firsts() (all []int) {
+	u.first = make(map[string]int, len(u.msgs))
+	for i := range u.msgs {
+		key := u.msgs[i].DedupKey
+		if _, again := u.first[key]; again && key != "" {
+			continue
+		}
+		u.first[key] = i
+		all = append(all, i)
+	}
+	return all
+}
+
+// copyFirsts lets the others have the ids of the first ones.
+func (u *uniques) copyFirsts() {
+	for i := range u.msgs {
+		if first := u.first[u.msgs[i].DedupKey]; u.msgs[i].DedupKey != "" && first != i {
+			u.sent[i] = driver.Sent{ID: u.sent[first].ID, Duplicate: u.sent[first].ID != ""}
+		}
 	}
 }
 
@@ -182,7 +204,7 @@ func (p *Provider) ensureKeys(ctx context.Context, at querier) error {
 	err := query(ctx, at, statement("has keys", nil), nil, func(rows row) error { return rows.Scan(&there) })
 	if err == nil && !there {
 		err = ddl{db: p.db, log: p.log}.run(ctx, func(tx *sql.Tx) error {
-			return install(ctx, tx, "make keys", "make keys index")
+			return install(ctx, tx, "make keys")
 		})
 	}
 	if sqlState(err) == "42501" {

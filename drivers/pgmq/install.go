@@ -45,7 +45,7 @@ func installAll(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 		if has.create {
-			return install(ctx, tx, "make keys", "make keys index")
+			return install(ctx, tx, "make keys")
 		}
 		if err := install(ctx, tx, installation...); err != nil {
 			return err
@@ -80,7 +80,7 @@ func lockInstall(ctx context.Context, tx *sql.Tx) error {
 
 // installation is what queues need besides their tables. Beside PGMQ it is the trigger
 // function and the table of keys.
-var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys", "make keys index"}
+var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys"}
 
 // install makes some of that, if it is missing. It looks first, since even what has no
 // effect needs the right to.
@@ -88,9 +88,9 @@ func install(ctx context.Context, tx *sql.Tx, parts ...string) error {
 	if err := lockInstall(ctx, tx); err != nil {
 		return err
 	}
-	var there [6]bool
+	var there [5]bool
 	err := query(ctx, tx, statement("has schema", nil), nil, func(rows row) error {
-		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4], &there[5])
+		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4])
 	})
 	for i, what := range installation {
 		if err == nil && !there[i] && slices.Contains(parts, what) {

@@ -153,7 +153,7 @@ var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "set throttle row", "drop throttle row", "spelling", "pgmq create unlogged", "pgmq create partitioned", "drop meta rows", "in the way", "condition", "clock", "holders", "lockers", "blockers", "indexer", "cancel", "lock timeout", "lock timeout of install",
-	"has keys", "make keys", "make keys index", "forget dropped keys",
+	"has keys", "make keys", "forget dropped keys",
 }
 
 // statementsSQL returns all files of SQL.

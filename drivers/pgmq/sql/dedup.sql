@@ -16,21 +16,22 @@ CREATE TABLE IF NOT EXISTS pgmq.mq_keys (
   PRIMARY KEY (queue, key)
 )
 {{end}}
-{{define "make keys index"}}CREATE INDEX IF NOT EXISTS mq_keys_until_idx ON pgmq.mq_keys (until){{end}}
 {{define "oid"}}{{.QName}}::regclass::oid{{end}}
 
-{{- /* Whether the key of row m is held. */ -}}
+{{- /* Whether the key of row m is held. A scalar subquery is never hashed, as one of
+EXISTS may be: the whole queue would be. */ -}}
 {{define "held"}}
 (
   NOT pg_catalog.pg_visible_in_snapshot(m.taken_by, pg_catalog.pg_current_snapshot())
   OR CASE
-    WHEN m.until IS NULL THEN EXISTS (SELECT FROM {{.Q}} x WHERE x.msg_id = m.msg_id)
+    WHEN m.until IS NULL THEN (SELECT true FROM {{.Q}} x WHERE x.msg_id = m.msg_id) IS NOT NULL
     ELSE m.until > pg_catalog.statement_timestamp()
   END
 )
 {{- end}}
 
-{{- /* Stores those messages of a batch whose keys are free, as "insert" does: keys and
+{{- /* Stores those messages of a batch whose keys are free, as "insert" does: keys, no two
+of which are equal, and
 how long they are held, in microseconds or -1, are the last two arrays. It returns, for
 each message, its place in the batch, the id of the message that holds its key, or its
 own, and whether that is another one. The id is NULL if another transaction is taking
@@ -51,16 +52,18 @@ t AS MATERIALIZED (
   FROM unnest($1::bigint[], $2::text[], $4::text[], $5::bigint[]) WITH ORDINALITY AS t(d, b, k, f, o)
   {{- end}}
 ),
-
-{{- /* Of equal keys the first one counts. */}}
-first AS MATERIALIZED (
-  SELECT k, pg_catalog.min(o) AS o FROM t WHERE k IS NOT NULL GROUP BY k
-),
 held AS MATERIALIZED (
-  SELECT first.k, m.msg_id
-  FROM first
-  JOIN pgmq.mq_keys m ON m.queue = {{template "oid" .}} AND m.key = first.k
-  WHERE {{template "held" .}}
+  SELECT m.key AS k, m.msg_id
+  FROM pgmq.mq_keys m
+  WHERE m.queue = {{template "oid" .}}
+    AND m.key = ANY(ARRAY(SELECT k FROM t))
+    AND {{template "held" .}}
+),
+free AS MATERIALIZED (
+  SELECT k, o
+  FROM t
+  WHERE k IS NOT NULL AND NOT EXISTS (SELECT FROM held WHERE held.k = t.k)
+  ORDER BY k COLLATE "C"
 ),
 
 {{- /* Outside of a caller's transaction nobody waits here for a transaction that has
@@ -68,11 +71,7 @@ taken a key: the other messages would wait as well. A batch of many keys does, s
 locks are in memory that all sessions share. */}}
 taking AS MATERIALIZED (
   SELECT k, o
-  FROM (
-    SELECT k, o FROM first
-    WHERE NOT EXISTS (SELECT FROM held WHERE held.k = first.k)
-    ORDER BY k COLLATE "C"
-  ) s
+  FROM free
   {{- if .ManyKeys}}
   {{- else if .Waits}}
   WHERE pg_catalog.pg_advisory_xact_lock({{template "lock of key" .}})::text IS NOT NULL
@@ -120,12 +119,11 @@ i AS (
   ORDER BY t.o
   RETURNING msg_id
 )
-SELECT t.o, coalesce(held.msg_id, i.msg_id), held.msg_id IS NOT NULL OR coalesce(first.o <> t.o, false)
+SELECT t.o, coalesce(held.msg_id, i.msg_id), held.msg_id IS NOT NULL
 FROM t
 CROSS JOIN n
-LEFT JOIN first ON first.k = t.k
 LEFT JOIN held ON held.k = t.k
-LEFT JOIN ids ON ids.o = coalesce(first.o, t.o)
+LEFT JOIN ids ON ids.o = t.o
 LEFT JOIN i ON i.msg_id = ids.id
 {{end}}
 {{define "channel"}}{{if .Headers}}$4{{else}}$3{{end}}::text{{end}}
@@ -133,40 +131,22 @@ LEFT JOIN i ON i.msg_id = ids.id
   {{- ""}}pg_catalog.hashtextextended(k, {{template "oid" .}}::bigint)
 {{- end}}
 
-{{- /* Forgets up to $1 keys whose time is over, of all queues, and as many of this
-queue's whose messages have left it, from a random place on: the first may be held for
-long. */ -}}
+{{- /* Forgets those of $1 keys that are free, from the place $2 on: the first of all may be
+held for long. */ -}}
 {{define "forget keys"}}
-WITH old AS (
-  DELETE FROM pgmq.mq_keys
-  WHERE ctid = ANY(ARRAY(
-    SELECT ctid
+DELETE FROM pgmq.mq_keys
+WHERE ctid = ANY(ARRAY(
+  SELECT ctid
+  FROM (
+    SELECT *, ctid
     FROM pgmq.mq_keys
-    WHERE until <= pg_catalog.statement_timestamp()
-    ORDER BY until
+    WHERE queue = {{template "oid" .}} AND key >= $2::text COLLATE "C"
+    ORDER BY key
     LIMIT $1::int
     FOR UPDATE SKIP LOCKED
-  ))
-),
-gone AS (
-  DELETE FROM pgmq.mq_keys
-  WHERE ctid = ANY(ARRAY(
-    SELECT ctid
-    FROM (
-      SELECT ctid, msg_id
-      FROM pgmq.mq_keys m
-      WHERE queue = {{template "oid" .}}
-        AND key >= $2::text COLLATE "C"
-        AND until IS NULL
-        AND pg_catalog.pg_visible_in_snapshot(taken_by, pg_catalog.pg_current_snapshot())
-      ORDER BY key
-      LIMIT $1::int
-      FOR UPDATE SKIP LOCKED
-    ) m
-    WHERE NOT EXISTS (SELECT FROM {{.Q}} x WHERE x.msg_id = m.msg_id)
-  ))
-)
-SELECT
+  ) m
+  WHERE NOT {{template "held" .}}
+))
 {{end}}
 
 {{- /* Forgets the keys of queues that were dropped. */ -}}

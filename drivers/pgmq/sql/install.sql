@@ -15,8 +15,7 @@ SELECT
         OR NOT pg_catalog.pg_has_role(f.proowner, 'USAGE'::text)
       )
   ),
-  pg_catalog.to_regclass('pgmq.mq_keys'::text) IS NOT NULL,
-  pg_catalog.to_regclass('pgmq.mq_keys_until_idx'::text) IS NOT NULL
+  pg_catalog.to_regclass('pgmq.mq_keys'::text) IS NOT NULL
 {{end}}
 
 {{define "make schema"}}CREATE SCHEMA IF NOT EXISTS pgmq{{end}}
