@@ -227,7 +227,7 @@ func (p *Provider) transact(ctx context.Context, queue string, steps ...step) er
 	}
 	for _, s := range steps {
 		if err := p.prepare(ctx, s.text); err != nil {
-			return err
+			return readError(p.blocked(ctx, []string{queue}, start, err))
 		}
 	}
 	return inTx(ctx, p.db, func(tx *sql.Tx) error {

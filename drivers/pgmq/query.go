@@ -322,12 +322,12 @@ func (s *stmtPool) close() {
 }
 
 // prepare prepares what will run in a transaction, which may hold the only
-// connection there is.
+// connection there is. The errors are those of the client library.
 func (p *Provider) prepare(ctx context.Context, texts ...string) error {
 	s, ok := p.pool.(*stmtPool)
 	for i := 0; ok && i < len(texts); i++ {
 		if _, err := s.prepared(ctx, texts[i]); err != nil {
-			return readError(err)
+			return err
 		}
 	}
 	return nil

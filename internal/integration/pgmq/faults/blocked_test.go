@@ -23,10 +23,12 @@ func TestLockedTableIsNamed(t *testing.T) {
 		"FromPool":    b.pooled(2),
 		"borrowed pq": b.borrowed(b.single("pq"), pgmq.Config{}),
 	} {
+		n++
+		queue := fmt.Sprint("jobs", n)
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := b.of(t)
-			n++
-			q := b.stage(c, fmt.Sprint("jobs", n))
+			q := b.stage(c, queue)
 			pid, end := b.sits(sql.LevelReadCommitted, "LOCK TABLE pgmq.q_"+q.Name()+" IN ACCESS EXCLUSIVE MODE")
 			defer end()
 			for _, op := range operations {
