@@ -166,7 +166,7 @@ func (u *uniques) failed(err error) error {
 // maxKeyLocks is how many keys of one statement may have a lock each.
 const maxKeyLocks = 48
 
-// statement returns the statement for some of the messages.
+// statement returns the statement and its arguments for some of the messages.
 func (u *uniques) statement(p *Provider, q *queue, of []int) (text string, args []any, err error) {
 	msgs := make([]driver.Message, len(of))
 	var keys, fors array
@@ -189,10 +189,21 @@ func (u *uniques) statement(p *Provider, q *queue, of []int) (text string, args 
 	}
 	var i insertion
 	i.batch(msgs, p.cfg.ExactBodies)
-	names := q.names
-	names.Waits, names.Notifies, names.ManyKeys = u.waits, u.notifies, len(of) > maxKeyLocks
 	_, args = i.statement(q, true)
-	return statement("insert unique", names), append(args, keys.String(), fors.String()), nil
+	return u.text(q, len(of)), append(args, keys.String(), fors.String()), nil
+}
+
+// text returns the statement for so many messages.
+func (u *uniques) text(q *queue, n int) string {
+	switch {
+	case u.waits || n > maxKeyLocks:
+		names := q.names
+		names.Waits, names.Notifies, names.ManyKeys = u.waits, u.notifies, n > maxKeyLocks
+		return statement("insert unique", names)
+	case u.notifies:
+		return q.texts.insertUniqueNotifying
+	}
+	return q.texts.insertUnique
 }
 
 // ensureKeys makes the table of keys, if it is missing.

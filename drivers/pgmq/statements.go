@@ -99,6 +99,7 @@ func namesOf(queue string, s shape, order string) tableNames {
 // texts are the statements of one queue.
 type texts struct {
 	insert, insertOne, insertNotifying, insertOneNotifying string
+	insertUnique, insertUniqueNotifying                    string
 	claim, pop, probe                                      string
 	ack, ackOne, settle, nack, extend                      string
 	ackWaiting, settleWaiting, nackWaiting                 string
@@ -118,6 +119,10 @@ func textsOf(n tableNames) texts {
 		purgeArchive: statement("purge", n.archived()), purgeOlder: statement("purge older", n),
 		stats: statement("stats", n.byHeader()), sample: statement("sample", n.byHeader()), sampleArchive: statement("sample archive", n),
 	}
+	t.insertUnique = statement("insert unique", n)
+	notifying := n
+	notifying.Notifies = true
+	t.insertUniqueNotifying = statement("insert unique", notifying)
 	only := n
 	only.Kept = nil // so that a nack needs no right to the archive
 	t.nack = statement("settle", only)

@@ -136,8 +136,6 @@ func addAll(add func(name, text string)) {
 	for _, name := range []string{"add headers", "add last_read_at"} {
 		add(name, statement(name, n.Q))
 	}
-	add("insert unique", statement("insert unique", layout113.names("jobs")))
-	add("1.4 insert unique", statement("insert unique", layout14.names("jobs")))
 	unique := n
 	unique.Waits, unique.Notifies = true, true
 	add("waiting: insert unique", statement("insert unique", unique))
