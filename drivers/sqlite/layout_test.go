@@ -23,7 +23,7 @@ func TestOlderLayout(t *testing.T) {
 		run(t, db, string(older))
 		run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
 		run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
-			VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, 'old')`)
+			VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, X'6f6c64')`)
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {

@@ -69,11 +69,15 @@ WHERE (queue, key) IN (SELECT queue, key FROM mq_key WHERE ends <= ?1 ORDER BY e
 -- Looks at some of the keys that are held while their messages are queued, from a
 -- random place on: the oldest may be held for long.
 DELETE FROM mq_key
-WHERE (queue, key) IN (
-  SELECT queue, key
-  FROM (SELECT queue, key, id FROM mq_key WHERE ends IS NULL AND id >= ?1 % (SELECT max(id) + 1 FROM mq_key WHERE ends IS NULL) ORDER BY id LIMIT ?2) k
-  WHERE NOT EXISTS (SELECT 1 FROM mq_message WHERE id = k.id)
-)
+WHERE ends IS NULL
+  AND id IN (
+    SELECT id
+    FROM mq_key
+    WHERE ends IS NULL AND id >= ?1 % (SELECT max(id) + 1 FROM mq_key WHERE ends IS NULL)
+    ORDER BY id
+    LIMIT ?2
+  )
+  AND NOT EXISTS (SELECT 1 FROM mq_message WHERE id = mq_key.id)
 
 -- name: forget keys
 DELETE FROM mq_key WHERE queue = ?1
