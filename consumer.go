@@ -33,7 +33,8 @@ type ConsumerStats struct {
 	Lost         int64 // leases that ended before their message was settled
 	Failed       int64 // outcomes that the backend did not take: the message comes back
 
-	Stuck int64 // handlers that ignored the end of their context until their lease was left to end
+	Purged int64 // messages deleted from the archive, by KeepArchive
+	Stuck  int64 // handlers that ignored the end of their context until their lease was left to end
 
 	LastFetch   time.Time // when the last successful fetch ended, with messages or none; zero before
 	LastError   error     // of the last fetch or settlement that failed; nil if none has
@@ -167,6 +168,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.keeper = newKeeper(ctx, c.queue, c.cfg.Visibility, c.stuck)
 	defer c.keeper.close()
 	c.lookAtArchive(ctx)
+	c.keepArchive(ctx)
 
 	err := c.fetchLoop(ctx)
 	close(c.drained)

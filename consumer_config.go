@@ -54,6 +54,12 @@ type ConsumerConfig struct {
 	// queue's archive.
 	DeadLetter string
 
+	// KeepArchive is for how long messages stay in the queue's archive: this Consumer
+	// deletes older ones now and then, between once a minute and once an hour, in small
+	// batches. Several Consumers may do so at once. 0 deletes nothing. Needs a provider
+	// with PurgeArchive.
+	KeepArchive time.Duration
+
 	// OnEvent is called for each outcome that is not a success, after the backend
 	// has it: retries, snoozes, dead letters, lost leases, settlements that failed.
 	// All but snoozes are logged as well. ctx has the values of the handler's, and
@@ -145,6 +151,9 @@ func (cfg ConsumerConfig) check(c *Client) error {
 		return invalid("SoftStop %v is negative (see AtOnce)", cfg.SoftStop)
 	case cfg.HardStop < AtOnce:
 		return invalid("HardStop %v is negative (see AtOnce)", cfg.HardStop)
+	}
+	if err := cfg.checkKeepArchive(c); err != nil {
+		return err
 	}
 	if cfg.Groups != nil {
 		if _, err := c.groups(); err != nil {

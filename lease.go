@@ -85,7 +85,7 @@ func (r lossReason) Unwrap() error { return ErrStaleReceipt }
 // under their own locks.
 //
 // Lock order: lease.mu, then keeper.mu. A Delivery with its lease fits into
-// 288 bytes, which is why the fields are small.
+// 320 bytes, which is why the fields are small.
 type lease struct {
 	mu        sync.Mutex
 	ends      instant                 // when it is over by the local clock, as far as is known
