@@ -3,6 +3,7 @@ package sqlite
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -52,18 +53,13 @@ func parseStatements(text string) map[string]string {
 var insertRows = []int{100, 20, 4, 1}
 
 // inserts are the INSERT statements by their number of rows. ?1 is the queue and ?2 the
-// time of all rows, and each has six values of its own.
+// time of all rows, and each has six values of its own. Those have no numbers: the
+// library looks for the name of each parameter that has one, among all of them.
 var inserts = func() map[int]string {
 	texts := make(map[int]string)
 	for _, n := range insertRows {
-		var b strings.Builder
-		b.WriteString(statement("insert"))
-		for i := range n {
-			at := 3 + 6*i
-			fmt.Fprintf(&b, "%s(?%d, ?1, ?%d, 0, 0, 0, 0, 0, ?2, ?%d, ?%d, ?%d, ?%d)",
-				[]string{" ", ", "}[min(i, 1)], at, at+1, at+2, at+3, at+4, at+5)
-		}
-		texts[n] = b.String()
+		rows := slices.Repeat([]string{"(?1, ?2, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?)"}, n)
+		texts[n] = statement("insert") + " " + strings.Join(rows, ", ")
 	}
 	return texts
 }()

@@ -44,7 +44,7 @@ WHERE name = ?1
 RETURNING id, mark, groupings, sent
 
 -- name: insert
-INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, grp, headers, body)
+INSERT INTO mq_message (queue, sent, id, due, lease, reads, uncounted, answered, unanswered, size, grp, headers, body)
 VALUES
 
 -- name: insert body
