@@ -35,6 +35,7 @@ var figures = []figure{
 	{Letter: "h", Measure: largeBody},
 	{Letter: "i", Measure: latency},
 	{Letter: "j", Measure: idle},
+	{Letter: "k", Measure: keyedSends},
 }
 
 func main() {

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
 	"math/rand/v2"
 
 	"github.com/portmq/mq/driver"
@@ -48,48 +50,78 @@ func (t *txn) sendUnique(name string, rows []row) ([]driver.Sent, error) {
 			return nil, err
 		}
 	}
+	holders, err := t.holders(q.id, rows)
+	if err != nil {
+		return nil, err
+	}
 	sent := make([]driver.Sent, len(rows))
-	own := make(map[string]string) // ids by key: the messages are not in the table yet
 	var fresh []row
+	var taken [][3]any // key, id, and when it is free
 	for i, r := range rows {
-		id := messageID(q.id, last+1+int64(len(fresh)))
-		if sent[i], err = t.takeKey(q.id, id, r.msg, own); err != nil {
-			return nil, err
+		key := r.msg.DedupKey
+		if id, held := holders[key]; held {
+			sent[i] = driver.Sent{ID: formatID(id), Duplicate: true}
+			continue
 		}
-		if !sent[i].Duplicate {
-			fresh = append(fresh, r)
+		fresh = append(fresh, r)
+		id := messageID(q.id, last+int64(len(fresh)))
+		sent[i].ID = formatID(id)
+		if key != "" {
+			holders[key] = id
+			taken = append(taken, [3]any{key, id, t.ends(r.msg)})
 		}
 	}
 	if len(fresh) == 0 {
 		return sent, nil
 	}
+	if err := t.hold(q.id, taken); err != nil {
+		return nil, err
+	}
 	_, err = t.send(name, fresh)
 	return sent, err
 }
 
-// takeKey takes the key of a message, which will have the id if it is stored.
-func (t *txn) takeKey(queue, id int64, m *driver.Message, own map[string]string) (driver.Sent, error) {
-	mine := driver.Sent{ID: formatID(id)}
-	if m.DedupKey == "" {
-		return mine, nil
+// holders returns the messages that hold keys of rows, by key. Nobody else takes one
+// meanwhile, since the transaction is the writer.
+func (t *txn) holders(queue int64, rows []row) (map[string]int64, error) {
+	holders := make(map[string]int64, len(rows))
+	var keys []string
+	for _, r := range rows {
+		if r.msg.DedupKey != "" {
+			keys = append(keys, r.msg.DedupKey)
+		}
 	}
-	if first, again := own[m.DedupKey]; again {
-		return driver.Sent{ID: first, Duplicate: true}, nil
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, err
 	}
-	var ends any
-	if m.DedupFor != driver.WhileQueued {
-		ends = later(t.now, m.DedupFor)
+	return holders, t.query(func(rows *sql.Rows) error {
+		var key string
+		var id int64
+		err := rows.Scan(&key, &id)
+		holders[key] = id
+		return err
+	}, sqlHeldKeys, queue, string(list), t.now)
+}
+
+// ends returns when the key of a message is free, nil for when it has left the queue.
+func (t *txn) ends(m *driver.Message) any {
+	if m.DedupFor == driver.WhileQueued {
+		return nil
 	}
-	var taken bool
-	if err := t.query(into(&taken, &id), sqlTakeKey, queue, m.DedupKey, id, ends, t.now); err != nil {
-		return mine, err
+	return later(t.now, m.DedupFor)
+}
+
+// hold enters keys.
+func (t *txn) hold(queue int64, taken [][3]any) error {
+	if len(taken) == 0 {
+		return nil
 	}
-	if taken {
-		own[m.DedupKey] = mine.ID
-		return mine, nil
+	list, err := json.Marshal(taken)
+	if err == nil {
+		_, err = t.exec(sqlHoldKeys, queue, string(list))
 	}
-	err := t.query(into(&taken, &id), sqlHolder, queue, m.DedupKey)
-	return driver.Sent{ID: formatID(id), Duplicate: true}, err
+	return err
 }
 
 // sweepEvery is how many sends there are for one that looks for keys to forget.

@@ -50,16 +50,17 @@ VALUES
 -- name: insert body
 INSERT INTO mq_body (id, body) VALUES (?1, ?2)
 
--- name: take key
--- Takes key ?2 for message ?3 until ?4, and returns its id, unless the key is held.
-INSERT INTO mq_key (queue, key, id, ends)
-VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET id = excluded.id, ends = excluded.ends
-WHERE NOT iif(mq_key.ends IS NULL, EXISTS (SELECT 1 FROM mq_message WHERE id = mq_key.id), mq_key.ends > ?5)
-RETURNING id
+-- name: held keys
+-- Which of the keys ?2 are held, and by what.
+SELECT k.key, k.id
+FROM json_each(?2) j
+CROSS JOIN mq_key k ON k.queue = ?1 AND k.key = j.value
+WHERE iif(k.ends IS NULL, EXISTS (SELECT 1 FROM mq_message WHERE id = k.id), k.ends > ?3)
 
--- name: holder
-SELECT id FROM mq_key WHERE queue = ?1 AND key = ?2
+-- name: hold keys
+-- ?2 are arrays of key, id and when the key is free.
+INSERT OR REPLACE INTO mq_key (queue, key, id, ends)
+SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?2)
 
 -- name: forget ended
 DELETE FROM mq_key
