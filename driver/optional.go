@@ -72,7 +72,7 @@ type Router interface {
 	// Unbind removes a binding. One that is not there is no error.
 	Unbind(ctx context.Context, queue, pattern string) error
 	// Bindings returns the bindings of a queue, or of all queues if it is "", sorted by
-	// queue and pattern.
+	// queue and pattern. A missing queue is ErrQueueNotFound.
 	Bindings(ctx context.Context, queue string) ([]Binding, error)
 	// Publish stores msgs in every queue that has a pattern that matches, once in each,
 	// and returns their ids by queue, sorted by its name: none if nothing matches. Under

@@ -19,6 +19,7 @@ var (
 	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)
+	_ driver.Router        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
@@ -27,6 +28,7 @@ var (
 	_ driver.SQLTx         = (*Tx)(nil)
 	_ driver.TxProvider    = txProvider{}
 	_ driver.Deduplicator  = txProvider{}
+	_ driver.TxPublisher   = txProvider{}
 )
 
 type memDriver struct{}

@@ -4,17 +4,20 @@ import (
 	"container/list"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portmq/mq/driver"
 )
 
 // queue is guarded by its mutex, but for the first three fields, which never
-// change.
+// change, and its patterns.
 type queue struct {
 	store       *store
 	name        string
 	incarnation uint64 // a queue made again under its name has another one
+
+	patterns atomic.Pointer[[]string] // sorted; replaced under the mutex, and read without it
 
 	mu        sync.Mutex
 	now       int64 // when the operation that holds the lock began

@@ -198,11 +198,8 @@ func (t txProvider) do(ctx context.Context, name string, f func(*queue) error) e
 
 // locked is do for a queue that lock returns.
 func (t txProvider) locked(lock func() (*queue, error), f func(*queue) error) error {
-	switch {
-	case t.tx.done:
-		return sql.ErrTxDone
-	case t.tx.err != nil:
-		return t.tx.aborted()
+	if err := t.check(); err != nil {
+		return err
 	}
 	q, err := lock()
 	if err == nil {
@@ -211,4 +208,15 @@ func (t txProvider) locked(lock func() (*queue, error), f func(*queue) error) er
 	}
 	t.tx.err = err
 	return err
+}
+
+// check returns why a call must not begin.
+func (t txProvider) check() error {
+	switch {
+	case t.tx.done:
+		return sql.ErrTxDone
+	case t.tx.err != nil:
+		return t.tx.aborted()
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,48 +11,57 @@ import (
 	"github.com/portmq/mq"
 )
 
-// TestOlderLayout opens files of version 1 of the layout, several clients at once: what
-// is in them stays, and what is new works.
+// TestOlderLayout opens files of earlier versions of the layout, several clients at once:
+// what is in them stays, and what is new works.
 func TestOlderLayout(t *testing.T) {
-	older, err := os.ReadFile("schema.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		path := filepath.Join(t.TempDir(), "queue.db")
-		db := openDB(t, path)
-		run(t, db, string(older))
-		run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
-		run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
-			VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, 'old')`)
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				c, err := mq.Open("sqlite://" + path)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer c.Close()
-				if _, _, err := c.Queue("jobs").SendOnce(t.Context(), &mq.Message{DedupKey: "new", DedupFor: time.Hour}); err != nil {
-					t.Error(err)
-				}
-			})
+	older := ""
+	for _, name := range []string{"schema.sql", "schema2.sql"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		all.Wait()
+		older += string(text)
+		for range 3 {
+			path := filepath.Join(t.TempDir(), "queue.db")
+			db := openDB(t, path)
+			run(t, db, older)
+			run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
+			run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
+				VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, CAST('old' AS BLOB))`)
+			useNew(t, path)
+		}
+	}
+}
+
+// useNew uses what later versions have brought in a file with one message.
+func useNew(t *testing.T, path string) {
+	t.Helper()
+	clients := make([]*mq.Client, 4)
+	var all sync.WaitGroup
+	for i := range clients {
 		c, err := mq.Open("sqlite://" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ds, err := c.Queue("jobs").Receive(t.Context(), mq.ReceiveOptions{Max: 10})
-		if err != nil || len(ds) != 2 || string(ds[0].Body) != "old" {
-			t.Errorf("received %d messages, %v; want the old one and one new one", len(ds), err)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-		inOrder(t, path)
+		defer c.Close()
+		clients[i] = c
+		all.Go(func() {
+			q := c.Queue("jobs")
+			_, _, err := q.SendOnce(t.Context(), &mq.Message{DedupKey: "new", DedupFor: time.Hour})
+			if err := errors.Join(err, q.Bind(t.Context(), "orders.*")); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	all.Wait()
+	if _, err := clients[0].Publish(t.Context(), "orders.new", &mq.Message{}); err != nil {
+		t.Error(err)
+	}
+	ds, err := clients[1].Queue("jobs").Receive(t.Context(), mq.ReceiveOptions{Max: 10})
+	if err != nil || len(ds) != 3 || string(ds[0].Body) != "old" {
+		t.Errorf("received %d messages, %v; want the old one and two new ones", len(ds), err)
+	}
+	inOrder(t, path)
 }
 
 // TestKeysAreForgotten: keys that are free leave no rows for ever.

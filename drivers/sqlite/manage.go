@@ -86,7 +86,7 @@ func (p *Provider) removeRows(ctx context.Context, id int64) error {
 		return err
 	}
 	return p.write(ctx, func(t *txn) error {
-		for _, text := range []string{sqlForgetHidden, sqlForgetGroupings, sqlForgetKeys, sqlForget} {
+		for _, text := range []string{sqlForgetHidden, sqlForgetGroupings, sqlForgetKeys, sqlForgetBindings, sqlForget} {
 			if _, err := t.exec(text, id); err != nil {
 				return err
 			}

@@ -23,6 +23,8 @@ var (
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)
 	_ driver.Deduplicator  = txProvider{}
+	_ driver.Router        = (*Provider)(nil)
+	_ driver.TxPublisher   = txProvider{}
 	_ driver.Namer         = (*Provider)(nil)
 )
 

@@ -11,6 +11,8 @@ var (
 	schemaSQL string
 	//go:embed schema2.sql
 	schema2SQL string
+	//go:embed schema3.sql
+	schema3SQL string
 	//go:embed triggers.sql
 	triggersSQL string
 	//go:embed statements.sql
@@ -18,7 +20,7 @@ var (
 )
 
 // layouts are what makes each version of the layout of the one before.
-var layouts = []string{schemaSQL, schema2SQL}
+var layouts = []string{schemaSQL, schema2SQL, schema3SQL}
 
 // Statements are known by their texts.
 var statements = parseStatements(statementsSQL)
@@ -83,10 +85,15 @@ var (
 	sqlForgetHidden    = statement("forget hidden")
 	sqlForgetGroupings = statement("forget groupings")
 	sqlForgetKeys      = statement("forget keys")
+	sqlForgetBindings  = statement("forget bindings")
 	sqlForgetEnded     = statement("forget ended")
 	sqlForgetLeft      = statement("forget left")
 	sqlTakeKey         = statement("take key")
 	sqlHolder          = statement("holder")
+	sqlBind            = statement("bind")
+	sqlUnbind          = statement("unbind")
+	sqlBindings        = statement("bindings")
+	sqlBindingsOf      = statement("bindings of")
 	sqlReserve         = statement("reserve")
 	sqlInsertBody      = statement("insert body")
 	sqlLook            = statement("look")

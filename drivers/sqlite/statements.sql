@@ -78,6 +78,29 @@ WHERE (queue, key) IN (
 -- name: forget keys
 DELETE FROM mq_key WHERE queue = ?1
 
+-- name: bind
+INSERT INTO mq_binding (queue, pattern) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+
+-- name: unbind
+DELETE FROM mq_binding WHERE queue = (SELECT id FROM mq_queue WHERE name = ?1) AND pattern = ?2
+
+-- name: bindings
+SELECT q.name, pattern
+FROM mq_binding
+JOIN mq_queue q ON q.id = queue
+WHERE q.name IS NOT NULL
+ORDER BY q.name, pattern
+
+-- name: bindings of
+SELECT b.pattern
+FROM mq_queue q
+LEFT JOIN mq_binding b ON b.queue = q.id
+WHERE q.name = ?1
+ORDER BY b.pattern
+
+-- name: forget bindings
+DELETE FROM mq_binding WHERE queue = ?1
+
 -- name: look
 -- Whether there is such a queue, a message can be received, and when the next one can.
 SELECT

@@ -191,6 +191,11 @@ func (t *tester) everyCall(c *mq.Client, q *mq.Queue, d *mq.Delivery) map[string
 			}
 			return nil
 		},
+		"Publish":          func(ctx context.Context) error { _, err := c.Publish(ctx, t.topic(), &mq.Message{}); return err },
+		"Bind":             func(ctx context.Context) error { return q.Bind(ctx, t.topic()) },
+		"Unbind":           func(ctx context.Context) error { return q.Unbind(ctx, t.topic()) },
+		"Bindings":         func(ctx context.Context) error { _, err := q.Bindings(ctx); return err },
+		"Client.Bindings":  func(ctx context.Context) error { _, err := c.Bindings(ctx); return err },
 		"Settle":           func(ctx context.Context) error { return q.Settle(ctx, mq.Settlement{Receipt: d.Receipt, Op: mq.OpAck}) },
 		"Extend":           func(ctx context.Context) error { return q.Extend(ctx, t.long, d.Receipt) },
 		"Pop":              func(ctx context.Context) error { _, err := q.Pop(ctx, 1); return err },

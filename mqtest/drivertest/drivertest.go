@@ -105,7 +105,7 @@ type testCase struct {
 // cases are the suite.
 var cases = slices.Concat(
 	openCases, nameCases, lifecycleCases, sendCases, bodyCases, receiveCases, countCases, waitCases,
-	leaseCases, staleCases, settleCases, nackCases, attemptCases, reasonCases, receiptCases, delayCases, headStartCases, dedupCases, archiveCases, redriveCases, moveCases,
+	leaseCases, staleCases, settleCases, nackCases, attemptCases, reasonCases, receiptCases, delayCases, headStartCases, dedupCases, topicCases, archiveCases, redriveCases, moveCases,
 	popCases, peekCases, statsCases, groupCases, pathCases, drainCases, freeCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,
 	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases, unchangedCases,

@@ -42,6 +42,10 @@ type mutant struct {
 	send         func(ctx context.Context, queue string, msgs []driver.Message) ([]string, error)
 	unique       func(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error)
 	receive      func(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error)
+	bind         func(ctx context.Context, queue, pattern string) error
+	unbind       func(ctx context.Context, queue, pattern string) error
+	bindings     func(ctx context.Context, queue string) ([]driver.Binding, error)
+	publish      func(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error)
 	settle       func(ctx context.Context, queue string, s []driver.Settlement) error
 	extend       func(ctx context.Context, queue string, rs []driver.Receipt, d time.Duration) error
 	stats        func(ctx context.Context, queue string) (driver.Stats, error)
@@ -86,6 +90,7 @@ func newMutant(p *mem.Provider, dsn string) *mutant {
 		Provider: p, dsn: dsn,
 		caps:   func(c driver.Caps) driver.Caps { return c },
 		ensure: p.EnsureQueue, send: p.Send, unique: p.SendUnique, receive: p.Receive, settle: p.Settle, extend: p.Extend,
+		bind: p.Bind, unbind: p.Unbind, bindings: p.Bindings, publish: p.Publish,
 		stats: p.Stats, close: p.Close, drop: p.DropQueue, list: p.ListQueues, purge: p.PurgeQueue,
 		pop: p.Pop, browse: p.Browse, redrive: p.Redrive, purgeArchive: p.PurgeArchive,
 		groups: p.ReceiveHeads, group: p.ReceiveGroup, tx: p.Tx,
@@ -107,6 +112,22 @@ func (m *mutant) Send(ctx context.Context, queue string, msgs []driver.Message) 
 
 func (m *mutant) SendUnique(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error) {
 	return m.unique(ctx, queue, msgs)
+}
+
+func (m *mutant) Bind(ctx context.Context, queue, pattern string) error {
+	return m.bind(ctx, queue, pattern)
+}
+
+func (m *mutant) Unbind(ctx context.Context, queue, pattern string) error {
+	return m.unbind(ctx, queue, pattern)
+}
+
+func (m *mutant) Bindings(ctx context.Context, queue string) ([]driver.Binding, error) {
+	return m.bindings(ctx, queue)
+}
+
+func (m *mutant) Publish(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error) {
+	return m.publish(ctx, topic, msgs)
 }
 
 func (m *mutant) Receive(ctx context.Context, queue string, r driver.ReceiveRequest) ([]driver.Delivery, error) {

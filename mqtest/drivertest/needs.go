@@ -127,6 +127,12 @@ var (
 			return err
 		})
 	})
+	routes = method("Router", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(r driver.Router) error { return r.Bind(ctx, nowhere, nowhere) })
+	})
+	listsBindings = method("Router.Bindings", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(r driver.Router) error { _, err := r.Bindings(ctx, ""); return err })
+	})
 	canPop = method("Popper", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(x driver.Popper) error { _, err := x.Pop(ctx, nowhere, 1); return err })
 	})

@@ -26,6 +26,8 @@ var columns = []column{
 	{"headers", mark(headers)},
 	{"attempts", mark(attempts)},
 	{"groups", mark(grouped)},
+	{"dedup", mark(deduplicates)},
+	{"topics", mark(routes)},
 	{"tx", canTx},
 	{"manage", manages},
 	{"show archive", mark(canSeeArchive)},
