@@ -115,7 +115,7 @@ var hot = []operation{
 		if err := p.Bind(ctx, q, q+".*"); err != nil {
 			return err
 		}
-		_, err := p.Publish(ctx, q+".a", slices.Repeat([]driver.Message{{Body: []byte("1"), Group: "g", Delay: time.Second}}, batch))
+		_, err := p.Publish(ctx, q+".a", []driver.Message{{Body: []byte("1"), Group: "g", Delay: time.Second}, {Body: []byte("2")}})
 		return err
 	}},
 	{"claim", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
