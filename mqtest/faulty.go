@@ -16,7 +16,8 @@ type Fault struct {
 	// Op is the operation: "send", "receive", "settle", "extend", "stats",
 	// "ping", "ensure", or one of an optional interface: "drop", "list",
 	// "purge", "pop", "browse", "redrive", "purge archive", "receive heads",
-	// "receive group", "tx send", "tx settle".
+	// "receive group", "send unique", "bind", "unbind", "bindings", "publish",
+	// "tx send", "tx send unique", "tx publish", "tx settle".
 	Op string
 	// When chooses the calls. Nil means all of them.
 	When When

@@ -179,6 +179,11 @@ func optionalCalls(ctx context.Context, p *mqtest.FaultyProvider) map[string]err
 	_, errs["purge archive"] = p.PurgeArchive(ctx, "q", 0)
 	_, errs["receive heads"] = p.ReceiveHeads(ctx, "q", driver.GroupRequest{ReceiveRequest: r})
 	_, errs["receive group"] = p.ReceiveGroup(ctx, "q", driver.GroupDrainRequest{ReceiveRequest: r})
+	_, errs["send unique"] = p.SendUnique(ctx, "q", make([]driver.Message, 1))
+	errs["bind"] = p.Bind(ctx, "q", "a.*")
+	errs["unbind"] = p.Unbind(ctx, "q", "a.#")
+	_, errs["bindings"] = p.Bindings(ctx, "")
+	_, errs["publish"] = p.Publish(ctx, "a.b", make([]driver.Message, 1))
 	errs["drop"] = p.DropQueue(ctx, "q")
 	return errs
 }
@@ -201,6 +206,7 @@ func TestFaultyTx(t *testing.T) {
 	p := mqtest.Faulty(inner,
 		mqtest.Fault{Op: "tx send", When: mqtest.Nth(2), Err: errRefused},
 		mqtest.Fault{Op: "tx settle", Err: errRefused},
+		mqtest.Fault{Op: "tx publish", When: mqtest.Nth(2), Err: errRefused},
 	)
 	defer func() { ok(t, p.Close()) }()
 	ok(t, p.EnsureQueue(t.Context(), "q", driver.QueueOptions{}))
@@ -209,6 +215,11 @@ func TestFaultyTx(t *testing.T) {
 	_, err = tx.Send(t.Context(), "q", make([]driver.Message, 1))
 	ok(t, err)
 	_, err = tx.Send(t.Context(), "q", make([]driver.Message, 1))
+	fails(t, err, errRefused)
+	publish := tx.(driver.TxPublisher).Publish
+	_, err = publish(t.Context(), "a", make([]driver.Message, 1))
+	ok(t, err)
+	_, err = publish(t.Context(), "a", make([]driver.Message, 1))
 	fails(t, err, errRefused)
 	fails(t, tx.Settle(t.Context(), "q", make([]driver.Settlement, 1)), errRefused)
 	_, err = p.Tx(mem.New().Begin())

@@ -17,6 +17,8 @@ var (
 	_ driver.Transactor    = (*FaultyProvider)(nil)
 	_ driver.Namer         = (*FaultyProvider)(nil)
 	_ driver.Deduplicator  = (*FaultyProvider)(nil)
+	_ driver.Router        = (*FaultyProvider)(nil)
+	_ driver.TxPublisher   = faultyTx{}
 )
 
 // faultyOps are the operations that a Fault may name.
@@ -24,6 +26,7 @@ var faultyOps = []string{
 	"ensure", "send", "receive", "settle", "extend", "stats", "ping",
 	"drop", "list", "purge", "pop", "browse", "redrive", "purge archive",
 	"receive heads", "receive group", "tx send", "tx settle", "send unique", "tx send unique",
+	"bind", "unbind", "bindings", "publish", "tx publish",
 }
 
 // Name returns the inner provider's.
@@ -153,6 +156,32 @@ func (f *FaultyProvider) ReceiveGroup(ctx context.Context, queue string, r drive
 	})
 }
 
+// Bind is the operation "bind".
+func (f *FaultyProvider) Bind(ctx context.Context, queue, pattern string) error {
+	_, err := faultyOptional(ctx, f, "bind", func(r driver.Router) (struct{}, error) {
+		return struct{}{}, r.Bind(ctx, queue, pattern)
+	})
+	return err
+}
+
+// Unbind is the operation "unbind".
+func (f *FaultyProvider) Unbind(ctx context.Context, queue, pattern string) error {
+	_, err := faultyOptional(ctx, f, "unbind", func(r driver.Router) (struct{}, error) {
+		return struct{}{}, r.Unbind(ctx, queue, pattern)
+	})
+	return err
+}
+
+// Bindings is the operation "bindings".
+func (f *FaultyProvider) Bindings(ctx context.Context, queue string) ([]driver.Binding, error) {
+	return faultyOptional(ctx, f, "bindings", func(r driver.Router) ([]driver.Binding, error) { return r.Bindings(ctx, queue) })
+}
+
+// Publish is the operation "publish".
+func (f *FaultyProvider) Publish(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error) {
+	return faultyOptional(ctx, f, "publish", func(r driver.Router) ([]driver.Published, error) { return r.Publish(ctx, topic, msgs) })
+}
+
 // QueueName returns the inner provider's canonical name.
 func (f *FaultyProvider) QueueName(name string) (string, error) {
 	if n, ok := f.inner.(driver.Namer); ok {
@@ -162,7 +191,7 @@ func (f *FaultyProvider) QueueName(name string) (string, error) {
 }
 
 // Tx returns the inner provider's view, whose calls are the operations "tx
-// send", "tx send unique" and "tx settle".
+// send", "tx send unique", "tx publish" and "tx settle".
 func (f *FaultyProvider) Tx(tx driver.SQLTx) (driver.TxProvider, error) {
 	t, ok := f.inner.(driver.Transactor)
 	if !ok {
@@ -190,6 +219,14 @@ func (t faultyTx) SendUnique(ctx context.Context, queue string, msgs []driver.Me
 		return nil, driver.ErrNotSupported
 	}
 	return faultyCall(ctx, t.f, "tx send unique", func() ([]driver.Sent, error) { return d.SendUnique(ctx, queue, msgs) })
+}
+
+func (t faultyTx) Publish(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error) {
+	p, ok := t.inner.(driver.TxPublisher)
+	if !ok {
+		return nil, driver.ErrNotSupported
+	}
+	return faultyCall(ctx, t.f, "tx publish", func() ([]driver.Published, error) { return p.Publish(ctx, topic, msgs) })
 }
 
 func (t faultyTx) Settle(ctx context.Context, queue string, s []driver.Settlement) error {

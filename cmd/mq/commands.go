@@ -5,7 +5,8 @@ import "github.com/spf13/cobra"
 // commands make the subcommands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
 	listCommand, createCommand, dropCommand, statsCommand,
-	sendCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
+	bindCommand, unbindCommand, bindingsCommand,
+	sendCommand, publishCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
 	ackCommand, nackCommand, extendCommand, archiveCommand,
 	workCommand, copyCommand, benchCommand,
 	checkCommand, doctorCommand, installCommand,

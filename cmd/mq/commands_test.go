@@ -254,7 +254,7 @@ func TestDocsErrors(t *testing.T) {
 	}
 	a, _, stderr := d.app()
 	a.started = true
-	s := &sender{queue: q, items: make(chan item, 3001), ahead: newBudget(1 << 30), limit: 1000, progress: a.newProgress(-1, "", "")}
+	s := &sender{to: toQueue(q), items: make(chan item, 3001), ahead: newBudget(1 << 30), progress: a.newProgress(-1, "", "")}
 	s.read(t.Context(), newReader(strings.NewReader(strings.Repeat("1\n", 3000)), "ndjson", mq.Message{}, 0))
 	a.exit(nil, fmt.Errorf("%w (%s)", s.run(t.Context()), s.summary()))
 

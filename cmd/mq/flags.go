@@ -96,6 +96,7 @@ var kinds = map[string]string{
 	"bool":     "true or false",
 	"duration": "a time as in 500ms, 90s or 12h",
 	"time":     "a time as in 90m, 12h or 30d",
+	"held":     "a time as in 90m, 12h or 30d, or queued",
 }
 
 // eachFlag calls f for the flags of a command and of all below it.

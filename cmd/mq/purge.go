@@ -45,16 +45,17 @@ type doneLine struct {
 	Done  string `json:"done"`
 	Count int64  `json:"count"`
 	Queue string `json:"queue,omitempty"`
+	Topic string `json:"topic,omitempty"`
 }
 
-// done tells that n messages were acked, purged, ...
-func (a *app) done(what string, n int64, queue string) error {
+// done tells that messages were acked, purged, ...
+func (a *app) done(d doneLine) error {
 	if a.json() {
 		out := newPrinter(a)
-		out.row(doneLine{what, n, queue})
+		out.row(d)
 		return out.flush()
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s %s\n", what, plural(n, "message"))
+	_, err := fmt.Fprintf(a.stdout, "%s %s\n", d.Done, plural(d.Count, "message"))
 	return err
 }
 

@@ -26,7 +26,7 @@ func (a *app) purgeAll(ctx context.Context, q *mq.Queue, purge func(context.Cont
 	if err != nil {
 		return fmt.Errorf("%w (purged %s; the command can be run again)", err, plural(total, "message"))
 	}
-	return a.done("purged", total, q.Name())
+	return a.done(doneLine{Done: "purged", Count: total, Queue: q.Name()})
 }
 
 func untilDone(ctx context.Context, part func(context.Context) (int64, error)) (total int64, err error) {

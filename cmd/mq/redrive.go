@@ -47,7 +47,7 @@ workers reject while it runs stays in the archive.`,
 				if err != nil {
 					return fmt.Errorf("%w (redriven %s)", err, plural(n, "message"))
 				}
-				return a.done("redriven", n, q.Name())
+				return a.done(doneLine{Done: "redriven", Count: n, Queue: q.Name()})
 			})
 		},
 		ValidArgsFunction: a.completeQueue,

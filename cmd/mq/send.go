@@ -16,13 +16,26 @@ import (
 	"github.com/portmq/mq"
 )
 
-// sending are the flags of mq send.
+// sending are the flags of mq send and mq publish.
 type sending struct {
 	file, format string
 	delay        time.Duration
+	headStart    time.Duration
+	expires      time.Duration
 	headers      []string
 	group        string
+	dedup        dedup
 }
+
+// sendHelp says what is read.
+const sendHelp = `Each argument is the body of a message. With - the standard input is read, with
+-file a file, as -format says:
+
+  ndjson   each line is a body, and must be JSON; empty lines are passed over
+  lines    each line is a body, whatever it is
+  raw      all of it is one body, byte for byte
+  records  each line is a message as -o json shows it, with its group and headers
+`
 
 func sendCommand(a *app) *cobra.Command {
 	var s sending
@@ -31,18 +44,16 @@ func sendCommand(a *app) *cobra.Command {
 		Short: "Send messages from arguments, a file or the standard input",
 		Long: `Send messages from arguments, a file or the standard input.
 
-Each argument is the body of a message. With - the standard input is read, with
--file a file, as -format says:
-
-  ndjson   each line is a body, and must be JSON; empty lines are passed over
-  lines    each line is a body, whatever it is
-  raw      all of it is one body, byte for byte
-  records  each line is a message as -o json shows it, with its group and headers
-
+` + sendHelp + `
 The ids of the messages are shown, or of -file and - how many there were. If
-something fails it is said which lines have been sent.`,
+something fails it is said which lines have been sent.
+
+With -dedup the message is not stored while the queue holds its key, which it does
+for -dedup-for from the send of the first one on. The id is then that of the
+message that holds the key.`,
 		Example: `  mq send orders '{"id":1}' '{"id":2}'
   mq send orders -delay 5m -header source=cron -group customer-7 '{"id":3}'
+  mq send orders -dedup 'invoice 42' -dedup-for 12h '{"id":4}'
   seq 1 10000 | jq -c '{n:.}' | mq send orders -
   mq peek orders -n 100 -o json | mq send copies -format records -
   mq send images -format raw -file cat.png`,
@@ -52,23 +63,45 @@ something fails it is said which lines have been sent.`,
 		},
 		ValidArgsFunction: a.completeQueue,
 	}
+	s.flags(cmd)
+	s.dedup.flags(cmd)
+	return cmd
+}
+
+func (s *sending) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&s.file, "file", "f", "", "read messages from a `file`, - for the standard input")
 	flags.StringVar(&s.format, "format", "", "what the input is: `ndjson`, lines, raw or records (default ndjson)")
 	flags.DurationVar(&s.delay, "delay", 0, "hide the messages for a while")
+	flags.DurationVar(&s.headStart, "head-start", 0, "put the messages in front of others, as if sent that much earlier")
+	flags.DurationVar(&s.expires, "expires", 0, "how long the messages are worth handling")
 	flags.StringArrayVarP(&s.headers, "header", "H", nil, "a header as `name=value`; may be repeated")
 	flags.StringVarP(&s.group, "group", "g", "", "the messages' FIFO `group`")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
 }
 
 func (a *app) send(ctx context.Context, s sending, queue string, bodies []string) error {
-	template, err := s.template()
-	if err != nil {
-		return err
-	}
+	return a.input(s, bodies, func(c *mq.Client, msgs []*mq.Message, r *reader) error {
+		q := c.Queue(queue)
+		switch {
+		case s.dedup.key.given:
+			return a.sendOnce(ctx, q, msgs, r)
+		case r != nil:
+			return a.sendAll(ctx, toQueue(q), r)
+		}
+		return a.sendBodies(ctx, q, msgs)
+	})
+}
+
+// input opens the provider and calls f with the messages of the arguments, or with what
+// reads them.
+func (a *app) input(s sending, bodies []string, f func(*mq.Client, []*mq.Message, *reader) error) error {
 	if len(bodies) == 1 && bodies[0] == "-" && s.file == "" {
 		s.file, bodies = "-", nil
+	}
+	template, err := s.template(len(bodies))
+	if err != nil {
+		return err
 	}
 	switch {
 	case s.file == "" && len(bodies) == 0:
@@ -86,19 +119,32 @@ func (a *app) send(ctx context.Context, s sending, queue string, bodies []string
 	}
 	defer func() { _ = in.Close() }()
 	return a.with(func(c *mq.Client) error {
-		q := c.Queue(queue)
 		if s.file == "" {
-			return a.sendBodies(ctx, q, template, bodies)
+			return f(c, messages(template, bodies), nil)
 		}
-		return a.sendAll(ctx, q, newReader(in, cmp.Or(s.format, formats[0]), template, c.Caps().MaxBody))
+		return f(c, nil, newReader(in, cmp.Or(s.format, formats[0]), template, c.Caps().MaxBody))
 	})
 }
 
-// template returns a message with what the flags say.
-func (s sending) template() (mq.Message, error) {
-	m := mq.Message{Group: s.group, Delay: s.delay}
+// messages are those of the arguments.
+func messages(template mq.Message, bodies []string) []*mq.Message {
+	msgs := make([]*mq.Message, len(bodies))
+	for i, body := range bodies {
+		m := template
+		m.Body = []byte(body)
+		msgs[i] = &m
+	}
+	return msgs
+}
+
+// template returns a message with what the flags say. Its key is for one message only.
+func (s sending) template(bodies int) (mq.Message, error) {
+	m := mq.Message{Group: s.group, Delay: s.delay, HeadStart: s.headStart, Expires: s.expires}
 	if s.format != "" && !slices.Contains(formats, s.format) {
 		return m, usagef("unknown format %q (give -format %s)", s.format, strings.Join(formats, ", "))
+	}
+	if err := s.dedup.add(&m, bodies == 1 || bodies == 0 && s.format == "raw"); err != nil {
+		return m, err
 	}
 	for _, h := range s.headers {
 		name, value, ok := strings.Cut(h, "=")
@@ -130,29 +176,24 @@ func (a *app) openInput(name string) (io.ReadCloser, error) {
 
 // sentLine is the JSON of a message that was sent.
 type sentLine struct {
-	Queue string `json:"queue"`
-	ID    string `json:"id"`
+	Queue     string `json:"queue"`
+	ID        string `json:"id"`
+	Duplicate bool   `json:"duplicate,omitempty"`
 }
 
 // sendBodies sends the arguments and shows their ids.
-func (a *app) sendBodies(ctx context.Context, q *mq.Queue, template mq.Message, bodies []string) error {
-	msgs := make([]*mq.Message, len(bodies))
-	for i, body := range bodies {
-		m := template
-		m.Body = []byte(body)
-		msgs[i] = &m
-	}
+func (a *app) sendBodies(ctx context.Context, q *mq.Queue, msgs []*mq.Message) error {
 	ids, err := q.SendAll(ctx, msgs)
 	out := newPrinter(a, "ID")
 	sent := 0
 	for _, id := range ids {
 		if id != "" {
-			out.row(sentLine{q.Name(), id}, id)
+			out.row(sentLine{Queue: q.Name(), ID: id}, id)
 			sent++
 		}
 	}
-	if err != nil && len(bodies) > 1 {
-		err = fmt.Errorf("%w (sent %d of %d messages%s)", err, sent, len(bodies), perhaps(err))
+	if err != nil && len(msgs) > 1 {
+		err = fmt.Errorf("%w (sent %d of %d messages%s)", err, sent, len(msgs), perhaps(err))
 	}
 	out.fail(err)
 	return out.flush()

@@ -159,7 +159,7 @@ func TestSendFails(t *testing.T) {
 		}
 		d := newDesk(t, "mem")
 		a, _, _ := d.app()
-		s := &sender{queue: q, items: make(chan item, 1501), ahead: newBudget(1 << 30), limit: 1000, progress: a.newProgress(-1, "", "")}
+		s := &sender{to: toQueue(q), items: make(chan item, 1501), ahead: newBudget(1 << 30), progress: a.newProgress(-1, "", "")}
 		s.read(t.Context(), newReader(strings.NewReader(strings.Repeat("1\n", 1500)), "ndjson", mq.Message{}, 0))
 		if err := s.run(t.Context()); !hasItem(err, tt.err) || s.summary() != tt.want {
 			t.Errorf("%v (%s), want %s", err, s.summary(), tt.want)
@@ -234,7 +234,7 @@ func TestSendReadsAhead(t *testing.T) {
 		in := &counted{Reader: strings.NewReader(strings.Repeat(strings.Repeat("x", size-1)+"\n", lines))}
 		a := &app{stdout: io.Discard, stderr: io.Discard}
 		done := make(chan error, 1)
-		go func() { done <- a.sendAll(t.Context(), q, newReader(in, "lines", mq.Message{}, 0)) }()
+		go func() { done <- a.sendAll(t.Context(), toQueue(q), newReader(in, "lines", mq.Message{}, 0)) }()
 		time.Sleep(5 * time.Second) // the first send is under way
 		if n := in.n.Load(); n > 20<<20 {
 			t.Errorf("%d MiB of the input are held", n>>20)

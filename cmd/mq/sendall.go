@@ -26,12 +26,31 @@ const maxSendBytes = 4 << 20
 // sendTime is how long one batch may take.
 const sendTime = time.Minute
 
+// target is where messages are sent to.
+type target struct {
+	limit int // of a batch
+	send  func(context.Context, []*mq.Message) (ids []string, err error)
+	done  doneLine // what is shown in the end, but for the count
+}
+
+func toQueue(q *mq.Queue) target {
+	return target{q.Client().Caps().BatchLimit(), q.SendAll, doneLine{Done: "sent", Queue: q.Name()}}
+}
+
+// toTopic publishes: all messages of a batch, or if it fails none that is known of.
+func toTopic(c *mq.Client, topic string) target {
+	publish := func(ctx context.Context, msgs []*mq.Message) ([]string, error) {
+		_, err := c.Publish(ctx, topic, msgs...)
+		return nil, err
+	}
+	return target{c.Caps().BatchLimit(), publish, doneLine{Done: "published", Topic: topic}}
+}
+
 // sender sends what a reader reads, and knows how far it is.
 type sender struct {
-	queue    *mq.Queue
+	to       target
 	items    chan item
 	ahead    *budget // of what is in items
-	limit    int     // of a batch
 	progress *progress
 
 	sent     int64
@@ -42,16 +61,16 @@ type sender struct {
 
 // sendAll sends everything that r reads, in batches, and says at the end or
 // upon an error what has been sent.
-func (a *app) sendAll(ctx context.Context, q *mq.Queue, r *reader) error {
-	limit := q.Client().Caps().BatchLimit()
-	s := &sender{queue: q, items: make(chan item, limit), ahead: newBudget(2 * maxSendBytes), limit: limit, progress: a.newProgress(-1, "sending", "messages")}
+func (a *app) sendAll(ctx context.Context, to target, r *reader) error {
+	s := &sender{to: to, items: make(chan item, to.limit), ahead: newBudget(2 * maxSendBytes), progress: a.newProgress(-1, "sending", "messages")}
 	go s.read(ctx, r)
 	err := s.run(ctx)
 	s.progress.end()
 	if err != nil {
 		return fmt.Errorf("%w (%s)", err, s.summary())
 	}
-	return a.done("sent", s.sent, q.Name())
+	to.done.Count = s.sent
+	return a.done(to.done)
 }
 
 // read reads until the input or ctx ends. It may be left waiting for input.
@@ -97,7 +116,7 @@ func (s *sender) run(ctx context.Context) error {
 // comes after the messages in front of it.
 func (s *sender) batch(ctx context.Context) (batch []item, err error) {
 	size := 0
-	for len(batch) < s.limit && size < maxSendBytes {
+	for len(batch) < s.to.limit && size < maxSendBytes {
 		it, ok, err := s.next(ctx, len(batch) == 0)
 		if err != nil || !ok {
 			return batch, err
@@ -169,7 +188,7 @@ func (s *sender) call(ctx context.Context, batch []item) ([]string, error) {
 	for i, it := range batch {
 		msgs[i] = it.message
 	}
-	return s.queue.SendAll(ctx, msgs)
+	return s.to.send(ctx, msgs)
 }
 
 // note takes down what came of a batch, and returns err.

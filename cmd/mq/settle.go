@@ -109,7 +109,7 @@ func (a *app) eachQueue(ctx context.Context, done string, args []string, f func(
 		if n == 0 && len(errs) > 0 {
 			return errors.Join(errs...)
 		}
-		return errors.Join(errors.Join(errs...), a.done(done, n, ""))
+		return errors.Join(errors.Join(errs...), a.done(doneLine{Done: done, Count: n}))
 	})
 }
 

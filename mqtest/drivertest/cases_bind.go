@@ -95,6 +95,7 @@ func topicConcurrent(t *tester) {
 				return err
 			}
 			t.alive()
+			t.doze(t.unit / 50)
 		}
 		return nil
 	})

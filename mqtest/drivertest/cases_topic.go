@@ -98,6 +98,8 @@ func topicPublish(t *tester) {
 	base := t.topic()
 	bound, also, other := t.boundTo(base+".a"), t.boundTo(base+".a"), t.boundTo(base+".b")
 	unbound := t.queue()
+	t.send(also, "before") // so that the ids differ, where they are numbers of a queue
+	t.ok(t.one(also).Ack(t.ctx), "ack")
 	ids := t.publish(base+".a", numbered(1), bound, also)
 	for i, q := range []*mq.Queue{bound, also} {
 		d := t.one(q)
