@@ -181,6 +181,18 @@ func TestPublishNotifies(t *testing.T) {
 	})
 }
 
+// TestPublishTxCarries: see TestTxSendCarries.
+func TestPublishTxCarries(t *testing.T) {
+	onRig(t, func(t *testing.T, r *rig) {
+		r.hub("jobs").takeNotify() // by another send
+		r.must(txPublishes(body("1"))(r))
+		i := slices.Index(r.texts(), toJobs)
+		if got := r.ran[i].args[4]; got != `{"pgmq.q_jobs.INSERT"}` {
+			t.Errorf("it notifies %v", got)
+		}
+	})
+}
+
 // TestPublishFailedNotifies: what was to be notified still is.
 func TestPublishFailedNotifies(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {

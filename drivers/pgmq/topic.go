@@ -33,6 +33,11 @@ func (p *Provider) Unbind(ctx context.Context, name, pattern string) error {
 
 // Bindings returns bindings, those of other programs as well.
 func (p *Provider) Bindings(ctx context.Context, name string) ([]driver.Binding, error) {
+	if name != "" {
+		if _, err := p.attach(ctx, p.pool, name); err != nil {
+			return nil, err
+		}
+	}
 	var all []driver.Binding
 	err := p.bindings(ctx, name, statement("bindings", nil), []any{name}, func(rows row) error {
 		var b driver.Binding
