@@ -31,5 +31,6 @@
 // messages present are visible, leased or delayed. A message takes about 150
 // bytes above its body and headers, and gives them back when it leaves. The
 // first receive by a GroupBy looks at every message once; from then on each
-// send pays for it too, and parses the body if it is by path.
+// send pays for it too, and parses the body if it is by path. A Publish looks
+// at the patterns of every queue.
 package mem

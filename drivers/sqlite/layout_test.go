@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,17 +15,17 @@ import (
 // TestOlderLayout opens files of earlier versions of the layout, several clients at once:
 // what is in them stays, and what is new works.
 func TestOlderLayout(t *testing.T) {
-	older := ""
+	var older strings.Builder
 	for _, name := range []string{"schema.sql", "schema2.sql"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		older += string(text)
+		older.WriteString(string(text))
 		for range 3 {
 			path := filepath.Join(t.TempDir(), "queue.db")
 			db := openDB(t, path)
-			run(t, db, older)
+			run(t, db, older.String())
 			run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
 			run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
 				VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, CAST('old' AS BLOB))`)
