@@ -12,7 +12,7 @@ import (
 
 // Bind enters a binding, as pgmq.bind_topic does.
 func (p *Provider) Bind(ctx context.Context, name, pattern string) error {
-	if _, err := p.attach(ctx, p.pool, name); err != nil {
+	if err := p.bindable(ctx, name); err != nil {
 		return err
 	}
 	var spelling string
@@ -34,7 +34,7 @@ func (p *Provider) Unbind(ctx context.Context, name, pattern string) error {
 // Bindings returns bindings, those of other programs as well.
 func (p *Provider) Bindings(ctx context.Context, name string) ([]driver.Binding, error) {
 	if name != "" {
-		if _, err := p.attach(ctx, p.pool, name); err != nil {
+		if err := p.bindable(ctx, name); err != nil {
 			return nil, err
 		}
 	}
@@ -52,6 +52,18 @@ func (p *Provider) Bindings(ctx context.Context, name string) ([]driver.Binding,
 		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Pattern, b.Pattern))
 	})
 	return all, nil
+}
+
+// bindable returns an error if there are no bindings here, or no such queue.
+func (p *Provider) bindable(ctx context.Context, name string) error {
+	err := p.check(ctx)
+	if err == nil {
+		err = p.ensureBindings(ctx, p.pool)
+	}
+	if err == nil {
+		_, err = p.attach(ctx, p.pool, name)
+	}
+	return err
 }
 
 // bindings runs a statement on the table of bindings, which may be repeated.
