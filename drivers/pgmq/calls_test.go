@@ -52,17 +52,23 @@ func calls() []call {
 		{name: "ReceiveHeads", run: func(r *rig) error { return second(r.ReceiveHeads(r.ctx, "jobs", groups)) }},
 		{name: "ReceiveGroup", run: func(r *rig) error { return second(r.ReceiveGroup(r.ctx, "jobs", group)) }},
 
+		{name: "Bind", run: func(r *rig) error { return r.Bind(r.ctx, "jobs", "a.*") }},
+		{name: "Unbind", run: func(r *rig) error { return r.Unbind(r.ctx, "jobs", "a.*") }},
+		{name: "Bindings", run: func(r *rig) error { return second(r.Bindings(r.ctx, "jobs")) }},
+		{name: "Publish", run: publishes(body(secret), body(secret))},
+
 		{name: "Ping", run: func(r *rig) error { return r.Ping(r.ctx) }},
 		{name: "ListQueues", run: func(r *rig) error { return second(r.ListQueues(r.ctx)) }},
 		{name: "EnsureQueue", run: ensures()},
 		{name: "EnsureQueue by PGMQ", run: ensures(), missing: true},
-		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false}}}},
+		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false, false}}}},
 		{name: "EnsureQueue with indexes", run: ensures(driver.GroupBy{})},
 		{name: "EnsureQueue with indexes in turn", run: ensures(driver.GroupBy{}), conns: 2},
 		{name: "DropQueue", run: drops},
 		{name: "Install", answers: answers{hasPGMQ: {pgmqMissing}, sqlShape: {layout15.row()}}, run: func(r *rig) error { return Install(r.ctx, r.db) }},
 
 		{name: "Tx Send", tx: true, run: txSends(body(secret))},
+		{name: "Tx Publish", tx: true, run: txPublishes(body(secret))},
 		{name: "Tx Settle", tx: true, run: txSettles(nack(lease(7), 0), moved(lease(8), "other", secret))},
 		{name: "Tx Settle failing", tx: true, answers: answers{jobs.ackWaiting: {failed(1, false)}}, run: txSettles(ack(lease(7))), want: stale},
 	}
@@ -90,6 +96,16 @@ func drops(r *rig) error    { return r.DropQueue(r.ctx, "jobs") }
 
 func txSends(ms ...driver.Message) func(*rig) error {
 	return inTransaction(func(r *rig, p driver.TxProvider) error { return second(p.Send(r.ctx, "jobs", ms)) })
+}
+
+func publishes(ms ...driver.Message) func(*rig) error {
+	return func(r *rig) error { return second(r.Publish(r.ctx, "a.b", ms)) }
+}
+
+func txPublishes(ms ...driver.Message) func(*rig) error {
+	return inTransaction(func(r *rig, p driver.TxProvider) error {
+		return second(p.(driver.TxPublisher).Publish(r.ctx, "a.b", ms))
+	})
 }
 
 func txSettles(s ...driver.Settlement) func(*rig) error {
@@ -127,8 +143,10 @@ var usually = func() answers {
 		jobs.browse: {leased(2, nil)}, jobs.redrive: number, sqlClock: number,
 		jobs.purge: {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},
+		hasBindings: {{true, true}}, statement("bind", nil): {{"Jobs"}}, statement("bindings", nil): {{"jobs", "a.*"}},
+		sqlBound: {{"jobs"}}, toJobs: {{int64(0), int64(1), nil}, {int64(0), int64(2), nil}},
 		statement("has pgmq", nil): {pgmqThere}, statement("spellings", nil): {{"Jobs"}},
-		statement("has schema", nil): {{true, true, true, false, true}}, statement("try lock indexes", nil): {{true}},
+		statement("has schema", nil): {{true, true, true, false, true, true}}, statement("try lock indexes", nil): {{true}},
 	}
 }()
 
@@ -162,6 +180,7 @@ func TestCallsComplete(t *testing.T) {
 	for _, name := range []string{
 		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse",
 		"Redrive", "PurgeArchive", "ReceiveHeads", "ReceiveGroup", "Tx", "Install",
+		"Bind", "Unbind", "Bindings", "Publish",
 	} {
 		if !seen[name] {
 			t.Errorf("%s is not among the calls", name)

@@ -34,6 +34,7 @@ var changeNothing = map[string]bool{
 	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
 	statement("indexer", nil): true,
 	jobsRows:                  true,
+	hasBindings:               true, sqlBound: true, statement("bind", nil): true, statement("unbind", nil): true, statement("bindings", nil): true,
 }
 
 // fault answers an exchange that would have returned rows. See reply.
@@ -164,6 +165,9 @@ func TestCallsFail(t *testing.T) {
 		for n, f := range failures {
 			if e.text == sqlShape && f.code == "42P01" {
 				continue // the catalog is always there
+			}
+			if f.code == "42P01" && e.text == toJobs && e.kind == callers {
+				continue // see TestPublishTxDropped
 			}
 			if f.code == "22021" && c.reads() {
 				continue // see TestWary

@@ -10,9 +10,9 @@ import (
 
 // Install makes in db what queues need besides their own tables, in the form
 // of PGMQ 1.13: schema pgmq, the tables meta and notify_insert_throttle, and a
-// trigger function; and the table mq_keys for messages with a DedupKey. EnsureQueue and
-// the first send with a key do the same; Install is for those whose programs have no
-// right to.
+// trigger function; the table topic_bindings for topics; and the table mq_keys for
+// messages with a DedupKey. EnsureQueue, the first use of topics and the first send with a
+// key do the same; Install is for those whose programs have no right to.
 //
 // It also brings queues up to date that an older PGMQ or another program has
 // made: the columns headers and last_read_at, the index on vt, and the row in
@@ -80,7 +80,7 @@ func lockInstall(ctx context.Context, tx *sql.Tx) error {
 
 // installation is what queues need besides their tables. Beside PGMQ it is the trigger
 // function and the table of keys.
-var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys"}
+var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys", "make bindings"}
 
 // install makes some of that, if it is missing. It looks first, since even what has no
 // effect needs the right to.
@@ -88,9 +88,9 @@ func install(ctx context.Context, tx *sql.Tx, parts ...string) error {
 	if err := lockInstall(ctx, tx); err != nil {
 		return err
 	}
-	var there [5]bool
+	var there [6]bool
 	err := query(ctx, tx, statement("has schema", nil), nil, func(rows row) error {
-		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4])
+		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4], &there[5])
 	})
 	for i, what := range installation {
 		if err == nil && !there[i] && slices.Contains(parts, what) {

@@ -31,6 +31,8 @@ var (
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)
 	_ driver.Deduplicator  = txProvider{}
+	_ driver.Router        = (*Provider)(nil)
+	_ driver.TxPublisher   = txProvider{}
 	_ driver.Namer         = (*Provider)(nil)
 )
 
@@ -113,6 +115,7 @@ type Provider struct {
 	unset    atomic.Bool // but they are not in effect
 	keys     atomic.Bool // the table mq_keys is there
 	forgot   atomic.Bool // the keys of queues that were dropped before
+	routes   routes      // of topics
 
 	mu    sync.Mutex
 	hubs  map[string]*hub

@@ -142,6 +142,8 @@ func addAll(add func(name, text string)) {
 	unique.ManyKeys = true
 	add("many: insert unique", statement("insert unique", unique))
 	add("forget keys", statement("forget keys", n))
+	old := &queue{name: "old", names: layout14.names("old")}
+	add("publish", (&route{queues: []*queue{{name: "jobs", names: layout113.names("jobs")}, old}}).statement())
 	add("drop index", statement("drop index", ident("mq_group_1")))
 	add("pages", statement("pages", n.QName))
 }
@@ -152,6 +154,7 @@ var constants = []string{
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "set throttle row", "drop throttle row", "spelling", "pgmq create unlogged", "pgmq create partitioned", "drop meta rows", "in the way", "condition", "clock", "holders", "lockers", "blockers", "indexer", "cancel", "lock timeout", "lock timeout of install",
 	"has keys", "make keys", "forget dropped keys",
+	"has bindings", "make bindings", "bind", "unbind", "bindings", "bound",
 }
 
 // statementsSQL returns all files of SQL.

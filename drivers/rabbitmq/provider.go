@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ import (
 var (
 	_ driver.Provider     = (*Provider)(nil)
 	_ driver.QueueManager = (*Provider)(nil)
+	_ driver.Router       = (*Provider)(nil)
 	_ driver.Namer        = (*Provider)(nil)
 )
 
@@ -54,6 +56,7 @@ type Provider struct {
 	queues  map[string]*queue
 	sweepAt int
 	ladders ladders
+	topics  atomic.Bool   // the exchange for topics is there
 	unnoted sync.Once     // warns of nacks that change no headers
 	making  chan struct{} // holds one: queues are made one at a time
 

@@ -330,11 +330,22 @@ func (f *flight) judge(errs []error, confirms []*amqp.DeferredConfirmation, c *c
 
 // unroutable is the error of a message that came back.
 func (f *flight) unroutable(i int) error {
-	if f.out[i].exchange == "" {
+	switch f.out[i].exchange {
+	case "":
 		return driver.ErrQueueNotFound
+	case topicExchange:
+		return errNobody
 	}
 	f.p.ladders.forget()
 	return &amqpError{"the queues for delays are gone, and will be made again", driver.ErrBadConn, errors.New("NO_ROUTE")}
+}
+
+// exchangeMissing is the error of the only message of a flight.
+func (f *flight) exchangeMissing() error {
+	if f.out[0].exchange != topicExchange {
+		return f.unroutable(0)
+	}
+	return &amqpError{"the exchange " + topicExchange + " is gone, and will be made again", driver.ErrBadConn, errors.New("NOT_FOUND")}
 }
 
 // failure is the error of what was not confirmed.
@@ -347,10 +358,11 @@ func (f *flight) failure(c *confirmer, n int) error {
 		if !ok || native == nil {
 			break
 		}
-		if native.Code == amqp.NotFound { // an exchange for delays
+		if native.Code == amqp.NotFound { // an exchange for delays or topics
 			f.p.ladders.forget()
+			f.p.topics.Store(false)
 			if n == 1 {
-				return f.unroutable(0)
+				return f.exchangeMissing()
 			}
 		}
 		if err := mapError(native, driver.ErrUnavailable); n == 1 || errors.Is(err, driver.ErrUnavailable) {

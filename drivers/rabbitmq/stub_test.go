@@ -43,7 +43,7 @@ func TestStubInterfaces(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[driver.QueueManager](), reflect.TypeFor[driver.Popper](), reflect.TypeFor[driver.Browser](),
 		reflect.TypeFor[driver.Archivist](), reflect.TypeFor[driver.GroupReceiver](), reflect.TypeFor[driver.Transactor](),
-		reflect.TypeFor[driver.Namer](),
+		reflect.TypeFor[driver.Router](), reflect.TypeFor[driver.Namer](),
 	} {
 		if r, s := reflect.TypeOf(real).Implements(typ), reflect.TypeOf(stub).Implements(typ); r != s {
 			t.Errorf("driver.%s: the driver has it: %v, the stub: %v", typ.Name(), r, s)

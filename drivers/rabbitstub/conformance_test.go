@@ -28,7 +28,10 @@ func private() drivertest.Harness {
 		Break:  func(_ testing.TB, c *mq.Client) { brokerOf(c).Disconnect() },
 		BadDSN: badDSN,
 		Want:   promised,
-		Known:  map[string]string{"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed"},
+		Known: map[string]string{
+			"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed",
+			"topic/delay":             "docs/rabbitmq.md, Topics: what is published cannot be delayed",
+		},
 		Bubble: true,
 	}
 }

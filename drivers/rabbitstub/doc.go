@@ -5,8 +5,9 @@
 // redelivered one before waiting ones. A receipt works on one connection of one
 // client, and ends with it. Delays come in steps of
 // 100 ms. Stats has the figures that a broker reports over AMQP, and -1
-// for the others. Queues can be neither listed nor browsed, and a purge reaches neither
-// what other clients have leased nor what is delayed. Names and headers have
+// for the others. Neither queues nor the bindings of topics can be listed, nor can queues
+// be browsed, and a purge reaches neither what other clients have leased nor what is
+// delayed. What is published to a topic cannot be delayed. Names and headers have
 // AMQP's limits. A test that passes here should pass on a broker.
 //
 // The DSN rabbitstub:// opens a broker of its own. rabbitstub://name opens the

@@ -56,7 +56,7 @@ const archiveSuffix = ".archive"
 
 func (b *Broker) ensure(name string, plain bool) {
 	if b.queues[name] == nil {
-		b.queues[name] = &queue{broker: b, name: name, plain: plain, leased: make(map[uint64]*message)}
+		b.queues[name] = &queue{broker: b, name: name, plain: plain, leased: make(map[uint64]*message), patterns: make(map[string]bool)}
 	}
 }
 

@@ -13,9 +13,10 @@ type queue struct {
 	fresh    fifo
 	returned fifo // come before fresh
 	leased   map[uint64]*message
-	plain    bool      // an archive: it has none of its own
-	waiters  list.List // of *waiter
-	woken    bool      // it is in broker.woken
+	patterns map[string]bool // of topics
+	plain    bool            // an archive: it has none of its own
+	waiters  list.List       // of *waiter
+	woken    bool            // it is in broker.woken
 }
 
 func (q *queue) len() int { return q.fresh.len() + q.returned.len() }

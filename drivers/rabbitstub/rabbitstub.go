@@ -16,6 +16,7 @@ var (
 	_ driver.Driver       = stubDriver{}
 	_ driver.Provider     = (*Provider)(nil)
 	_ driver.QueueManager = (*Provider)(nil)
+	_ driver.Router       = (*Provider)(nil)
 	_ driver.Namer        = (*Provider)(nil)
 )
 

@@ -20,7 +20,7 @@ func (t *tester) publishTx(topic string, msgs []*mq.Message, want ...*mq.Queue) 
 func topicTxCommit(t *tester) {
 	base := t.topic()
 	queues, other := []*mq.Queue{t.boundTo(base+".*", base+".a"), t.boundTo(base + ".#")}, t.queue()
-	msgs := []*mq.Message{t.movable(), {Body: []byte("second")}}
+	msgs := []*mq.Message{{Body: []byte("first")}, {Body: []byte("second")}}
 	tx, ids := t.publishTx(base+".a", msgs, queues...)
 	out, err := t.c.PublishTx(t.ctx, tx.SQLTx, base, &mq.Message{})
 	if t.ok(err, "PublishTx that nothing is bound to"); len(out) > 0 {

@@ -1,7 +1,7 @@
 {{- /* What a database without PGMQ needs before its first queue. */ -}}
 
 {{- /* What is there. A trigger function of an older version is replaced by its
-owner. */ -}}
+owner. Who may not refer to pgmq.meta creates queues, but no bindings. */ -}}
 {{define "has schema"}}
 SELECT
   pg_catalog.to_regnamespace('pgmq'::text) IS NOT NULL,
@@ -15,7 +15,11 @@ SELECT
         OR NOT pg_catalog.pg_has_role(f.proowner, 'USAGE'::text)
       )
   ),
-  pg_catalog.to_regclass('pgmq.mq_keys'::text) IS NOT NULL
+  pg_catalog.to_regclass('pgmq.mq_keys'::text) IS NOT NULL,
+  pg_catalog.to_regclass('pgmq.topic_bindings'::text) IS NOT NULL
+    OR NOT coalesce(
+      pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgmq.meta'::text)::oid, 'REFERENCES'::text), true
+    )
 {{end}}
 
 {{define "make schema"}}CREATE SCHEMA IF NOT EXISTS pgmq{{end}}

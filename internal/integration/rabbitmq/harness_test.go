@@ -42,6 +42,7 @@ func harness(b *server.Broker) (drivertest.Harness, *clients) {
 		},
 		Known: map[string]string{
 			"lifecycle/purge-delayed": "docs/rabbitmq.md, Limits: AMQP cannot reach delayed messages",
+			"topic/delay":             "docs/rabbitmq.md, Topics: what is published cannot be delayed",
 		},
 	}, cs
 }

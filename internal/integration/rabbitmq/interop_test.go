@@ -51,6 +51,48 @@ func TestForeign(t *testing.T) {
 	r.none()
 }
 
+// TestForeignTopics: other programs publish to the exchange for topics, and bind queues
+// of their own to it.
+func TestForeignTopics(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ok(t, r.Bind(t.Context(), "logs.#"))
+	theirs := must(r.raw.QueueDeclare("theirs", true, false, false, false, nil))(t)
+	ok(t, r.raw.QueueBind(theirs.Name, "*.db", "mq.topic", false, nil))
+	for _, key := range []string{"logs", "logs.db", "other.db"} {
+		ok(t, r.raw.PublishWithContext(t.Context(), "mq.topic", key, false, false, amqp.Publishing{Body: []byte(key)}))
+	}
+	d := r.take()
+	if string(d.Body) != "logs.db" {
+		t.Errorf("received %q", d.Body)
+	}
+	ok(t, d.Ack(t.Context()))
+	out := must(r.Client().Publish(t.Context(), "logs.db", &mq.Message{Body: []byte("ours")}))(t)
+	if d = r.take(); len(out) != 1 || out[0].IDs[0] != d.ID || string(d.Body) != "ours" {
+		t.Errorf("published %v, received %v", out, d)
+	}
+	if n := must(r.raw.QueuePurge(theirs.Name, false))(t); n != 3 {
+		t.Errorf("their queue has %d messages, want 3", n)
+	}
+}
+
+// TestTopicsGone: somebody deletes the exchange. It comes back, without its bindings.
+func TestTopicsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range 2 {
+		ok(t, r.Bind(t.Context(), "a.*"))
+		must(r.Client().Publish(t.Context(), "a.b", &mq.Message{}))(t)
+		ok(t, r.take().Ack(t.Context()))
+		ok(t, r.raw.ExchangeDelete("mq.topic", false, false))
+	}
+	if out := must(r.Client().Publish(t.Context(), "a.b", &mq.Message{}))(t); len(out) > 0 {
+		t.Errorf("published %v", out)
+	}
+	ok(t, r.Unbind(t.Context(), "a.*"))
+	r.none()
+}
+
 // TestForeignCopies: the properties of a foreign message that would break or
 // lose a copy of it do not.
 func TestForeignCopies(t *testing.T) {

@@ -16,6 +16,7 @@ const (
 	isArchive = `orders\.archive`
 	isDefault = `amq\.default`
 	isDelay   = `mq\.delay\..*`
+	isTopic   = `mq\.topic`
 )
 
 // need is what a call needs, as docs/rabbitmq.md says.
@@ -70,6 +71,17 @@ var needs = []need{
 		r.removeDelays()
 		return sendLater(r, q)
 	}},
+	{name: "publish", write: []string{isTopic}, call: publish},
+	{name: "bind", write: []string{isQueue}, read: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
+		return q.Bind(r.Context(), "a.*")
+	}},
+	{name: "unbind", write: []string{isQueue}, read: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
+		return q.Unbind(r.Context(), "b.*")
+	}},
+	{name: "make the exchange for topics", configure: []string{isTopic}, write: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
+		ok(r, r.raw.ExchangeDelete("mq.topic", false, false))
+		return publish(r, q)
+	}},
 	{name: "drop", configure: []string{isQueue, isArchive}, call: func(r *rig, q *mq.Queue) error {
 		return q.Client().DropQueue(r.Context(), queueName)
 	}},
@@ -77,6 +89,11 @@ var needs = []need{
 
 func sendLater(r *rig, q *mq.Queue) error {
 	_, err := q.Send(r.Context(), &mq.Message{Delay: 100 * time.Millisecond})
+	return err
+}
+
+func publish(r *rig, q *mq.Queue) error {
+	_, err := q.Client().Publish(r.Context(), "a.b", &mq.Message{})
 	return err
 }
 
@@ -139,6 +156,7 @@ func TestRights(t *testing.T) {
 			r := newRig(t)
 			must(r.Send(t.Context(), &mq.Message{Delay: 700 * time.Millisecond}))(t) // makes the delays
 			ok(t, r.take().Ack(t.Context()))
+			ok(t, r.Bind(t.Context(), "b.*")) // makes the exchange for topics
 			r.send("1", "2", "3", "4", "5", "6")
 			rights := [3][]string{n.configure, n.write, n.read}
 			for kind := range rights {

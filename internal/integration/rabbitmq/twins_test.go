@@ -96,6 +96,8 @@ var twinOps = []struct {
 	{"purge", func(w *twins) { w.purge("twin") }},
 	{"break", (*twins).disconnect},
 	{"drop", (*twins).drop},
+	{"publish", (*twins).publish},
+	{"publish", (*twins).publish},
 }
 
 func newTwins(t *testing.T, cs *clients) *twins {

@@ -76,3 +76,26 @@ func untilNamed(pid int, call func() error) (err error) {
 	}
 	return err
 }
+
+// TestLockedBoundIsNamed: the lock is on one of the queues of a topic.
+func TestLockedBoundIsNamed(t *testing.T) {
+	b := newBase(t)
+	c := b.client("driver=pgx", "pool_max_conns=2")
+	free, locked := b.queue(c, "free"), b.queue(c, "locked")
+	for _, q := range []*mq.Queue{free, locked} {
+		b.ok(q.Bind(t.Context(), "a"))
+	}
+	publish := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+		defer cancel()
+		_, err := c.Publish(ctx, "a", message())
+		return err
+	}
+	b.ok(publish())
+	pid, end := b.sits(sql.LevelReadCommitted, "LOCK TABLE pgmq.q_locked IN ACCESS EXCLUSIVE MODE")
+	defer end()
+	b.names(untilNamed(pid, publish), pid)
+	if n := len(b.take(free, 10)); n != 1 {
+		t.Errorf("%d messages were stored in the other queue, want 1", n)
+	}
+}

@@ -28,6 +28,10 @@ const (
 	selectRate    = "SELECT ON pgmq.notify_insert_throttle"
 	updateRate    = "UPDATE ON pgmq.notify_insert_throttle"
 	insertRate    = "INSERT ON pgmq.notify_insert_throttle"
+	selectMeta    = "SELECT ON pgmq.meta"
+	selectBound   = "SELECT ON pgmq.topic_bindings"
+	insertBound   = "INSERT ON pgmq.topic_bindings"
+	deleteBound   = "DELETE ON pgmq.topic_bindings"
 	sequence      = "SELECT ON SEQUENCE pgmq.q_jobs_msg_id_seq"
 )
 
@@ -68,6 +72,20 @@ var grants = []struct {
 	{"peek", []string{usage, selects}, run("peek")},
 	{"archived", []string{usage, selectArchive}, run("archived")},
 	{"stats", []string{usage, selects, selectArchive}, run("stats")},
+	{"bind", []string{usage, selectMeta, selectBound, insertBound}, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		return q.Bind(ctx, "a.*")
+	}},
+	{"bindings", []string{usage, selectBound}, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Bindings(ctx)
+		return err
+	}},
+	{"publish", []string{usage, selectBound, insert, selects}, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Client().Publish(ctx, "a.b", message())
+		return err
+	}},
+	{"unbind", []string{usage, selectBound, deleteBound}, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		return q.Unbind(ctx, "b.*")
+	}},
 }
 
 // run returns an operation whose receipts may be stale.
@@ -181,12 +199,14 @@ func TestGrantsToMake(t *testing.T) {
 		return err
 	}
 	drop := func() error { return c.DropQueue(t.Context(), "mine") }
+	b.exec("DROP TABLE pgmq.topic_bindings") // which the role may not make, as it refers to pgmq.meta
 	for i := range making {
 		b.grant(role, slices.Delete(slices.Clone(making), i, i+1)...)
 		b.denied(ensure(), "without "+making[i])
 	}
 	b.grant(role, making...)
 	b.ok(ensure())
+	b.is(c.Queue("mine").Bind(t.Context(), "a.*"), mq.ErrNotSupported, "binding without a table of bindings")
 	for i := range dropping {
 		b.regrant(role, slices.Delete(slices.Clone(dropping), i, i+1)...)
 		b.denied(drop(), "without "+dropping[i])

@@ -28,7 +28,7 @@ BEGIN
 	FOREACH a IN ARRAY types LOOP
 		FOREACH b IN ARRAY types LOOP
 			EXECUTE format('CREATE FUNCTION evil.op(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT evil.fails()::boolean''', a, b);
-			FOREACH op IN ARRAY '{+,-,*,/,||,->,->>,#>>,=,<>,<,<=,>,>=,~~,&,?,@>}'::text[] LOOP
+			FOREACH op IN ARRAY '{+,-,*,/,||,->,->>,#>>,=,<>,<,<=,>,>=,~,~~,&,?,@>}'::text[] LOOP
 				EXECUTE format('CREATE OPERATOR evil.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = evil.op)', op, a, b);
 			END LOOP;
 			FOREACH f IN ARRAY string_to_array($1$, ' ') LOOP
@@ -120,6 +120,7 @@ func (b *base) all(c *mq.Client, name string, first *sql.DB) {
 		_, err := q.ReceiveHeads(ctx, &by, mq.ReceiveOptions{Max: 10})
 		b.ok(err)
 	}
+	b.topics(c, q, first)
 	for range 2 { // with the row of the throttle and without
 		_, err = first.ExecContext(ctx, "INSERT INTO pgmq.q_"+name+" (vt, message) VALUES (now(), '1')")
 		b.ok(err)
@@ -131,4 +132,30 @@ func (b *base) all(c *mq.Client, name string, first *sql.DB) {
 	_, err = c.Queues(ctx)
 	b.ok(err)
 	b.ok(c.DropQueue(ctx, name))
+}
+
+// topics runs the operations of topics, in a transaction as well.
+func (b *base) topics(c *mq.Client, q *mq.Queue, first *sql.DB) {
+	b.Helper()
+	ctx := context.WithoutCancel(b.Context())
+	b.exec("DROP TABLE IF EXISTS pgmq.topic_bindings") // so that it is made
+	b.ok(q.Bind(ctx, "a.*"))
+	tx, err := first.BeginTx(ctx, nil)
+	b.ok(err)
+	for _, publish := range []func() ([]mq.Published, error){
+		func() ([]mq.Published, error) { return c.Publish(ctx, "a.b", message(), message()) },
+		func() ([]mq.Published, error) { return c.PublishTx(ctx, tx, "a.b", message()) },
+	} {
+		for range 2 {
+			out, err := publish()
+			if b.ok(err); len(out) != 1 {
+				b.Errorf("published %v", out)
+			}
+		}
+	}
+	b.ok(tx.Commit())
+	if bound, err := c.Bindings(ctx); err != nil || len(bound) != 1 {
+		b.Errorf("bound are %v, error %v", bound, err)
+	}
+	b.ok(q.Unbind(ctx, "a.*"))
 }

@@ -5,7 +5,10 @@ CREATE TABLE pgmq.topic_bindings (
 	pattern text NOT NULL,
 	queue_name text NOT NULL REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
 	bound_at timestamptz NOT NULL DEFAULT now(),
-	UNIQUE (pattern, queue_name)
+	compiled_regex text GENERATED ALWAYS AS (
+		'^' || replace(replace(regexp_replace(pattern, '([.+?{}()|\[\]\\^$])', '\\\1', 'g'), '*', '[^.]+'), '#', '.*') || '$'
+	) STORED,
+	CONSTRAINT topic_bindings_unique_pattern_queue UNIQUE (pattern, queue_name)
 );
 
 CREATE UNLOGGED TABLE pgmq.notify_insert_throttle (
@@ -134,6 +137,30 @@ END $$;
 
 CREATE FUNCTION pgmq.send(queue_name text, msg jsonb) RETURNS SETOF bigint LANGUAGE sql AS $$
 	SELECT pgmq.send(queue_name, msg, NULL::jsonb, 0)
+$$;
+
+CREATE FUNCTION pgmq.bind_topic(pattern text, queue_name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pgmq.meta m WHERE m.queue_name = $2) THEN
+		RAISE EXCEPTION 'queue % does not exist', queue_name;
+	END IF;
+	INSERT INTO pgmq.topic_bindings VALUES ($1, $2) ON CONFLICT DO NOTHING;
+END $$;
+
+CREATE FUNCTION pgmq.unbind_topic(pattern text, queue_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM pgmq.topic_bindings b WHERE b.pattern = $1 AND b.queue_name = $2;
+	RETURN FOUND;
+END $$;
+
+CREATE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[]) RETURNS TABLE (queue_name text, msg_id bigint) LANGUAGE sql AS $$
+	SELECT b.queue_name, s
+	FROM (SELECT DISTINCT t.queue_name FROM pgmq.topic_bindings t WHERE $1 ~ t.compiled_regex ORDER BY 1) b,
+		unnest(msgs) m, pgmq.send(b.queue_name, m) s
+$$;
+
+CREATE FUNCTION pgmq.send_topic(routing_key text, msg jsonb) RETURNS integer LANGUAGE sql AS $$
+	SELECT count(*)::int FROM pgmq.send_batch_topic(routing_key, ARRAY[msg])
 $$;
 
 CREATE FUNCTION pgmq.read(queue_name text, vt int, qty int) RETURNS SETOF pgmq.message_record LANGUAGE plpgsql AS $$

@@ -15,7 +15,7 @@ func TestFunctions(t *testing.T) {
 			db := fresh(t)
 			source.Make(t, db)
 			var recent bool
-			err := db.QueryRow("SELECT to_regprocedure('pgmq.enable_notify_insert(text,integer)') IS NOT NULL").Scan(&recent)
+			err := db.QueryRow("SELECT to_regprocedure('pgmq.send_topic(text,jsonb)') IS NOT NULL").Scan(&recent)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,6 +61,17 @@ var steps = []struct{ query, want string }{
 	{"SELECT count(*) FROM pgmq.set_vt('jobs', 1, 0)", "1"},
 	{"SELECT count(*) FROM pgmq.set_vt('jobs', 9, 0)", "0"},
 	{"SELECT headers->>'a' || ':' || read_ct FROM pgmq.pop('jobs')", "b:1"},
+	{"SELECT pgmq.bind_topic('a.*', 'nope')", "P0001"},
+	{"SELECT pgmq.bind_topic('a.*', 'jobs')", "P0001"},
+	{"SELECT pgmq.bind_topic('a.*', 'Jobs')", ""},
+	{"SELECT pgmq.bind_topic('a.*', 'Jobs')", ""},
+	{"SELECT pgmq.bind_topic('#', 'Jobs')", ""},
+	{"SELECT string_agg(pattern || ' ' || compiled_regex, ',' ORDER BY pattern) FROM pgmq.topic_bindings", `# ^.*$,a.* ^a\.[^.]+$`},
+	{"SELECT pgmq.send_topic('a.b', '4')", "1"},
+	{"SELECT pgmq.unbind_topic('#', 'Jobs')", "true"},
+	{"SELECT pgmq.unbind_topic('#', 'Jobs')", "false"},
+	{"SELECT pgmq.send_topic('a', '5')", "0"},
+	{"SELECT string_agg(queue_name || msg_id, ',' ORDER BY msg_id) FROM pgmq.send_batch_topic('a.b', ARRAY['5', '6']::jsonb[])", "Jobs5,Jobs6"},
 	{"SELECT pgmq.archive('jobs', 2)", "true"},
 	{"SELECT pgmq.archive('jobs', 2)", "false"},
 	{"SELECT pgmq.delete('jobs', 3)", "true"},

@@ -111,6 +111,13 @@ var hot = []operation{
 		_, err := p.Send(ctx, q, slices.Repeat([]driver.Message{{Body: []byte("1"), Group: "g", Delay: time.Second}}, batch))
 		return err
 	}},
+	{"publish", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
+		if err := p.Bind(ctx, q, q+".*"); err != nil {
+			return err
+		}
+		_, err := p.Publish(ctx, q+".a", []driver.Message{{Body: []byte("1"), Group: "g", Delay: time.Second}, {Body: []byte("2")}})
+		return err
+	}},
 	{"claim", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
 		_, err := p.Receive(ctx, q, driver.ReceiveRequest{Max: batch, Visibility: time.Minute})
 		return err

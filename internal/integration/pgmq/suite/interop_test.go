@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ type exchange struct {
 const (
 	headers   = "to_regprocedure('pgmq.send(text,jsonb,jsonb,integer)') IS NOT NULL"                // 1.5
 	throttles = "to_regprocedure('pgmq.enable_notify_insert(text,integer)') IS NOT NULL"            // 1.8
+	topics    = "to_regprocedure('pgmq.send_topic(text,jsonb)') IS NOT NULL"                        // 1.11
 	spells    = "(SELECT prosrc ~ 'TG_ARGV' FROM pg_proc WHERE proname = 'notify_queue_listeners')" // 1.13.1
 )
 
@@ -81,6 +84,51 @@ var exchanges = []exchange{
 		wantError(r, d.Ack(r.Context()), mq.ErrStaleReceipt)
 		r.wants("true", "SELECT pgmq.delete('jobs', 2)")
 	}},
+	{"they bind", topics, func(r *rig) {
+		r.ask("SELECT pgmq.create('Other')")
+		r.ask("SELECT pgmq.bind_topic('a.*', 'jobs')")
+		r.ask("SELECT pgmq.bind_topic('#', 'Other')")
+		r.bound("jobs a.*", "other #")
+		r.publish("a.b", "jobs 1", "other 1")
+		r.publish("b.c", "other 2")
+		r.take(`1`, 1)
+		r.wants("true", "SELECT pgmq.unbind_topic('#', 'Other')")
+		r.publish("a.b", "jobs 2")
+	}},
+	{"we bind", topics, func(r *rig) {
+		r.ask("SELECT pgmq.create('Other')")
+		for range 2 {
+			ok(r, r.Bind(r.Context(), "a.*"))
+			ok(r, r.Client().Queue("other").Bind(r.Context(), "#"))
+		}
+		r.wants("2", "SELECT pgmq.send_topic('a.b', '1')")
+		r.wants("Other 2", "SELECT string_agg(queue_name || ' ' || msg_id, ',') FROM pgmq.send_batch_topic('b', ARRAY['2'::jsonb])")
+		r.take(`1`, 1)
+		ok(r, r.Client().Queue("other").Unbind(r.Context(), "#"))
+		r.wants("1", "SELECT pgmq.send_topic('a.b', '1')")
+		r.wants("true", "SELECT pgmq.drop_queue('jobs')")
+		r.bound()
+	}},
+	{"patterns are theirs", topics, func(r *rig) {
+		for pattern, topics := range patterns {
+			ok(r, r.Bind(r.Context(), pattern))
+			for topic, matches := range topics {
+				want := map[bool]string{true: "1", false: "0"}[matches]
+				r.wants(want, "SELECT pgmq.send_topic($1, '1')", topic)
+				if out := must(r.Client().Publish(r.Context(), topic, &mq.Message{Body: []byte("1")}))(r); len(out) == 1 != matches {
+					r.Errorf("%s to %s: published %v", topic, pattern, out)
+				}
+			}
+			r.wants("true", "SELECT pgmq.unbind_topic($1, 'jobs')", pattern)
+		}
+	}},
+	{"they have no topics", "", func(r *rig) {
+		must(r.db.Exec("DROP TABLE IF EXISTS pgmq.topic_bindings"))(r) // as before 1.11
+		wantError(r, r.Bind(r.Context(), "a.*"), mq.ErrNotSupported)
+		_, err := r.Client().Publish(r.Context(), "a.b", &mq.Message{})
+		wantError(r, err, mq.ErrNotSupported)
+		r.wants("", "SELECT to_regclass('pgmq.topic_bindings')")
+	}},
 	{"they drop", "", func(r *rig) {
 		r.wants("true", "SELECT pgmq.drop_queue('jobs')")
 		_, err := r.Receive(r.Context(), mq.ReceiveOptions{})
@@ -102,6 +150,42 @@ var exchanges = []exchange{
 		must(r.db.Exec("TRUNCATE pgmq.notify_insert_throttle"))(r)
 		r.wakes("jobs")
 	}},
+}
+
+// patterns are some, with topics and whether they match.
+var patterns = map[string]map[string]bool{
+	"a.b":   {"a.b": true, "a.b.c": false, "axb": false, "A.b": false},
+	"a.*":   {"a.b": true, "a": false, "a.b.c": false},
+	"a.#":   {"a.b": true, "a": false, "a.b.c": true},
+	"#.c":   {"b.c": true, "c": false, "a.b.c": true},
+	"a*":    {"a": false, "ab": true, "ab.c": false},
+	"*.*":   {"a.b": true, "a": false, "a-b._": true},
+	"a.#.z": {"a.b.z": true, "a.z": false, "a.b.c.z": true},
+	"#":     {"a": true, "a.b": true},
+}
+
+// bound checks all bindings.
+func (r *rig) bound(want ...string) {
+	r.Helper()
+	var got []string
+	for _, b := range must(r.Client().Bindings(r.Context()))(r) {
+		got = append(got, b.Queue+" "+b.Pattern)
+	}
+	if !slices.Equal(got, want) {
+		r.Errorf("bound are %q, want %q", got, want)
+	}
+}
+
+// publish publishes a message, and checks which queues have got it.
+func (r *rig) publish(topic string, want ...string) {
+	r.Helper()
+	var got []string
+	for _, p := range must(r.Client().Publish(r.Context(), topic, &mq.Message{Body: []byte("1")}))(r) {
+		got = append(got, p.Queue+" "+strings.Join(p.IDs, " "))
+	}
+	if !slices.Equal(got, want) {
+		r.Errorf("%s: published %q, want %q", topic, got, want)
+	}
 }
 
 // tracing makes pgmq.create leave a trace.

@@ -20,6 +20,7 @@ func TestLayouts(t *testing.T) {
 				r.looks()
 				r.attributes(l.Headers)
 				r.attempts(l.Headers)
+				r.topics(l)
 				if params != "body=bytes" {
 					r.groups()
 				}
@@ -27,6 +28,31 @@ func TestLayouts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// topics publishes to the queue, which needs a row in pgmq.meta for that.
+func (r *rig) topics(l layouts.Layout) {
+	err := r.Bind(r.Context(), "a.*")
+	if l.Name == "pgmq-ts" {
+		wantError(r, err, mq.ErrQueueNotFound)
+		return
+	}
+	ok(r, err)
+	headers := &mq.Message{Body: []byte("1"), Headers: mq.Headers{"k": "v"}}
+	if !l.Headers {
+		_, err := r.Client().Publish(r.Context(), "a.b", headers)
+		wantError(r, err, mq.ErrNotSupported)
+		headers.Headers = nil
+	}
+	for range 2 {
+		out := must(r.Client().Publish(r.Context(), "a.b", headers))(r)
+		if d := r.take("1", 1); len(out) != 1 || out[0].Queue != r.Name() || out[0].IDs[0] != d.ID || d.Headers["k"] != headers.Headers["k"] {
+			r.Errorf("published %v, received %v with %v", out, d, d.Headers)
+		} else {
+			ok(r, d.Ack(r.Context()))
+		}
+	}
+	ok(r, r.Unbind(r.Context(), "a.*"))
 }
 
 func (r *rig) settles() {

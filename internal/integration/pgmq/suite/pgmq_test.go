@@ -25,7 +25,7 @@ var withPGX = with("driver=pgx")
 // TestPQ: another client library encodes arguments, reads rows, names errors
 // and loses connections in its own way.
 func TestPQ(t *testing.T) {
-	suite(t, harness(t, withPQ), []string{"open", "send", "body", "receive", "archive", "group", "tx", "context", "fault", "hang"})
+	suite(t, harness(t, withPQ), []string{"open", "send", "body", "receive", "archive", "group", "topic", "tx", "context", "fault", "hang"})
 }
 
 var withPQ = with("driver=pq")
@@ -87,7 +87,7 @@ func (p indexed) EnsureQueue(ctx context.Context, queue string, o driver.QueueOp
 // prepared.
 func TestPgBouncer(t *testing.T) {
 	suite(t, pooled(t, bounced(t, server.Postgres(t))), []string{
-		"open", "send", "body", "receive", "group", "tx", "context", "concurrency", "fault",
+		"open", "send", "body", "receive", "group", "topic", "tx", "context", "concurrency", "fault",
 	})
 }
 

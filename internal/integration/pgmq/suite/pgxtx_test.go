@@ -41,7 +41,7 @@ func TestPGXTx(t *testing.T) {
 					Rollback: func() error { return tx.Rollback(ctx) },
 				}
 			}
-			suite(t, h, []string{"tx", "drain", "hang"})
+			suite(t, h, []string{"tx", "topic", "drain", "hang"})
 		})
 	}
 }
