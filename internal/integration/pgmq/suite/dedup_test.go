@@ -98,7 +98,10 @@ func TestKeysOutlive(t *testing.T) {
 		r.Error("the key is not held for an hour after its message was deleted by hand")
 	}
 	r.ask("DROP TABLE pgmq.q_jobs, pgmq.a_jobs")
-	ok(r, func() error { _, err := r.Client().EnsureQueue(r.Context(), layouts.Queue, mq.QueueOptions{}); return err }())
+	ok(r, func() error {
+		_, err := r.Client().EnsureQueue(r.Context(), layouts.Queue, mq.QueueOptions{})
+		return err
+	}())
 	if !once(time.Hour) {
 		r.Error("a queue that was created again holds a key")
 	}
