@@ -2,10 +2,8 @@ package mqcron_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,7 +11,7 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
-	"github.com/portmq/mq/drivers/mem"
+	_ "github.com/portmq/mq/drivers/mem"
 	"github.com/portmq/mq/mqcron"
 	"github.com/portmq/mq/mqtest"
 )
@@ -55,7 +53,10 @@ func openStore(t *testing.T, dsn string) *mq.Client {
 
 // dieAt cuts the process off at its next call of an operation, which is carried out and
 // not answered if applied. Later calls fail, or hang. It acks nothing and gives nothing back.
-func (p *process) dieAt(op string, applied, hang bool) {
+func (p *process) dieAt(op string, applied, hang bool) { p.dieAtNth(op, 1, applied, hang) }
+
+// dieAtNth is dieAt for one of its next calls.
+func (p *process) dieAtNth(op string, n int, applied, hang bool) {
 	after := mqtest.Fault{When: func(int) bool { return p.dead.Load() }, Err: driver.ErrBadConn}
 	if hang {
 		after.Delay, after.Err = mq.Forever, nil
@@ -63,10 +64,14 @@ func (p *process) dieAt(op string, applied, hang bool) {
 	for _, after.Op = range ops {
 		p.faulty.Plan(after)
 	}
-	p.faulty.Plan(mqtest.Fault{
-		Op: op, Applied: applied, Err: driver.ErrUnavailable,
-		When: func(int) bool { p.dead.Store(true); return true },
-	})
+	calls := 0
+	p.faulty.Plan(mqtest.Fault{Op: op, Applied: applied, Err: driver.ErrUnavailable, When: func(int) bool {
+		calls++
+		if calls == n {
+			p.dead.Store(true)
+		}
+		return calls == n
+	}})
 }
 
 // stop ends the process, in order unless it is dead.
@@ -84,7 +89,7 @@ func (p *process) stop(t *testing.T) {
 // shared returns a client of a store in memory with the queue "out", and its DSN.
 func shared(t *testing.T) (c *mq.Client, dsn string) {
 	t.Helper()
-	dsn = "mem://" + strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())
+	dsn = "mem://" + regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(t.Name(), "-") + "-x"
 	c = openStore(t, dsn)
 	t.Cleanup(func() { _ = c.Close() })
 	ensure(t, c, "out")
@@ -151,9 +156,33 @@ func control(t *testing.T, c *mq.Client) int {
 	return len(rs)
 }
 
-var (
-	_ = mem.New
-	_ = fmt.Sprint
-	_ = io.EOF
-	_ = errors.Is
-)
+// overdue reports whether the next occurrence of a schedule should have been fired.
+func overdue(t *testing.T, c *mq.Client, name string) bool {
+	t.Helper()
+	all, err := mqcron.List(t.Context(), c, mqcron.Config{})
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	return time.Until(all[0].Next) < -time.Second
+}
+
+// requireSeconds requires the occurrence of each second from begin to end once, except
+// that of the last two seconds, which may still be under way.
+func requireSeconds(t *testing.T, ds []*mq.Delivery, begin, end time.Time) {
+	t.Helper()
+	got := make(map[string]int)
+	for _, d := range ds {
+		if got[d.Headers[mqcron.HeaderDue]]++; got[d.Headers[mqcron.HeaderDue]] > 1 {
+			t.Errorf("%s was fired twice", d.Headers[mqcron.HeaderDue])
+		}
+	}
+	n := 0
+	for due := begin.Truncate(time.Second).Add(2 * time.Second); due.Before(end.Add(-2 * time.Second)); due = due.Add(time.Second) {
+		if n++; got[due.UTC().Format(time.RFC3339)] != 1 {
+			t.Errorf("%v was fired %d times", due, got[due.UTC().Format(time.RFC3339)])
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d occurrences were due", n)
+	}
+}

@@ -95,7 +95,7 @@ func (e entry) next(now time.Time) (entry, error) {
 		return e, fmt.Errorf("mqcron: schedule %q: %w", e.Name, err)
 	}
 	from := e.Due
-	if missed := now.Add(-grace); e.CatchUp != CatchUpAll && missed.After(from) {
+	if missed := now.Add(-grace - 1); e.CatchUp != CatchUpAll && missed.After(from) {
 		from = missed
 	}
 	e.Due = t.next(from)
