@@ -291,6 +291,32 @@ func TestEarly(t *testing.T) {
 	})
 }
 
+// TestStale delivers a control message of long ago again. No key of it is held any more.
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, dsn := shared(t)
+		set(t, c, schedule("s", "@daily", "", mqcron.CatchUpAll))
+		q := c.Queue(mqcron.DefaultQueue)
+		rs, err := q.Peek(t.Context(), mq.BrowseOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, dsn)
+		time.Sleep(10*24*time.Hour + time.Hour)
+		if _, err := q.Send(t.Context(), &mq.Message{Body: rs[0].Body}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		p.stop(t)
+		if n := len(sent(t, c, "out")); n != 10 {
+			t.Errorf("%d were fired in 10 days", n)
+		}
+		if n := control(t, c); n != 1 {
+			t.Errorf("there are %d control messages", n)
+		}
+	})
+}
+
 // TestNoTarget lets the target queue be missing for a while.
 func TestNoTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -155,34 +155,3 @@ func control(t *testing.T, c *mq.Client) int {
 	}
 	return len(rs)
 }
-
-// overdue reports whether the next occurrence of a schedule should have been fired.
-func overdue(t *testing.T, c *mq.Client, name string) bool {
-	t.Helper()
-	all, err := mqcron.List(t.Context(), c, mqcron.Config{})
-	if err != nil || len(all) == 0 {
-		t.Fatalf("%v, %v", all, err)
-	}
-	return time.Until(all[0].Next) < -time.Second
-}
-
-// requireSeconds requires the occurrence of each second from begin to end once, except
-// that of the last two seconds, which may still be under way.
-func requireSeconds(t *testing.T, ds []*mq.Delivery, begin, end time.Time) {
-	t.Helper()
-	got := make(map[string]int)
-	for _, d := range ds {
-		if got[d.Headers[mqcron.HeaderDue]]++; got[d.Headers[mqcron.HeaderDue]] > 1 {
-			t.Errorf("%s was fired twice", d.Headers[mqcron.HeaderDue])
-		}
-	}
-	n := 0
-	for due := begin.Truncate(time.Second).Add(2 * time.Second); due.Before(end.Add(-2 * time.Second)); due = due.Add(time.Second) {
-		if n++; got[due.UTC().Format(time.RFC3339)] != 1 {
-			t.Errorf("%v was fired %d times", due, got[due.UTC().Format(time.RFC3339)])
-		}
-	}
-	if n < 10 {
-		t.Errorf("%d occurrences were due", n)
-	}
-}

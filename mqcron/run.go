@@ -55,7 +55,7 @@ func (b *book) handle(ctx context.Context, d *mq.Delivery) error {
 	case v.later || !v.owns(e.Due):
 		return nil
 	}
-	return b.fire(ctx, e, v, now)
+	return b.fire(ctx, e, now)
 }
 
 // bury is the end of a tombstone, which stays as long as there are older definitions.
@@ -67,7 +67,7 @@ func bury(v view) error {
 }
 
 // fire sends the message of an occurrence, and the control message of the next one.
-func (b *book) fire(ctx context.Context, e entry, v view, now time.Time) error {
+func (b *book) fire(ctx context.Context, e entry, now time.Time) error {
 	next, err := e.next(now)
 	if err != nil {
 		return err
@@ -77,11 +77,8 @@ func (b *book) fire(ctx context.Context, e entry, v view, now time.Time) error {
 			return fmt.Errorf("mqcron: schedule %q: %w", e.Name, err)
 		}
 	}
-	switch {
-	case next.Due.IsZero():
+	if next.Due.IsZero() {
 		return mq.Reject(fmt.Errorf("mqcron: schedule %q: spec %q never comes again", e.Name, e.Spec))
-	case !v.owns(next.Due):
-		return nil
 	}
 	_, err = b.send(ctx, next, e.Due)
 	return err

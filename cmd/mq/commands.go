@@ -7,7 +7,7 @@ var commands = []func(*app) *cobra.Command{
 	listCommand, createCommand, dropCommand, statsCommand,
 	sendCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
 	ackCommand, nackCommand, extendCommand, archiveCommand,
-	workCommand, copyCommand, benchCommand,
+	workCommand, scheduleCommand, copyCommand, benchCommand,
 	checkCommand, doctorCommand, installCommand,
 	versionCommand,
 }
