@@ -9,6 +9,7 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/mem"
 	"github.com/portmq/mq/drivers/rabbitstub"
 	"github.com/portmq/mq/mqcron"
 	"github.com/portmq/mq/mqtest"
@@ -88,6 +89,9 @@ func TestRedefine(t *testing.T) {
 			run()
 			at(t, "00:06:00")
 			set(t, c, old)
+			same := old
+			same.Zone, same.CatchUp, same.Message.Headers = "UTC", mqcron.CatchUpOne, mq.Headers{}
+			set(t, c, same)
 			if n := control(t, c); n != 1 {
 				t.Errorf("there are %d control messages", n)
 			}
@@ -326,7 +330,7 @@ func TestNoTarget(t *testing.T) {
 		p := start(t, dsn, s)
 		at(t, "01:30:00")
 		ensure(t, c, "later")
-		at(t, "01:31:01")
+		at(t, "01:32:00") // a pause is a minute, and a fifth more or less
 		p.stop(t)
 		if got := fired(t, c, "later"); got != "01:00:00" {
 			t.Errorf("fired %s", got)
@@ -409,10 +413,23 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// noDelay is a provider that has everything else.
+type noDelay struct{ *mem.Provider }
+
+func (p noDelay) Caps() driver.Caps {
+	caps := p.Provider.Caps()
+	caps.Delay = false
+	return caps
+}
+
 // TestNotSupported requires the same of a provider that lacks something.
 func TestNotSupported(t *testing.T) {
-	c := mq.New(rabbitstub.New(), quiet)
+	c, other := mq.New(rabbitstub.New(), quiet), mq.New(noDelay{mem.New()}, quiet)
 	defer c.Close()
+	defer other.Close()
+	if err := mqcron.Run(t.Context(), other, mqcron.Config{}); !errors.Is(err, mq.ErrNotSupported) {
+		t.Errorf("without delays: %v", err)
+	}
 	_, err := mqcron.List(t.Context(), c, mqcron.Config{})
 	for _, err := range []error{
 		err, mqcron.Run(t.Context(), c, mqcron.Config{}),

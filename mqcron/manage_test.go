@@ -43,13 +43,15 @@ func TestList(t *testing.T) {
 	})
 }
 
-// TestSetConcurrently lets 30 processes set the same schedules, and then each its own.
+// TestSetConcurrently lets 30 processes look at the same time, and set the same schedule,
+// and then each its own.
 func TestSetConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, dsn := shared(t)
 		var clients []*mq.Client
 		for range 30 {
-			other := openStore(t, dsn)
+			p := mqtest.Faulty(openStore(t, dsn).Provider(), mqtest.Fault{Op: "browse", Applied: true, Delay: time.Second})
+			other := mq.New(p, quiet)
 			defer other.Close()
 			clients = append(clients, other)
 		}

@@ -29,12 +29,13 @@ func TestSQLite(t *testing.T) {
 }
 
 // run runs several processes for some minutes, with a schedule of each second, and cuts one
-// off now and then. Each second must be fired once.
+// off now and then, which takes the length of a lease to make up for. Each second must be
+// fired once.
 func run(t *testing.T, dsn string) {
 	t.Helper()
 	length, life := 3*time.Minute, 20*time.Second
 	if testing.Short() {
-		length, life = 20*time.Second, 7*time.Second
+		length, life = 10*time.Second, 5*time.Second
 	}
 	c := open(t, dsn)
 	if _, err := c.EnsureQueue(t.Context(), "ticks", mq.QueueOptions{}); err != nil {
