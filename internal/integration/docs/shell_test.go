@@ -119,7 +119,7 @@ var goesOn = [][2]string{
 	{"mq work thumbnails ", "test -s thumbnails"},
 	{"mq work orders -timeout ", "test -s ids"},
 	{"mq work orders -idle ", "test -s out"},
-	{"mq schedule serve", "mq ls | grep -q mq_cron"},
+	{"mq schedule serve", `mq schedule set tick "@every 1s" orders {} && mq peek orders -n 100000 -o json | grep mqcron-name.:.tick >/dev/null`},
 	{"mq copy rabbitmq://old ", "mq stats -dsn rabbitmq://new orders -o json | grep -q visible.:2"},
 }
 
