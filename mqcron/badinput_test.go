@@ -39,6 +39,7 @@ func TestBadInput(t *testing.T) {
 		{"5 fields", []mqcron.Schedule{good, bad(func(s *mqcron.Schedule) { s.Name, s.Spec = "t", "* *" })}},
 		{"IANA", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.Zone = "Local" })}},
 		{"queue name is empty", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.Queue = "" })}},
+		{"control queue", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.Queue = "MQ_cron" })}},
 		{"CatchUp", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.CatchUp = "two" })}},
 		{"no Delay", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.Message.Delay = 1 })}},
 		{"no Delay", []mqcron.Schedule{bad(func(s *mqcron.Schedule) { s.Message.DedupKey = "x" })}},

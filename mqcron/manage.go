@@ -42,11 +42,13 @@ func (b *book) drafts(schedules []Schedule) ([]draft, error) {
 			out[i] = draft{entryOf(s), t}
 			_, err = out[i].control(b.client.Caps(), time.Time{}) // its size
 		}
-		if err == nil && slices.ContainsFunc(out[:i], func(d draft) bool { return d.Name == s.Name }) {
-			err = invalid(s.Name, "it is given twice")
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case s.Queue == b.queue.Name():
+			return nil, invalid(s.Name, "its queue is the control queue")
+		case slices.ContainsFunc(out[:i], func(d draft) bool { return d.Name == s.Name }):
+			return nil, invalid(s.Name, "it is given twice")
 		}
 	}
 	return out, nil
