@@ -63,10 +63,7 @@ func (b *book) set(ctx context.Context, drafts []draft) error {
 		return err
 	}
 	for _, d := range drafts {
-		if d.same(current[d.Name]) {
-			continue
-		}
-		if err := b.put(ctx, d.entry, func(e *entry) { e.Due = d.timetable.next(e.Set) }); err != nil {
+		if err := b.put(ctx, d.entry, current[d.Name], func(e *entry) { e.Due = d.timetable.next(e.Set) }); err != nil {
 			return err
 		}
 	}
@@ -76,17 +73,13 @@ func (b *book) set(ctx context.Context, drafts []draft) error {
 // maxTries is how often put looks again if others change the same schedule.
 const maxTries = 100
 
-// put stores a definition unless it is the current one. Its version is its key: of several
-// processes that store the same version one succeeds. A version that was taken and cannot
-// be seen was purged, and is passed over. date sets the first occurrence.
-func (b *book) put(ctx context.Context, e entry, date func(*entry)) error {
+// put stores a definition unless it is the current one, which is have as far as is known. Its
+// version is its key: of several processes that store the same version one succeeds, and the
+// others look again. A version that was taken and cannot be seen was purged, and is passed
+// over. date sets the first occurrence.
+func (b *book) put(ctx context.Context, e, have entry, date func(*entry)) error {
 	for range maxTries {
-		current, err := b.current(ctx)
-		have, ok := current[e.Name]
-		switch {
-		case err != nil:
-			return err
-		case ok && e.same(have):
+		if e.same(have) {
 			return nil
 		}
 		e.Version = max(e.Version, have.Version) + 1
@@ -95,6 +88,11 @@ func (b *book) put(ctx context.Context, e entry, date func(*entry)) error {
 		if stored, err := b.send(ctx, e, time.Time{}); stored || err != nil {
 			return err
 		}
+		current, err := b.current(ctx)
+		if err != nil {
+			return err
+		}
+		have = current[e.Name]
 	}
 	return fmt.Errorf("mqcron: schedule %q: others change it all the time (%d times meanwhile)", e.Name, maxTries)
 }
@@ -115,11 +113,11 @@ const tombstoneHold = fireHold + 24*time.Hour
 
 // Remove removes a schedule. One that is not there is ErrNotFound.
 func Remove(ctx context.Context, c *mq.Client, cfg Config, name string) error {
-	b, _, err := find(ctx, c, cfg, name)
+	b, have, err := find(ctx, c, cfg, name)
 	if err != nil {
 		return err
 	}
-	return b.put(ctx, entry{Name: name, Removed: true}, func(e *entry) { e.Due = e.Set.Add(tombstoneHold) })
+	return b.put(ctx, entry{Name: name, Removed: true}, have, func(e *entry) { e.Due = e.Set.Add(tombstoneHold) })
 }
 
 // RunNow sends the message of a schedule now, whenever it is due, and returns its id. Each

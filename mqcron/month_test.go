@@ -115,7 +115,7 @@ func (f *fleet) run(n int, end time.Time) {
 	for time.Until(end) > 0 {
 		time.Sleep(min(rand.N(time.Minute), time.Until(end)))
 		f.replace()
-		if rand.IntN(10) == 0 {
+		if rand.IntN(20) == 0 {
 			f.kill()
 		}
 	}
