@@ -136,8 +136,7 @@ func (f *fleet) replace() {
 	}
 }
 
-// kill makes some processes die when they come to a step, such as before or
-// after their next receive.
+// kill makes some processes die at the next of their steps of a kind, before or after it.
 func (f *fleet) kill() {
 	for range 1 + rand.IntN(len(f.processes)/3) {
 		p := f.processes[rand.IntN(len(f.processes))]

@@ -88,7 +88,7 @@ func start(t *testing.T, dsn string, schedules ...mqcron.Schedule) *mqtest.Fault
 	return p
 }
 
-// steps are the calls that fire an occurrence.
+// steps are calls that a process makes to fire an occurrence.
 var steps = []string{"settle", "send unique", "browse"}
 
 // cutOff cuts a process off after the next call of an operation: it is carried out,
