@@ -118,6 +118,14 @@ func TestRedefine(t *testing.T) {
 			set(t, c, old)
 			run()
 		}, "00:10:00 old, 00:15:00 old"},
+		{"removed and set again while nobody runs", func(t *testing.T, c *mq.Client, run func()) {
+			remove(t, c, "s")
+			at(t, "00:06:00")
+			set(t, c, schedule("s", "@daily", "new", mqcron.CatchUpNone))
+			time.Sleep(9 * 24 * time.Hour)
+			run()
+			time.Sleep(time.Hour)
+		}, ""},
 		{"purged and set again", func(t *testing.T, c *mq.Client, run func()) {
 			set(t, c, other)
 			if _, err := c.Queue(mqcron.DefaultQueue).Purge(t.Context()); err != nil {

@@ -60,7 +60,7 @@ func (b *book) handle(ctx context.Context, d *mq.Delivery) error {
 
 // bury is the end of a tombstone, which stays as long as there are older definitions.
 func bury(v view) error {
-	if v.older && !v.newer {
+	if v.older {
 		return mq.Snooze(tombstoneHold)
 	}
 	return nil
