@@ -11,7 +11,7 @@ MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*
 
 # The packages of the modules that are released, and the examples. A pattern stays
 # in its module.
-PACKAGES = ./... ./cmd/mq/... ./drivers/sqlite/... ./examples/... ./mqotel/...
+PACKAGES = ./... ./cmd/mq/... ./drivers/sqlite/... ./examples/... ./mqcron/... ./mqotel/...
 
 # The packages that must be covered by the tests, and by how much.
 COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
@@ -28,7 +28,7 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 SHORT ?= -short
 
 # The modules whose tests need no server. Those of bench take long to build.
-FAST ?= . ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./tools
+FAST ?= . ./cmd/mq ./drivers/sqlite ./examples ./mqcron ./mqotel ./tools
 
 comma := ,
 empty :=
@@ -61,7 +61,7 @@ test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those wit
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqotel ./bench ./internal/integration/sqlite ./tools'
+	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqcron ./mqotel ./bench ./internal/integration/sqlite ./tools'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found

@@ -8,7 +8,7 @@ var commands = []func(*app) *cobra.Command{
 	bindCommand, unbindCommand, bindingsCommand,
 	sendCommand, publishCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
 	ackCommand, nackCommand, extendCommand, archiveCommand,
-	workCommand, copyCommand, benchCommand,
+	workCommand, scheduleCommand, copyCommand, benchCommand,
 	checkCommand, doctorCommand, installCommand,
 	versionCommand,
 }

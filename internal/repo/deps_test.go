@@ -17,10 +17,12 @@ var links = map[string][]string{
 	"drivers/pgmq":     postgres,
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
 	"drivers/sqlite":   sqlite,
-	"cmd/mq":           slices.Concat(postgres, sqlite, commandLine, []string{"github.com/rabbitmq/amqp091-go"}),
+	"cmd/mq":           slices.Concat(postgres, sqlite, commandLine, cron, []string{"github.com/rabbitmq/amqp091-go"}),
+	"mqcron":           cron,
 	"mqotel":           otel,
 
 	// Programs that let the user choose the provider, or need a database.
+	"examples/cron":               cron,
 	"examples/orders":             providers,
 	"examples/outbox":             slices.Concat(postgres, sqlite),
 	"examples/pgxpool":            postgres,
@@ -59,6 +61,8 @@ var sqlite = []string{
 	"modernc.org/memory",
 	"modernc.org/sqlite",
 }
+
+var cron = []string{"github.com/robfig/cron/v3"}
 
 var commandLine = []string{
 	"github.com/mitchellh/colorstring",

@@ -119,6 +119,7 @@ var goesOn = [][2]string{
 	{"mq work thumbnails ", "test -s thumbnails"},
 	{"mq work orders -timeout ", "test -s ids"},
 	{"mq work orders -idle ", "test -s out"},
+	{"mq schedule serve", `mq schedule set tick "@every 1s" orders {} && mq peek orders -n 100000 -o json | grep mqcron-name.:.tick >/dev/null`},
 	{"mq copy rabbitmq://old ", "mq stats -dsn rabbitmq://new orders -o json | grep -q visible.:2"},
 }
 
@@ -142,6 +143,8 @@ func (s *shop) here(command string) string {
 		{"pgmq://admin@localhost/shop", quoted(s.dsn)},
 		{"psql shop", "psql -qXv ON_ERROR_STOP=1 " + quoted(s.postgres)},
 		{receipt, s.receipt},
+		{"mq schedule run report", "mq schedule set report @daily orders {}; mq schedule run report"},
+		{"mq schedule rm ", "mq schedule set report @daily orders {}; mq schedule rm "},
 		// Nobody is there to be asked.
 		{"mq drop orders", "mq drop -yes orders"},
 		{"mq purge orders", "mq purge -yes orders"},

@@ -1,0 +1,2 @@
+// Package cron runs package mqcron on live servers.
+package cron
