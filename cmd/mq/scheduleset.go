@@ -36,7 +36,7 @@ already changes nothing. A change counts from the next time on.`,
   mq schedule set sweep '@every 90s' orders '{}' -catch-up none`,
 		Args: takes(4, 4),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := message.template()
+			m, err := message.template(1)
 			if err != nil {
 				return err
 			}
