@@ -27,8 +27,16 @@ type process struct {
 	ended  chan error
 }
 
-// start starts a process on the store of a DSN.
+// start starts a process on the store of a DSN, which ends with the test at the latest.
 func start(t *testing.T, dsn string, schedules ...mqcron.Schedule) *process {
+	t.Helper()
+	p := launch(t, dsn, schedules)
+	t.Cleanup(func() { p.cancel(); _ = p.client.Close() })
+	return p
+}
+
+// launch is start for tests with so many processes that they must not be kept.
+func launch(t *testing.T, dsn string, schedules []mqcron.Schedule) *process {
 	t.Helper()
 	p := &process{ended: make(chan error, 1)}
 	p.faulty = mqtest.Faulty(openStore(t, dsn).Provider())
@@ -36,7 +44,6 @@ func start(t *testing.T, dsn string, schedules ...mqcron.Schedule) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	go func() { p.ended <- mqcron.Run(ctx, p.client, mqcron.Config{}, schedules...) }()
-	t.Cleanup(func() { cancel(); _ = p.client.Close() })
 	return p
 }
 

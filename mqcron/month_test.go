@@ -110,12 +110,12 @@ type fleet struct {
 // run keeps n processes until end.
 func (f *fleet) run(n int, end time.Time) {
 	for range n {
-		f.processes = append(f.processes, start(f.T, f.dsn, f.schedules...))
+		f.processes = append(f.processes, launch(f.T, f.dsn, f.schedules))
 	}
 	for time.Until(end) > 0 {
 		time.Sleep(min(rand.N(time.Minute), time.Until(end)))
 		f.replace()
-		if rand.IntN(20) == 0 {
+		if rand.IntN(30) == 0 {
 			f.kill()
 		}
 	}
@@ -130,7 +130,7 @@ func (f *fleet) replace() {
 	for i, p := range f.processes {
 		if p.dead.Load() {
 			p.stop(f.T)
-			f.processes[i] = start(f.T, f.dsn, f.schedules...)
+			f.processes[i] = launch(f.T, f.dsn, f.schedules)
 			f.killed++
 		}
 	}
