@@ -177,7 +177,10 @@ func (a *app) harness(dsn string) (done func(), h drivertest.Harness, err error)
 	}
 	switch provider.(type) {
 	case *rabbitmq.Provider, *rabbitstub.Provider:
-		h.Known = map[string]string{"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed"}
+		h.Known = map[string]string{
+			"lifecycle/purge-delayed": "docs/rabbitmq.md: AMQP does not reach what is delayed",
+			"topic/delay":             "docs/rabbitmq.md, Topics: what is published cannot be delayed",
+		}
 	case *mem.Provider:
 		h.Begin = func(_ testing.TB, c *mq.Client) drivertest.Tx {
 			return drivertest.TxOf(c.Provider().(*mem.Provider).Begin())
