@@ -1,0 +1,5 @@
+//go:build race
+
+package mqcron_test
+
+func init() { raced = true }
