@@ -35,6 +35,7 @@ var figures = []figure{
 	{Letter: "g", Measure: latency},
 	{Letter: "h", Measure: behindDelayed},
 	{Letter: "i", Measure: jobs},
+	{Letter: "j", Measure: publishes},
 }
 
 func main() {
