@@ -79,10 +79,10 @@ t AS MATERIALIZED (
   SELECT
     pg_catalog.statement_timestamp() + {{template "micros" "(coalesce(d, 0) + o - 1)"}} AS vt,
     b::jsonb AS message,
-    h::jsonb AS headers,
-    o
+    h::jsonb AS headers
   FROM unnest($2::bigint[], $3::text[], $4::text[]) WITH ORDINALITY AS t(d, b, h, o)
   WHERE (SELECT yes FROM same)
+  ORDER BY o
 ),
 n AS MATERIALIZED (
   SELECT pg_catalog.pg_notify(c, ''::text)
@@ -92,7 +92,7 @@ n AS MATERIALIZED (
 {{- range $i, $q := .}},
 i{{$i}} AS (
   INSERT INTO {{.Q}} (vt, message{{if .Headers}}, headers{{end}})
-  SELECT vt, message{{if .Headers}}, headers{{end}} FROM t ORDER BY o
+  SELECT vt, message{{if .Headers}}, headers{{end}} FROM t
   RETURNING msg_id
 )
 {{- end}}
