@@ -3,6 +3,7 @@ package mem
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -11,10 +12,12 @@ import (
 // holder is a key that is held.
 type holder struct {
 	key  string
-	id   uint64 // of the message
-	ends int64  // when the key is free; never if that is when the message leaves
-	slot int32  // in keys.ends
-	tx   *Tx    // which has taken the key and has not ended, or nil
+	id   uint64  // of the message
+	ends int64   // when the key is free; never if that is when the message leaves
+	slot int32   // in keys.ends
+	tx   *Tx     // which has taken the key and has not ended, or nil
+	last *holder // whose message tx has settled; it holds the key again if tx is rolled back
+	left bool    // the message has left the queue
 }
 
 func (h *holder) before(o *holder) bool { return h.ends < o.ends }
@@ -35,6 +38,7 @@ func (k *keys) expire(now int64) {
 
 // free frees a key. One that is free already may be held anew by then.
 func (k *keys) free(h *holder) {
+	h.left = true
 	if k.held[h.key] != h {
 		return
 	}
@@ -86,13 +90,15 @@ func (q *queue) sendUnique(added []*message, msgs []driver.Message, tx *Tx, stor
 	sent := make([]driver.Sent, len(msgs))
 	for i, m := range added {
 		key := msgs[i].DedupKey
-		if h := q.keys.held[key]; h != nil && key != "" {
+		h := q.keys.held[key]
+		if h != nil && key != "" && !tx.settles(q, h) {
 			sent[i] = driver.Sent{ID: formatID(h.id), Duplicate: true}
 			continue
 		}
 		q.reserve(m)
 		if key != "" {
 			m.holder = q.keys.hold(&msgs[i], m.id, q.now, tx)
+			m.holder.last = h
 		}
 		store(i)
 		sent[i].ID = formatID(m.id)
@@ -153,19 +159,42 @@ func (t txProvider) SendUnique(ctx context.Context, name string, msgs []driver.M
 	return sent, err
 }
 
-// settleKeys frees the keys that the transaction has taken, or lets them be held if it
-// has committed.
-func (tx *Tx) settleKeys(committed bool) {
+// settles reports whether the transaction takes the message of h out of the queue, which
+// frees a key that is held until then.
+func (tx *Tx) settles(q *queue, h *holder) bool {
+	if tx == nil || h.ends != never {
+		return false
+	}
 	for i := range tx.steps {
+		s := &tx.steps[i]
+		if s.settle != nil && s.queue == q && s.m.id == h.id && s.settle.Op != driver.OpNack {
+			return true
+		}
+	}
+	return false
+}
+
+// releaseKeys frees the keys that the transaction, which is rolled back, has taken.
+func (tx *Tx) releaseKeys() {
+	for i := range slices.Backward(tx.steps) {
 		s := &tx.steps[i]
 		if s.settle != nil || s.m.holder == nil {
 			continue
 		}
 		s.queue.lock()
-		if s.m.holder.tx = nil; !committed {
-			s.queue.keys.free(s.m.holder)
-		}
+		s.queue.keys.giveBack(s.m.holder)
 		s.queue.unlock()
 	}
-	close(tx.ended)
+}
+
+// giveBack frees a key that a transaction has taken, or lets the message hold it again
+// that did before.
+func (k *keys) giveBack(h *holder) {
+	if k.held[h.key] != h {
+		return
+	}
+	k.free(h)
+	if h.last != nil && !h.last.left {
+		k.held[h.key] = h.last
+	}
 }

@@ -84,6 +84,11 @@ func (tx *Tx) Commit() (err error) {
 	for i := range tx.steps {
 		tx.steps[i].apply()
 	}
+	for i := range tx.steps { // while nobody purges
+		if h := tx.steps[i].m.holder; h != nil && tx.steps[i].settle == nil {
+			h.tx, h.last = nil, nil
+		}
+	}
 	return nil
 }
 
@@ -97,7 +102,10 @@ func (tx *Tx) Rollback() error {
 }
 
 func (tx *Tx) end(committed bool) {
-	tx.settleKeys(committed)
+	if !committed {
+		tx.releaseKeys()
+	}
+	close(tx.ended)
 	tx.done, tx.steps, tx.settled = true, nil, nil
 }
 
@@ -177,7 +185,8 @@ func (t txProvider) settle(q *queue, s driver.Settlement) error {
 	if s.Op == driver.OpMove {
 		to = t.p.store.queue(s.To)
 	}
-	if _, err := q.check(&s, parse(q.name, s.Receipt), to); err != nil {
+	m, err := q.check(&s, parse(q.name, s.Receipt), to)
+	if err != nil {
 		return err
 	}
 	if t.tx.settled[s.Receipt] {
@@ -187,7 +196,7 @@ func (t txProvider) settle(q *queue, s driver.Settlement) error {
 		return nil
 	}
 	t.tx.settled[s.Receipt] = true
-	t.tx.steps = append(t.tx.steps, step{queue: q, settle: &s, to: to})
+	t.tx.steps = append(t.tx.steps, step{queue: q, m: m, settle: &s, to: to})
 	return nil
 }
 

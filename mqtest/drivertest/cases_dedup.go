@@ -33,6 +33,7 @@ var dedupCases = []testCase{
 	{name: "dedup/tx-commit", rule: "a key that a transaction has taken is held when it commits", needs: all(deduplicates, transactions), run: dedupTxCommit},
 	{name: "dedup/tx-rollback", rule: "a key that a transaction has taken is free when it is rolled back", needs: all(deduplicates, transactions), run: dedupTxRollback},
 	{name: "dedup/tx-duplicate", rule: "a duplicate in a transaction does not abort it", needs: all(deduplicates, transactions), run: dedupTxDuplicate},
+	{name: "dedup/tx-again", rule: "a transaction that acks the message which holds a key WhileQueued can send the next one with it", needs: all(deduplicates, transactions), run: dedupTxAgain},
 	{name: "dedup/tx-open", rule: "a send whose key an open transaction has taken waits, and keeps no other waiting", needs: all(deduplicates, manyWriters), run: dedupTxOpen},
 	{name: "unsupported/dedup", rule: "without a driver.Deduplicator a send with a key is ErrNotSupported, and nothing is sent", needs: lacks(deduplicates, "driver.Deduplicator"), run: refuses(mq.Message{DedupKey: "k"})},
 }
@@ -355,6 +356,32 @@ func dedupTxDuplicate(t *tester) {
 	}
 	t.ok(tx.Commit(), "commit")
 	t.counted(q, counts{visible: 2})
+}
+
+func dedupTxAgain(t *tester) {
+	q := t.queue()
+	for _, commit := range []bool{false, true} {
+		key := fmt.Sprint("commit: ", commit)
+		id := t.once(q, key, mq.WhileQueued, true)
+		d := t.one(q)
+		in, tx := t.tx(q)
+		t.ok(in.Ack(t.ctx, d), "ack")
+		next, first, err := in.SendOnce(t.ctx, &mq.Message{DedupKey: key, DedupFor: mq.WhileQueued})
+		if t.ok(err, "SendOnce"); !first {
+			t.Errorf("the next message of key %q is a duplicate of %s, which the transaction has acked", key, next)
+		}
+		if commit {
+			t.ok(tx.Commit(), "commit")
+			t.held(q, key, next)
+			t.ok(t.one(q).Ack(t.ctx), "ack of the next one")
+		} else {
+			t.ok(tx.Rollback(), "rollback")
+			t.held(q, key, id)
+			t.ok(d.Ack(t.ctx), "ack after the rollback")
+		}
+		t.once(q, key, mq.WhileQueued, true)
+		t.ok(t.one(q).Ack(t.ctx), "ack")
+	}
 }
 
 func dedupTxOpen(t *tester) {
