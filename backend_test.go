@@ -39,6 +39,7 @@ type row struct {
 	answered       int // attempts, by the last counted nack
 	lastError      string
 	due            time.Time // when it is visible
+	enqueued       time.Time
 	leased         time.Time
 	receipt        Receipt
 	archived, gone bool
@@ -252,7 +253,7 @@ func (b *backend) claim(queue string, r driver.ReceiveRequest) (ds []driver.Deli
 		m := row.msg
 		m.Body = bytes.Clone(m.Body)
 		ds = append(ds, driver.Delivery{
-			Message: m.out(), ID: row.id, Receipt: row.receipt, ReadCount: row.reads,
+			Message: m.out(), ID: row.id, Receipt: row.receipt, ReadCount: row.reads, EnqueuedAt: row.enqueued,
 			Attempt: row.reads - row.uncounted, Unanswered: row.reads - row.uncounted - 1 - row.answered,
 		})
 	}

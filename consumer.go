@@ -216,7 +216,7 @@ func (c *Consumer) SetConcurrency(n int) {
 		panic(fmt.Sprintf("mq: SetConcurrency(%d) (use Pause to stop fetching)", n))
 	}
 	if b := c.batcher; b != nil {
-		n *= b.max
+		n = min(n, maxBatchMax) * b.max
 		defer b.free()
 	}
 	c.mu.Lock()

@@ -64,6 +64,9 @@ const maxLoneWait = 30 * time.Second
 func (c *Consumer) setLone(d *Delivery) {
 	c.lone.d = d
 	c.lone.timer = time.AfterFunc(maxLoneWait, func() { c.joinOthers(d) })
+	if c.batcher != nil {
+		time.AfterFunc(lastJoiners, c.batcher.flush) // what gathers is in its way
+	}
 }
 
 // joinOthers lets a message that has waited for long enough run beside others.

@@ -3,7 +3,6 @@ package mq
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -13,7 +12,8 @@ import (
 // BatchHandler handles several deliveries in one call, and answers for each of them:
 // nil, or a slice of nils, acks all. Otherwise the nth error decides what becomes of
 // the nth delivery, as a Handler's does. A slice with one error stands for all
-// deliveries; any other length is a failure of all, as a panic is.
+// deliveries; any other number than that of the deliveries is a failure of all, as a panic
+// is.
 //
 // All deliveries of a call are leased for as long as it takes. The lease of one may be
 // lost meanwhile: its answer has no effect then, and ctx does not end. ctx ends with
@@ -30,11 +30,13 @@ type BatchConfig struct {
 	// default, except with Groups.
 	ConsumerConfig
 
-	// Max is how many deliveries a batch has at most. Defaults to 100.
+	// Max is how many deliveries a batch has at most. Defaults to 100, and is at most
+	// 10,000, as Concurrency is.
 	Max int
 	// Within is how long a batch waits for further messages after its first one. It is
-	// handled earlier if it is full, or if the Consumer stops. Defaults to 100
-	// milliseconds.
+	// handled earlier if it is full, if the Consumer stops, or if a message is to be
+	// handled alone; a Pause does not end it. Defaults to 100 milliseconds, and is at most
+	// an hour.
 	Within time.Duration
 }
 
@@ -176,10 +178,25 @@ func (b *batcher) lead(g *gathering) {
 func (b *batcher) patience() time.Duration {
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
-	if b.c.lone.active { // nobody else will come
+	switch {
+	case b.c.lone.active: // nobody else will come
 		return 0
+	case b.c.lone.d != nil: // but those that were fetched with it
+		return min(b.within, lastJoiners)
 	}
 	return b.within
+}
+
+// lastJoiners is how long a batch waits for deliveries whose workers have begun.
+const lastJoiners = 10 * time.Millisecond
+
+// flush ends the gathering, for a message that is to be handled alone.
+func (b *batcher) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gathering != nil {
+		b.close(b.gathering)
+	}
 }
 
 // awaitTurn waits until fewer batches are handled than Concurrency. It returns false
@@ -230,7 +247,11 @@ func (b *batcher) run(g *gathering) {
 	var ds []*Delivery
 	var of []int // ds[n] is g.ds[of[n]]
 	for i, d := range g.ds {
-		if g.errs[i] = context.Cause(g.ctxs[i]); g.errs[i] == nil {
+		switch g.errs[i] = context.Cause(g.ctxs[i]); {
+		case g.errs[i] != nil:
+		case d.Expired(): // while the batch gathered
+			g.errs[i] = errExpired
+		default:
 			ds, of = append(ds, d), append(of, i)
 		}
 	}
@@ -260,11 +281,35 @@ func (b *batcher) call(ds []*Delivery) (errs []error) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := debug.Stack()
-			errs = []error{&PanicError{Value: v, Stack: stack}}
+			errs = panicked(&v, stack, len(ds))
 			b.c.log.Error("mq: handler panicked", "messages", len(ds), "panic", v, "stack", string(stack))
 		}
 	}()
 	return b.handle(ctx, append([]*Delivery(nil), ds...))
+}
+
+// partialPanic is the panic of a handler of typed values, with the answers of the
+// deliveries that it did not get.
+type partialPanic struct {
+	value   any
+	answers []error
+}
+
+// panicked returns the answers to n deliveries of a handler that panicked with *v, which
+// it sets to the handler's own value.
+func panicked(v *any, stack []byte, n int) []error {
+	p, ok := (*v).(*partialPanic)
+	if !ok {
+		return []error{&PanicError{Value: *v, Stack: stack}}
+	}
+	*v = p.value
+	errs := make([]error, n)
+	for i := range errs {
+		if errs[i] = p.answers[i]; errs[i] == nil {
+			errs[i] = &PanicError{Value: p.value, Stack: stack}
+		}
+	}
+	return errs
 }
 
 // answer returns the nth of a BatchHandler's answers to m deliveries.
@@ -277,7 +322,5 @@ func answer(errs []error, n, m int) error {
 	case m:
 		return errs[n]
 	}
-	return fmt.Errorf("%w: it returned %d errors for %d deliveries", errBatchAnswer, len(errs), m)
+	return fmt.Errorf("the batch handler returned %d errors for %d deliveries", len(errs), m)
 }
-
-var errBatchAnswer = errors.New("the batch handler's answer cannot be understood")

@@ -33,7 +33,7 @@ func runBatches(t *testing.T, p Provider, cfg Config, bc BatchConfig, h BatchHan
 	return r
 }
 
-var attentive = driver.Caps{Delay: true, AtomicMove: true, Attempts: true, NackFences: true, MaxBatch: 100}
+var attentive = driver.Caps{Headers: true, Delay: true, AtomicMove: true, Attempts: true, NackFences: true, MaxBatch: 100}
 
 func TestBatchSizes(t *testing.T) {
 	for _, tt := range []struct {
@@ -269,6 +269,79 @@ func TestBatchSuspicious(t *testing.T) {
 		r.stop(t)
 		if got := strings.Join(batches, ", "); got != "0 2 3, 1" {
 			t.Errorf("batches %s, want 0 2 3, 1", got)
+		}
+	})
+}
+
+// TestBatchSuspiciousEndsTheGathering: a message that is to be handled alone ends the
+// gathering of a batch, however long that would last.
+func TestBatchSuspiciousEndsTheGathering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(attentive, 1)
+		var batches []string
+		r := runBatches(t, b, Config{}, BatchConfig{Max: 4, Within: 50 * time.Second}, func(_ context.Context, ds []*Delivery) []error {
+			batches = append(batches, fmt.Sprint(len(ds), " ", ds[0].ID))
+			return nil
+		})
+		time.Sleep(time.Second)
+		b.mu.Lock()
+		b.add("q", Message{})
+		b.queues["q"][1].reads = 2
+		b.mu.Unlock()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := strings.Join(batches, ", "); got != "1 0, 1 1" {
+			t.Errorf("batches %s, want 1 0, 1 1", got)
+		}
+		r.stop(t)
+	})
+}
+
+// TestBatchExpires: a message that expires while its batch gathers is not handled.
+func TestBatchExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(attentive, 1)
+		b.add("q", Message{Expires: time.Second})
+		b.queues["q"][1].enqueued = time.Now()
+		var handled []string
+		var events []EventKind
+		r := runBatches(t, b, Config{}, BatchConfig{Max: 4, Within: 2 * time.Second, ConsumerConfig: ConsumerConfig{
+			OnEvent: func(_ context.Context, e Event) { events = append(events, e.Kind) },
+		}}, func(_ context.Context, ds []*Delivery) []error {
+			for _, d := range ds {
+				handled = append(handled, d.ID)
+			}
+			return nil
+		})
+		time.Sleep(time.Minute)
+		if s := r.stop(t); fmt.Sprint(handled) != "[0]" || s.Expired != 1 || s.Acked != 1 || fmt.Sprint(events) != "[expired]" {
+			t.Errorf("handled %v, %d expired, %d acked, events %v", handled, s.Expired, s.Acked, events)
+		}
+	})
+}
+
+// TestBatchTypedPanic: what does not decode is a dead letter, whatever becomes of the
+// others.
+func TestBatchTypedPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(attentive, 1) // which does not decode
+		b.add("q", Message{Body: []byte("1")})
+		var log journal
+		c := New(b, log.config())
+		defer c.Close()
+		q := Of[int](c.Queue("q"))
+		cons, err := NewBatchConsumer(q.Queue(), q.BatchHandler(func(context.Context, []TypedDelivery[int]) []error { panic("mine") }),
+			BatchConfig{Max: 2, ConsumerConfig: ConsumerConfig{Backoff: func(int) time.Duration { return time.Hour }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := cons.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if s := cons.Stats(); s.DeadLettered != 1 || s.Retried != 1 || !strings.Contains(log.String(), "panic=mine") {
+			t.Errorf("%d dead letters, %d retried\n%s", s.DeadLettered, s.Retried, log.String())
 		}
 	})
 }

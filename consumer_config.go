@@ -54,10 +54,10 @@ type ConsumerConfig struct {
 	// queue's archive.
 	DeadLetter string
 
-	// KeepArchive is for how long messages stay in the queue's archive: this Consumer
-	// deletes older ones now and then, between once a minute and once an hour, in small
-	// batches. Several Consumers may do so at once. 0 deletes nothing. Needs a provider
-	// with PurgeArchive.
+	// KeepArchive is for how long messages stay in the queue's archive, about: this
+	// Consumer deletes older ones, in small batches. It looks for them ten times within
+	// that time, but no more than once a minute, and once an hour at least. Several
+	// Consumers may do so at once. 0 deletes nothing. Needs a provider with PurgeArchive.
 	KeepArchive time.Duration
 
 	// OnEvent is called for each outcome that is not a success, after the backend
@@ -68,9 +68,9 @@ type ConsumerConfig struct {
 	// logged, one that hangs is left behind, and while ten hang it is not called.
 	OnEvent func(ctx context.Context, e Event)
 
-	// Rate is how many messages a second this Consumer begins with at most, on average
-	// and apart from bursts of a tenth of it. It fetches no more, so that the rest is
-	// free for other processes. 0 means no limit.
+	// Rate is how many messages a second this Consumer begins, on average; bursts are up to
+	// a tenth of it, one message at least. It fetches no more, so that the rest is free for
+	// other processes. 0 means no limit.
 	Rate float64
 
 	// Timeout ends a handler's context. 0 means no limit.
@@ -138,7 +138,7 @@ func (cfg ConsumerConfig) check(c *Client) error {
 	case cfg.Concurrency < 0:
 		return invalid("Concurrency %d is negative", cfg.Concurrency)
 	case !(cfg.Rate >= 0) || math.IsInf(cfg.Rate, 0): // NaN is not
-		return invalid("Rate %v is negative or not a number", cfg.Rate)
+		return invalid("Rate %v is negative or not finite", cfg.Rate)
 	case cfg.Timeout < 0:
 		return invalid("Timeout %v is negative", cfg.Timeout)
 	case cfg.MaxAttempts < Unlimited:

@@ -23,8 +23,9 @@ type outcome struct {
 // panic.
 func (c *Consumer) outcome(d *Delivery, err error) (o outcome) {
 	bad := recovered(func() error {
-		o = c.decide(d, err)
-		o.err = err
+		if o = c.decide(d, err); o.kind != EventExpired {
+			o.err = err
+		}
 		return nil
 	})
 	if bad != nil {
@@ -42,6 +43,8 @@ func (c *Consumer) decide(d *Delivery, err error) outcome {
 		return outcome{op: OpAck}
 	case errors.As(err, &reject), errors.As(err, &decode):
 		return c.deadLetter(err.Error())
+	case err == errExpired:
+		return expired(d)
 	case errors.As(err, &snooze):
 		return outcome{op: OpNack, delay: c.possibleDelay(snooze.after), uncounted: true, kind: EventSnoozed}
 	case c.stopping():
@@ -101,6 +104,9 @@ func (c *Consumer) lastAttempt(d *Delivery) bool {
 func (c *Consumer) unanswered(d *Delivery) outcome {
 	return c.deadLetter(fmt.Sprintf("the last of %d attempts was never answered, the limit is %d", d.Attempt-1, c.cfg.MaxAttempts))
 }
+
+// errExpired is the answer for a delivery that has expired in its batch.
+var errExpired = errors.New("the message has expired")
 
 // expired is the outcome of a delivery whose time is over, which no handler sees. It is
 // no dead letter: nothing went wrong with it.

@@ -15,7 +15,7 @@ import (
 // answers ErrStaleReceipt without any I/O. One that failed may be repeated.
 // The methods are safe for concurrent use; the fields belong to the receiver.
 type Delivery struct {
-	// Message is what was sent; its Delay and HeadStart are zero.
+	// Message is what was sent; its Delay, HeadStart, DedupKey and DedupFor are zero.
 	Message
 	// GroupKey is the group that a group receive took the message from, ""
 	// if the message is a group of its own.

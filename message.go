@@ -31,13 +31,13 @@ type Message struct {
 	// purged.
 	DedupFor time.Duration
 	// HeadStart puts the message in front of others, as if it had been sent that much
-	// earlier: of those, it overtakes what has waited for less. So nothing starves:
-	// whatever has waited for longer than any head start comes first. It counts once; a
-	// message that is delivered again has its place by the end of its lease or delay.
-	// Group receives go by the order of the group. It does not go together with Delay,
-	// and is at most a year. Needs Caps.HeadStart.
+	// earlier: it overtakes messages that have waited for less than the head start. So
+	// nothing starves: whatever has waited for longer than any head start comes first. It
+	// counts once; a message that is delivered again has its place by the end of its lease
+	// or delay. Group receives, and Consumers with Groups, ignore it. It does not go
+	// together with Delay, and is at most 366 days. Needs Caps.HeadStart.
 	HeadStart time.Duration
-	// Expires is how long after the send the message is worth handling, in whole
+	// Expires is how long after the send the message is worth handling, cut to whole
 	// milliseconds; 0 is for ever. A Consumer archives it afterwards, and its handler
 	// does not see it; see Delivery.Expired. A message that is redriven or moved has as
 	// long again. It travels as header HeaderExpires. Needs Caps.Headers.

@@ -83,9 +83,9 @@ func checkPublish(caps Caps, topic string, msgs []*Message) ([]driver.Message, e
 }
 
 // Bind binds the queue to a pattern of topics: it gets what is published to a topic that
-// matches. In a pattern "*" stands for one word, and "#" for any number of them, one at
-// least beside a dot: logs.* matches logs.db, logs.# matches logs.db.slow as well, and
-// neither matches logs. Binding twice is the same as once.
+// matches. In a pattern "*" stands for text without dots, mostly for one word, and "#" for
+// any text: logs.* matches logs.db, logs.# matches logs.db.slow as well, and neither
+// matches logs. Binding twice is the same as once.
 func (q *Queue) Bind(ctx context.Context, pattern string) error {
 	return q.route(ctx, "bind", pattern, driver.Router.Bind)
 }

@@ -258,6 +258,11 @@ func (t TypedQueue[T]) BatchHandler(handle func(context.Context, []TypedDelivery
 			}
 		}
 		if len(good) > 0 {
+			defer func() {
+				if v := recover(); v != nil {
+					panic(&partialPanic{v, answers})
+				}
+			}()
 			errs := handle(ctx, good)
 			for n, i := range of {
 				answers[i] = answer(errs, n, len(good))
