@@ -52,7 +52,7 @@
 // the week), a descriptor (@hourly, @daily, @weekly, @monthly, @yearly), or "@every 90s".
 // Fields take *, lists, ranges, steps, JAN-DEC and SUN-SAT; Sunday is 0, not 7. If both days
 // are restricted, one of them is enough. A day that a month does not have, such as the
-// 31st, is passed over. At most 255 bytes. A text that never comes, such as
+// 31st, is passed over. At most 255 bytes. A text that never matches, such as
 // "0 0 30 2 *", is [mq.ErrInvalid].
 //
 // "@every" takes a duration of a second or more. It does not count from the start
@@ -84,8 +84,8 @@
 // rolling deployment the process that starts last decides; old processes that start again
 // meanwhile set their own definition.
 //
-// Remove sends a tombstone. It stays in the control queue for 8 days and longer if
-// the pending occurrence does. An occurrence that a process fires at that moment may
+// Remove sends a tombstone. It stays in the control queue for 8 days, or until the
+// pending occurrence is due if that is later. An occurrence that a process fires at that moment may
 // still be sent. A schedule that is no longer passed to Run stays until it is removed.
 //
 // Do not purge the control queue: that deletes all schedules, until Run sets its

@@ -75,14 +75,18 @@ const maxTries = 100
 
 // put stores a definition unless it is the current one, which is have as far as is known. Its
 // version is its key: of several processes that store the same version one succeeds, and the
-// others look again. A version that was taken and cannot be seen was purged, and is passed
-// over. date sets the first occurrence.
+// others look again. Versions that were taken and cannot be seen were purged, and are passed
+// over, twice as many each time. date sets the first occurrence.
 func (b *book) put(ctx context.Context, e, have entry, date func(*entry)) error {
+	step := int64(1)
 	for range maxTries {
 		if e.same(have) {
 			return nil
 		}
-		e.Version = max(e.Version, have.Version) + 1
+		if have.Version < e.Version {
+			step = min(2*step, 1<<32)
+		}
+		e.Version = max(e.Version, have.Version) + step
 		e.Set = time.Now().UTC()
 		date(&e)
 		if stored, err := b.send(ctx, e, time.Time{}); stored || err != nil {

@@ -165,3 +165,56 @@ func TestEvery(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestSetAfterPurge: the keys of many versions are still held when their messages have been
+// purged.
+func TestSetAfterPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := shared(t)
+		ensure(t, c, "jobs")
+		q := mq.Of[int](c.Queue("jobs"))
+		for i := range 300 {
+			if err := mqcron.Set(t.Context(), c, mqcron.Config{}, mqcron.Every("s", "@daily", nil, q, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := c.Queue("mq_cron").Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := mqcron.Set(t.Context(), c, mqcron.Config{}, mqcron.Every("s", "@daily", nil, q, -1)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := mqcron.List(t.Context(), c, mqcron.Config{})
+		if err != nil || len(list) != 1 || string(list[0].Message.Body) != "-1" {
+			t.Errorf("List = %v, %v; want the last definition", list, err)
+		}
+	})
+}
+
+// TestEveryLocation: a location must be the zone that its name stands for.
+func TestEveryLocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := shared(t)
+		ensure(t, c, "jobs")
+		q := mq.Of[int](c.Queue("jobs"))
+		parsed, err := time.Parse(time.RFC3339, "2000-01-01T06:00:00+09:00")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, loc := range []*time.Location{parsed.Location(), time.FixedZone("EST", 9*3600), time.FixedZone("Nowhere/At_All", 0), time.FixedZone("", 0), time.Local} {
+			err := mqcron.Set(t.Context(), c, mqcron.Config{}, mqcron.Every("s", "@daily", loc, q, 1))
+			if !errors.Is(err, mq.ErrInvalid) {
+				t.Errorf("location %q: %v, want ErrInvalid", loc, err)
+			}
+		}
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, loc := range []*time.Location{nil, time.UTC, berlin} {
+			if err := mqcron.Set(t.Context(), c, mqcron.Config{}, mqcron.Every("s", "@daily", loc, q, 1)); err != nil {
+				t.Errorf("location %v: %v", loc, err)
+			}
+		}
+	})
+}

@@ -37,7 +37,7 @@ type Schedule struct {
 	// CatchUp says what becomes of missed occurrences. Defaults to CatchUpOne.
 	CatchUp CatchUp
 
-	err error // the payload did not encode
+	err error // what was wrong with the arguments of Every
 }
 
 // CatchUp says what becomes of occurrences that are more than a minute late. It is also an
@@ -80,6 +80,9 @@ func Every[T any](name, spec string, loc *time.Location, q mq.TypedQueue[T], pay
 		loc = time.UTC
 	}
 	s := Schedule{Name: name, Spec: spec, Zone: loc.String(), Queue: q.Queue().Name()}
+	if s.err = checkLocation(loc); s.err != nil {
+		return s
+	}
 	m, err := q.Encode(payload)
 	if err != nil {
 		s.err = err
@@ -90,6 +93,22 @@ func Every[T any](name, spec string, loc *time.Location, q mq.TypedQueue[T], pay
 		o.apply(&s)
 	}
 	return s
+}
+
+// checkLocation refuses a location whose name stands for another one: that of
+// time.FixedZone, as time.Parse returns it, is what the program likes.
+func checkLocation(loc *time.Location) error {
+	named, err := location(loc.String())
+	if err != nil {
+		return err
+	}
+	for at, months := time.Now(), 0; months < 12; months++ {
+		_, want := at.AddDate(0, months, 0).In(loc).Zone()
+		if _, got := at.AddDate(0, months, 0).In(named).Zone(); loc.String() == "" || got != want {
+			return fmt.Errorf("%w: the location %q is not the time zone of that name (use time.LoadLocation)", mq.ErrInvalid, loc)
+		}
+	}
+	return nil
 }
 
 var isName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`).MatchString
