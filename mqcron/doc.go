@@ -49,11 +49,11 @@
 // # Texts
 //
 // A schedule is a cron text of five fields (minute, hour, day of the month, month, day of
-// the week), a descriptor (@hourly, @daily, @weekly, @monthly, @yearly), or "@every 90s".
-// Fields take *, lists, ranges, steps, JAN-DEC and SUN-SAT; Sunday is 0, not 7. If both days
-// are restricted, one of them is enough. A day that a month does not have, such as the
-// 31st, is passed over. At most 255 bytes. A text that never matches, such as
-// "0 0 30 2 *", is [mq.ErrInvalid].
+// the week), a descriptor (@hourly, @daily or @midnight, @weekly, @monthly, @yearly or
+// @annually), or "@every 90s". Fields take *, ? for the same, lists, ranges, steps, JAN-DEC
+// and SUN-SAT; Sunday is 0, not 7. If both days are restricted, one of them is enough. A day
+// that a month does not have, such as the 31st, is passed over. At most 255 bytes. A text
+// that never matches, such as "0 0 30 2 *", is [mq.ErrInvalid].
 //
 // "@every" takes a duration of a second or more. It does not count from the start
 // of a process: like time.Truncate it counts from the beginning of the year 1 in UTC, so
