@@ -26,6 +26,15 @@ func (a *array) next() []byte {
 // text adds a string, which must not hold a NUL.
 func (a *array) text(s string) { addText(a, s) }
 
+// arrayOf returns an array of strings.
+func arrayOf(all ...string) string {
+	var a array
+	for _, s := range all {
+		a.text(s)
+	}
+	return a.String()
+}
+
 func addText[T string | []byte](a *array, s T) {
 	b := append(a.next(), '"')
 	from := 0

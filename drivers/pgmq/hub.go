@@ -1,7 +1,6 @@
 package pgmq
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -268,16 +267,7 @@ func (h *hub) follow(p *Provider) {
 	if !notify {
 		return
 	}
-	h.notify(p)
-}
-
-func (h *hub) notify(p *Provider) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	err := query(ctx, p.pool, sqlNotify, []any{channel(h.queue)}, ignore)
-	if err != nil {
-		p.log.Debug("pgmq: notifying receivers failed", "queue", h.queue, "error", mapError(err))
-	}
+	p.notifier.notify(p, h.queue)
 }
 
 // due returns how long follow is to wait. If that is 0 it ends, and may have to

@@ -171,7 +171,7 @@ func (l *listener) restarted() bool {
 // our statements to another session, and the session that listens to somebody
 // else.
 func (l *listener) prove(conn *pgx.Conn, echo string) error {
-	err := l.p.within(l.p.ctx, probeLimit, sqlNotify, []any{echo}, ignore)
+	err := l.p.within(l.p.ctx, probeLimit, sqlNotify, []any{arrayOf(echo)}, ignore)
 	for end := time.Now().Add(probeLimit); err == nil; {
 		left := time.Until(end)
 		if left <= 0 {

@@ -78,7 +78,7 @@ func (p *Provider) drop(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		return exec(ctx, tx, sqlNotify, channel(name)) // those who wait shall see it
+		return exec(ctx, tx, sqlNotify, arrayOf(channel(name))) // those who wait shall see it
 	})
 }
 

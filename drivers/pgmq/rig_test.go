@@ -171,7 +171,7 @@ func (r *rig) exchange(text string, args values) ([]values, fault) {
 		}
 		return nil, refuses(pgxError("22012", "ERROR", ""))
 	case text == sqlNotify && !r.inTx: // sent after a call, which does not wait for it
-		r.notified = append(r.notified, args[0].(string))
+		r.notified = append(r.notified, strings.Split(strings.Trim(args[0].(string), `{"}`), `","`)...)
 		return r.scripted(text)
 	}
 	e := exchange{r.kind(text), text, args, r.rows(text)}

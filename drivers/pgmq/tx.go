@@ -67,7 +67,7 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 		return t.abort(ctx, err)
 	}
 	for _, to := range woken(name, s) {
-		if err := query(ctx, t.tx, sqlNotify, []any{channel(to)}, ignore); err != nil {
+		if err := query(ctx, t.tx, sqlNotify, []any{arrayOf(channel(to))}, ignore); err != nil {
 			return t.fail(ctx, to, err)
 		}
 	}

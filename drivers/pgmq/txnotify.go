@@ -36,7 +36,7 @@ func (h *hub) takeTxNotify(p *Provider) bool {
 func (h *hub) notifyAfterTx(p *Provider) {
 	defer p.tasks.Done()
 	for i := 0; i < len(txPauses) && pause(p.ctx, txPauses[i]); i = h.nextPause(i) {
-		h.notify(p)
+		p.notifier.notify(p, h.queue)
 	}
 }
 

@@ -40,5 +40,5 @@ SELECT msg_id FROM i CROSS JOIN n
   {{- ""}}n AS MATERIALIZED (SELECT pg_catalog.pg_notify({{if .Headers}}$4{{else}}$3{{end}}::text, ''::text))
 {{- end}}
 
-{{- /* A notification alone, to channel $1. */ -}}
-{{define "notify"}}SELECT pg_catalog.pg_notify($1::text, ''::text){{end}}
+{{- /* Notifications alone, to the channels $1. */ -}}
+{{define "notify"}}SELECT pg_catalog.pg_notify(c, ''::text) FROM pg_catalog.unnest($1::text[]) AS c{{end}}
