@@ -51,8 +51,8 @@ func TestNotifierGathers(t *testing.T) {
 				}
 				n := len(told)
 				p.hub("q1").inserted(p, false)
-				if p.Close(); len(told) != n+1 {
-					t.Errorf("%d statements with Close", len(told)-n)
+				if err := p.Close(); err != nil || len(told) != n+1 {
+					t.Errorf("%d statements with Close: %v", len(told)-n, err)
 				}
 			})
 		})
