@@ -40,11 +40,7 @@ func (p *Provider) blocked(ctx context.Context, queues []string, start time.Time
 	}
 	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel() // holder is quick for a caller that has left
-	var names array
-	for _, name := range queues {
-		names.text(name)
-	}
-	who := ddl{db: cmp.Or(p.reserve.db, p.db)}.holder(now, "lockers", names.String())
+	who := ddl{db: cmp.Or(p.reserve.db, p.db)}.holder(now, "lockers", arrayOf(queues...))
 	if who.pid == 0 {
 		return err
 	}

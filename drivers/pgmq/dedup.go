@@ -212,7 +212,9 @@ func (p *Provider) ensureKeys(ctx context.Context, at querier) error {
 		return nil
 	}
 	var there bool
-	err := query(ctx, at, statement("has keys", nil), nil, func(rows row) error { return rows.Scan(&there) })
+	short, cancel := bounded(ctx, probeLimit)
+	defer cancel()
+	err := query(short, at, statement("has keys", nil), nil, func(rows row) error { return rows.Scan(&there) })
 	if err == nil && !there {
 		err = ddl{db: p.db, log: p.log}.run(ctx, func(tx *sql.Tx) error {
 			return install(ctx, tx, "make keys")
@@ -222,7 +224,7 @@ func (p *Provider) ensureKeys(ctx context.Context, at querier) error {
 		return fmt.Errorf("%w: the table pgmq.mq_keys is missing, and the role may not create it (pgmq.Install does)", driver.ErrNotSupported)
 	}
 	p.keys.Store(err == nil)
-	return readError(err)
+	return readErrorOf(ctx, err)
 }
 
 // forgetKeysTable looks for the table of keys again if err says that it is missing.

@@ -117,10 +117,11 @@ type Provider struct {
 	forgot   atomic.Bool // the keys of queues that were dropped before
 	routes   routes      // of topics
 
-	mu       sync.Mutex
-	hubs     map[string]*hub
 	notifier notifier
-	swept    time.Time // when unused queues were last looked for
+
+	mu    sync.Mutex
+	hubs  map[string]*hub
+	swept time.Time // when unused queues were last looked for
 
 	looked time.Time // when the settings were
 
