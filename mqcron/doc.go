@@ -85,8 +85,8 @@
 // meanwhile set their own definition.
 //
 // Remove sends a tombstone. It stays in the control queue for 8 days, or until the
-// pending occurrence is due if that is later. An occurrence that a process fires at that moment may
-// still be sent. A schedule that is no longer passed to Run stays until it is removed.
+// pending occurrence is due if that is later. An occurrence that a process fires at that
+// moment may still be sent. A schedule that is no longer passed to Run stays until it is removed.
 //
 // Do not purge the control queue: that deletes all schedules, until Run sets its
 // own again. What cannot be decoded goes to its archive. If the target queue is missing, the

@@ -16,15 +16,21 @@ import (
 // occurrence on. What is wrong with any of them is ErrInvalid before any I/O. If an error
 // comes later, some may have been set; to set them again does no harm.
 func Set(ctx context.Context, c *mq.Client, cfg Config, schedules ...Schedule) error {
+	_, err := set(ctx, c, cfg, schedules)
+	return err
+}
+
+// set is Set, and returns the control queue.
+func set(ctx context.Context, c *mq.Client, cfg Config, schedules []Schedule) (*book, error) {
 	b, err := open(c, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	drafts, err := b.drafts(schedules)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return b.set(ctx, drafts)
+	return b, b.set(ctx, drafts)
 }
 
 // draft is a definition to be stored.

@@ -17,15 +17,8 @@ import (
 // returns the error. Once they are it goes on as a Consumer does: a backend that cannot be
 // reached does not end it, and it stops in order.
 func Run(ctx context.Context, c *mq.Client, cfg Config, schedules ...Schedule) error {
-	b, err := open(c, cfg)
+	b, err := set(ctx, c, cfg, schedules)
 	if err != nil {
-		return err
-	}
-	drafts, err := b.drafts(schedules)
-	if err != nil {
-		return err
-	}
-	if err := b.set(ctx, drafts); err != nil {
 		return err
 	}
 	return b.queue.Consume(ctx, b.handle, mq.ConsumerConfig{
