@@ -27,12 +27,6 @@ type model struct {
 	keys     map[string]modelKey
 }
 
-// modelKey is a key that was taken.
-type modelKey struct {
-	x    *modelMessage
-	ends time.Time // zero if it is held while x is queued
-}
-
 // modelMessage is gone if it is not among the model's messages.
 type modelMessage struct {
 	mq.Record            // ID is "" until it has been seen
@@ -52,29 +46,6 @@ func newModel(name string, caps driver.Caps, exact bool) *model {
 		ids:    make(map[string]bool),
 		keys:   make(map[string]modelKey),
 	}
-}
-
-// sendOnce checks what came of a message with a key.
-func (m *model) sendOnce(msg *mq.Message, id string, first bool, now time.Time) error {
-	k, known := m.keys[msg.DedupKey]
-	held := known && now.Before(k.ends)
-	if known && k.ends.IsZero() {
-		held = slices.Contains(m.messages, k.x)
-	}
-	switch {
-	case first && held:
-		return fmt.Errorf("key %q was stored, and message %s holds it", msg.DedupKey, k.x.ID)
-	case !first && !held:
-		return fmt.Errorf("key %q is a duplicate of %s, and free", msg.DedupKey, id)
-	case held:
-		return m.identify(k.x, id)
-	}
-	k = modelKey{x: m.add(*msg, now)}
-	if msg.DedupFor > 0 {
-		k.ends = now.Add(msg.DedupFor)
-	}
-	m.keys[msg.DedupKey] = k
-	return m.identify(k.x, id)
 }
 
 func (m *model) add(msg mq.Message, now time.Time) *modelMessage {
