@@ -44,8 +44,8 @@ func (q *Queue) SendOnce(ctx context.Context, m *Message) (id string, first bool
 }
 
 // SendOnce is Queue.SendOnce inside the transaction. A message that it stores holds its
-// key from now on, and for good if the transaction commits; a duplicate is no error.
-// Other senders of the key wait until then.
+// key from now on, and for good if the transaction commits; a duplicate leaves the
+// transaction as it was. Other senders of the key wait until then.
 func (t *TxQueue) SendOnce(ctx context.Context, m *Message) (id string, first bool, err error) {
 	return once(m, func() ([]string, []bool, error) { return t.sendAll(ctx, []*Message{m}) })
 }
@@ -106,7 +106,7 @@ func (q *Queue) store(ctx context.Context, msgs []driver.Message) (ids []string,
 	return ids, duplicate, err
 }
 
-// flyUnique makes a flight of messages with keys.
+// flyUnique is flySend for messages with keys.
 func (c *Client) flyUnique(ctx context.Context, queue string, items []unique) (ids []string, err error) {
 	d, err := optional[driver.Deduplicator](c.provider)
 	if err != nil {

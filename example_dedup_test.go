@@ -49,7 +49,7 @@ func ExampleTypedQueue_SendOnce() {
 	// sent: true
 }
 
-// A duplicate inside a transaction is no error, so the rest of it can be committed.
+// A duplicate does not abort the transaction, so the rest of it can be committed.
 func ExampleTxQueue_SendOnce() {
 	p := mem.New()
 	c := mq.New(p, mq.Config{})

@@ -50,9 +50,9 @@ func (d *Delivery) Expired() bool {
 	return d.Expires > 0 && r != nil && now() >= r.expires
 }
 
-// expires notes when a message expires whose lease began at begun. Nobody else has seen
+// noteExpiry notes when a message expires whose lease began at begun. Nobody else has seen
 // the lease yet.
-func (d *Delivery) notesExpiry(begun instant, visibility time.Duration) {
+func (d *Delivery) noteExpiry(begun instant, visibility time.Duration) {
 	if d.Expires <= 0 {
 		return
 	}

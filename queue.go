@@ -235,7 +235,7 @@ func (q *Queue) deliveries(ds []driver.Delivery, start time.Time, r driver.Recei
 	for i := range ds { // one by one, so that a slow one does not hold the memory of all
 		out[i] = newDelivery(ds[i], q)
 		out[i].lease.begins(begun, r.Visibility, q.client.caps.MaxHold)
-		out[i].notesExpiry(begun, r.Visibility)
+		out[i].noteExpiry(begun, r.Visibility)
 		if q.client.movesByCopy() {
 			out[i].lease.keepOriginal(in(cloneMessages([]driver.Message{ds[i].Message})[0]))
 		}

@@ -14,7 +14,7 @@ type (
 )
 
 // Publish sends messages to every queue that is bound to the topic, once to each, and
-// returns their IDs by queue. No queue is no error: nobody has asked for them. Under
+// returns their IDs by queue. If no queue is bound, nothing is stored, and it returns nil. Under
 // Caps.AtomicSend all queues get all messages, or none does. A message with a DedupKey
 // is ErrNotSupported. More messages than Caps.MaxBatch are ErrInvalid, since they could
 // not be one step. Where the provider does not tell the queues, as RabbitMQ, there is one
@@ -90,7 +90,7 @@ func (q *Queue) Bind(ctx context.Context, pattern string) error {
 	return q.route(ctx, "bind", pattern, driver.Router.Bind)
 }
 
-// Unbind removes a binding. One that is not there is no error.
+// Unbind removes a binding, and returns nil if there is none.
 func (q *Queue) Unbind(ctx context.Context, pattern string) error {
 	return q.route(ctx, "unbind", pattern, driver.Router.Unbind)
 }

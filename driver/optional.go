@@ -69,7 +69,7 @@ type Router interface {
 	// ErrQueueNotFound. DropQueue drops the bindings as well. A pattern that the backend
 	// cannot carry out exactly is ErrNotSupported.
 	Bind(ctx context.Context, queue, pattern string) error
-	// Unbind removes a binding. One that is not there is no error.
+	// Unbind removes a binding, and returns nil if there is none.
 	Unbind(ctx context.Context, queue, pattern string) error
 	// Bindings returns the bindings of a queue, or of all queues if it is "", sorted by
 	// queue and pattern. A missing queue is ErrQueueNotFound.
@@ -200,8 +200,8 @@ type Transactor interface {
 // A provider that is a Router has TxProviders with its Publish, see [TxPublisher].
 //
 // A provider that is a Deduplicator has TxProviders that are one, too: a key that a
-// transaction has taken is held when it commits, and free if it does not. A duplicate is
-// no error.
+// transaction has taken is held when it commits, and free if it does not. A duplicate
+// does not abort the transaction.
 //
 // It is used by one goroutine at a time and is not closed.
 type TxProvider interface {

@@ -80,14 +80,14 @@ type Message struct {
 	// HeadStart makes a plain Receive choose the message as if it had become visible
 	// that much before it was sent. Nothing else changes: it is visible at once, its
 	// EnqueuedAt is when it was sent, and a redelivery knows nothing of it. Stats.Lag may
-	// count it as waiting. At most a year, and never beside Delay. Needs
+	// count it as waiting. At most 366 days, and never beside Delay. Needs
 	// Caps.HeadStart.
 	HeadStart time.Duration
 }
 
 // Delivery is a message leased to a receiver.
 type Delivery struct {
-	// Message is what was sent; Delay and HeadStart are zero.
+	// Message is what was sent; Delay, HeadStart, DedupKey and DedupFor are zero.
 	Message
 	// GroupKey is the group that a group receive took the message from, ""
 	// if the message is a group of its own.

@@ -40,7 +40,7 @@ func unbindCommand(a *app) *cobra.Command {
 		Short: "Remove a binding of a queue",
 		Long: `Remove a binding of a queue.
 
-One that is not there is no error. Messages that the queue has stay in it.`,
+If there is none, that is fine. Messages that the queue has stay in it.`,
 		Example: `  mq unbind orders 'orders.*.new'`,
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,8 +17,8 @@ func publishCommand(a *app) *cobra.Command {
 
 ` + sendHelp + `
 The queues are shown, with the ids of the messages, or of -file and - how many
-messages there were. No queue is no error: nobody has asked for them. If something
-fails it is said which lines have been published.`,
+messages there were. If no queue is bound, nothing is stored, and the command
+succeeds. If something fails it is said which lines have been published.`,
 		Example: `  mq publish orders.eu.new '{"id":1}'
   seq 1 10000 | jq -c '{n:.}' | mq publish orders.eu.new -`,
 		Args: takes(1, many),

@@ -48,7 +48,7 @@ type doneLine struct {
 	Topic string `json:"topic,omitempty"`
 }
 
-// done tells that messages were acked, purged, ...
+// done prints what was done to messages: "acked 3 messages".
 func (a *app) done(d doneLine) error {
 	if a.json() {
 		out := newPrinter(a)

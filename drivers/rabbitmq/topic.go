@@ -111,8 +111,8 @@ func (p *Provider) Publish(ctx context.Context, topic string, msgs []driver.Mess
 // errNobody is that of a message that no queue is bound for.
 var errNobody = errors.New("no queue is bound to the topic")
 
-// published returns what has become of messages with these ids. That nobody wants them is
-// no error.
+// published returns what has become of messages with these ids. It is nil if no queue is
+// bound for any of them.
 func published(ids []string, errs []error) ([]driver.Published, error) {
 	wanted := slices.ContainsFunc(errs, func(err error) bool { return err != errNobody })
 	if !wanted {

@@ -66,7 +66,7 @@ func FuzzTopicKey(f *testing.F) {
 	})
 }
 
-// TestPublished: what nobody wants is no error, and what was refused is one.
+// TestPublished: a message that no queue is bound for succeeds, and one that was refused fails.
 func TestPublished(t *testing.T) {
 	lost := &amqpError{"lost", driver.ErrUnavailable, errors.New("lost")}
 	one := func(ids ...string) []driver.Published { return []driver.Published{{IDs: ids}} }
