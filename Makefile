@@ -20,6 +20,7 @@ COVERMIN = 90
 # The module whose tests use live servers. It waits more than it works, and
 # under the race detector its times are too short: test-docker runs it so.
 LIVE = ./internal/integration
+SLOWEST = $(LIVE)/rabbitmq $(LIVE)/pgmq/suite $(LIVE)/cli $(LIVE)/pgmq/faults
 export MQ_TEST_REQUIRE ?= pgmq,pgbouncer,rabbitmq
 TESTSUM = bin/testsum -skips tools/skips.txt -args
 
@@ -27,8 +28,9 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 # set-up, or on real time, what another one shows.
 SHORT ?= -short
 
-# The modules whose tests need no server. Those of bench take long to build.
-FAST ?= . ./cmd/mq ./drivers/sqlite ./examples ./mqcron ./mqotel ./tools
+# The modules whose tests need no server. Those of bench take long to build. What
+# takes longest to run comes first.
+FAST ?= ./drivers/sqlite ./examples/sqldriver . ./cmd/mq ./examples ./mqcron ./mqotel ./tools
 
 comma := ,
 empty :=
@@ -51,17 +53,23 @@ demo: ## Run the orders job: make demo [DSN=sqlite://orders.db] [IN=orders.ndjso
 test-versions: ## Run the live tests on other versions of the servers: make test-versions [VERSIONS='postgres 13 18']
 	@scripts/test-versions $(VERSIONS)
 
-# go vet is a matter of make check. The servers are installed while the first
-# tests are built and run.
+# The two parts run side by side: one works, the other one mostly waits. go vet is a
+# matter of make check.
 .PHONY: test
-test: gcc bin/testsum bin/withservers ## Run the tests of all modules, those without a server under the race detector
-	@$(MAKE) --no-print-directory servers & \
-	$(TESTSUM) '-race -shuffle=on -vet=off $(SHORT)' $(FAST); wait
-	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=3 -parallel=4 $(SHORT)' $(LIVE)
+test: gcc bin/testsum ## Run the tests of all modules, those without a server under the race detector
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-fast test-live
+
+.PHONY: test-fast
+test-fast: bin/testsum
+	@$(TESTSUM) '-race -shuffle=on -vet=off $(SHORT)' $(FAST)
+
+.PHONY: test-live
+test-live: bin/testsum bin/withservers servers
+	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=3 -parallel=4 $(SHORT)' $(SLOWEST) $(LIVE)
 
 .PHONY: test-all
 test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= FAST='. ./cmd/mq ./drivers/sqlite ./examples ./mqcron ./mqotel ./bench ./internal/integration/sqlite ./tools'
+	@$(MAKE) --no-print-directory test SHORT= FAST='$(FAST) ./bench ./internal/integration/sqlite'
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found

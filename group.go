@@ -37,6 +37,10 @@ func checkGroupBy(caps Caps, by *GroupBy) error {
 		return invalid("GroupBy has a Header and a Path")
 	case by.Header != "" && !caps.Headers:
 		return unsupported("GroupBy.Header")
+	case by.Limit < 0:
+		return invalid("GroupBy.Limit %d is negative", by.Limit)
+	case by.Limit > 1 && !caps.GroupLimit:
+		return unsupported("GroupBy.Limit above 1")
 	}
 	for _, s := range append([]string{by.Header}, by.Path...) {
 		if !isText(s) {
@@ -51,6 +55,10 @@ func checkGroupBy(caps Caps, by *GroupBy) error {
 // visible. Among callers of ReceiveHeads and ReceiveGroup each group is
 // worked on in order, by one holder at a time. Delivery.GroupKey is the group,
 // "" for a message that has none and is a group of its own.
+//
+// With a by.Limit above 1 it leases up to o.Max messages of groups that have fewer
+// than so many leases: of each as many as there is room for, and first of those that
+// have the fewest.
 func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.groupRequest(by, o)
 	return q.receive(ctx, "receive heads", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
@@ -63,9 +71,12 @@ func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions)
 }
 
 // ReceiveGroup leases up to o.Max further messages of one group, in order, and
-// stops in front of a delayed one.
+// stops in front of a delayed one. by.Limit must be 0 or 1.
 func (q *Queue) ReceiveGroup(ctx context.Context, by *GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
 	req, err := q.groupRequest(by, o.ReceiveOptions)
+	if err == nil && by.Limit > 1 {
+		err = invalid("ReceiveGroup with GroupBy.Limit %d: a group is received in order, one holder at a time", by.Limit)
+	}
 	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := q.client.groups()
 		if err != nil {

@@ -79,7 +79,7 @@ type (
 	QueueOptions = driver.QueueOptions
 	// DriverOptions are a driver's own options of a queue, in QueueOptions.
 	DriverOptions = driver.DriverOptions
-	// GroupBy says what makes two messages one FIFO group. See ByGroup, ByHeader
+	// GroupBy says what makes two messages one group. See ByGroup, ByHeader
 	// and ByPath.
 	GroupBy = driver.GroupBy
 	// SQLTx is what mq needs of a transaction: *sql.Tx has it.

@@ -18,6 +18,8 @@ type Caps struct {
 	HeadStart bool
 	// Groups: Message.Group round-trips and GroupReceiver works.
 	Groups bool
+	// GroupLimit: ReceiveHeads works with a GroupBy.Limit above 1.
+	GroupLimit bool
 	// Durable: a message whose send returned nil survives a restart of the
 	// backend, and so does its lease under PortableReceipts.
 	Durable bool

@@ -125,7 +125,7 @@ type Archivist interface {
 	PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error)
 }
 
-// GroupBy says what makes two messages one FIFO group. The zero value goes by
+// GroupBy says what makes two messages one group. The zero value goes by
 // Message.Group.
 type GroupBy struct {
 	// Header is the name of the header whose value is the group, as other
@@ -137,7 +137,13 @@ type GroupBy struct {
 	// that [JSONText] returns, whose comment has a table: 1 and "1" are one group, and
 	// so are 100 and 1e2. "" is a group like others. nil means Message.Group.
 	Path []string
+	// Limit is how many messages of a group may be leased at a time. 0 means 1, which
+	// is what keeps a group in order. More needs Caps.GroupLimit.
+	Limit int
 }
+
+// AtOnce returns Limit, or its default.
+func (by GroupBy) AtOnce() int { return max(by.Limit, 1) }
 
 // GroupRequest asks for the heads of free groups.
 type GroupRequest struct {
@@ -148,7 +154,7 @@ type GroupRequest struct {
 // GroupDrainRequest asks for the messages of one group.
 type GroupDrainRequest struct {
 	ReceiveRequest
-	By    GroupBy
+	By    GroupBy // its Limit is 0 or 1
 	Value string // the group
 	// Holding are the receipts of the group's messages that the caller holds.
 	// Stale ones count for nothing; one that is not valid is
@@ -164,9 +170,16 @@ type GroupDrainRequest struct {
 // A group is free if no message of it is leased and its oldest message is
 // visible. A message without a key is a group of its own. The rule is strict
 // among group receivers; a plain Receive on the same queue ignores groups.
+//
+// Under a Limit of k above 1 a group has room if fewer than k messages of it are
+// leased, by whatever receive, and one that is visible: the one that has been visible
+// longest is leased next. Groups under such a limit are in no strict order: a message
+// that is delayed holds up no others.
 type GroupReceiver interface {
 	// ReceiveHeads leases the oldest message of up to r.Max free groups,
-	// one of each, oldest first.
+	// one of each, oldest first. With a Limit above 1 it leases up to r.Max
+	// messages of groups that have room: of each as many as there is room for, and
+	// first of those with the fewest leases, so that they have equal shares.
 	ReceiveHeads(ctx context.Context, queue string, r GroupRequest) ([]Delivery, error)
 	// ReceiveGroup leases up to r.Max further messages of one group, in
 	// order. If anybody but the caller (r.Holding) leases a message of the

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +50,7 @@ func createCommand(a *app) *cobra.Command {
 // pgmqOptions are flags that only pgmq:// understands.
 type pgmqOptions struct {
 	groups    []string
+	limited   bool
 	notify    time.Duration
 	silent    bool
 	unlogged  bool
@@ -59,11 +59,12 @@ type pgmqOptions struct {
 }
 
 // pgmqFlags are their names.
-var pgmqFlags = []string{"group-by", "notify", "no-notify", "unlogged", "partition", "retention"}
+var pgmqFlags = []string{"group-by", "group-limit", "notify", "no-notify", "unlogged", "partition", "retention"}
 
 func (p *pgmqOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&p.groups, "group-by", nil, "pgmq: make the indexes for receiving by `group`: header, or a path in the body as in repo.id")
+	flags.BoolVar(&p.limited, "group-limit", false, "pgmq: with -group-by, make the indexes for a limit of messages of a group at a time")
 	flags.DurationVar(&p.notify, "notify", 0, "pgmq: how often other programs' messages may wake receivers (250ms for a new queue)")
 	flags.BoolVar(&p.silent, "no-notify", false, "pgmq: do not wake receivers for other programs' messages")
 	flags.BoolVar(&p.unlogged, "unlogged", false, "pgmq: messages do not survive a crash of the server, and sends are faster")
@@ -84,11 +85,17 @@ func (p *pgmqOptions) add(cmd *cobra.Command, c *mq.Client, o *mq.QueueOptions) 
 	switch {
 	case p.notify < 0:
 		return fmt.Errorf("%w: -notify must be positive (or give -no-notify)", mq.ErrInvalid)
+	case p.limited && len(p.groups) == 0:
+		return fmt.Errorf("%w: -group-limit needs -group-by", mq.ErrInvalid)
 	case p.retention != "" && p.partition == "":
 		return fmt.Errorf("%w: -retention needs -partition", mq.ErrInvalid)
 	}
 	for _, g := range p.groups {
-		own.GroupIndexes = append(own.GroupIndexes, *groupBy(g))
+		by := groupBy(g)
+		if p.limited {
+			by.Limit = 2 // or any other: the indexes are the same
+		}
+		own.GroupIndexes = append(own.GroupIndexes, *by)
 	}
 	if p.silent {
 		own.NotifyInterval = pgmq.NoNotify
@@ -100,10 +107,3 @@ func (p *pgmqOptions) add(cmd *cobra.Command, c *mq.Client, o *mq.QueueOptions) 
 	return nil
 }
 
-// groupBy parses header, or a path of keys with dots between them.
-func groupBy(text string) *mq.GroupBy {
-	if text == "header" {
-		return mq.ByGroup()
-	}
-	return mq.ByPath(strings.Split(text, ".")...)
-}

@@ -18,7 +18,7 @@ type receiving struct {
 	mq.ReceiveOptions
 	n        int
 	ack, pop bool
-	groupBy  string
+	group    groupFlags
 }
 
 func receiveCommand(a *app) *cobra.Command {
@@ -52,7 +52,7 @@ It ends after -n messages, or when there is none within -wait.`,
 	flags.DurationVar(&r.Visibility, "visibility", 0, "how long to lease them (default 30s, or the provider's limit)")
 	flags.BoolVar(&r.ack, "ack", false, "delete each message once it has been shown")
 	flags.BoolVar(&r.pop, "pop", false, "delete the messages in the moment they are received")
-	flags.StringVar(&r.groupBy, "group-by", "", "one message per free `group`: header, or a path in the body as in repo.id")
+	r.group.flags(cmd, "one message per free `group`")
 	return cmd
 }
 
@@ -62,10 +62,10 @@ func (r receiving) check() error {
 		return usagef("-n %d is below 1", r.n)
 	case r.ack && r.pop:
 		return usagef("-ack and -pop do not go together")
-	case r.pop && (r.groupBy != "" || r.Wait != 0 || r.Visibility != 0):
+	case r.pop && (r.group.by != "" || r.Wait != 0 || r.Visibility != 0):
 		return usagef("-pop goes with none of -group-by, -wait and -visibility")
 	}
-	return nil
+	return r.group.check()
 }
 
 func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
@@ -102,8 +102,8 @@ func (r receiving) receive(ctx context.Context, q *mq.Queue) ([]*mq.Delivery, er
 	switch {
 	case r.pop:
 		return q.Pop(ctx, r.Max)
-	case r.groupBy != "":
-		return q.ReceiveHeads(ctx, groupBy(r.groupBy), r.ReceiveOptions)
+	case r.group.by != "":
+		return q.ReceiveHeads(ctx, r.group.groups(), r.ReceiveOptions)
 	}
 	return q.Receive(ctx, r.ReceiveOptions)
 }

@@ -17,7 +17,7 @@ import (
 // working are the flags of mq work.
 type working struct {
 	cfg     mq.ConsumerConfig
-	groupBy string
+	group   groupFlags
 	idle    time.Duration
 	hideDSN bool
 }
@@ -91,7 +91,7 @@ func (w *working) flags(a *app, cmd *cobra.Command) {
 	flags.IntVar(&w.cfg.MaxAttempts, "max-attempts", 30, "how often a message is tried before it is a dead letter; 0 for no limit")
 	flags.StringVar(&w.cfg.DeadLetter, "dead-letter", "", "the `queue` for dead letters (default: the archive)")
 	flags.DurationVar(&w.cfg.Timeout, "timeout", 0, "how long a command may take; then it gets SIGTERM, and its message comes again")
-	flags.StringVar(&w.groupBy, "group-by", "", "one message of a `group` at a time and in order: header, or a path in the body as in repo.id")
+	w.group.flags(cmd, "one message of a `group` at a time and in order")
 	flags.DurationVar(&w.cfg.SoftStop, "stop-timeout", 18*time.Second, "how long commands may take to end after a signal; 9 seconds later all is over")
 	flags.DurationVar(&w.idle, "idle", 0, "end when there was nothing to do for that long")
 	flags.BoolVar(&a.duplicates, "allow-duplicate-moves", false, "use -dead-letter where a crash may leave a message in both queues, as on RabbitMQ")
@@ -114,10 +114,8 @@ func (w *working) check() error {
 	}
 	w.cfg.HardStop = killAfter + 2*time.Second
 	w.cfg.Prefetch = mq.NoPrefetch
-	if w.groupBy != "" {
-		w.cfg.Groups = groupBy(w.groupBy)
-	}
-	return nil
+	w.cfg.Groups = w.group.groups()
+	return w.group.check()
 }
 
 // limits returns how long commands may go on if mq does not. Where a lease ends

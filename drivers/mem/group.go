@@ -78,19 +78,20 @@ func (q *queue) leaseOf(g *group, m *message, due int64) view {
 type groupIndex struct {
 	header string   // "" if the groups are not by header
 	path   []string // nil if they are not by path: then by Message.Group
+	limit  int      // leases of a group
 	slot   int      // in queue.indexes and in message.groups
 	groups map[string]*group
-	free   heap[*group] // by the age of their heads
+	free   heap[*group] // by their leases, and the age of their heads
 }
 
 // index returns the index of by. The first call makes it.
 func (q *queue) index(by driver.GroupBy) *groupIndex {
 	for _, x := range q.indexes {
-		if x.header == by.Header && slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) {
+		if x.header == by.Header && slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) && x.limit == by.AtOnce() {
 			return x
 		}
 	}
-	x := &groupIndex{header: by.Header, path: slices.Clone(by.Path), slot: len(q.indexes)}
+	x := &groupIndex{header: by.Header, path: slices.Clone(by.Path), limit: by.AtOnce(), slot: len(q.indexes)}
 	x.clear()
 	q.indexes = append(q.indexes, x)
 	for m := range q.messages.after(0) {
@@ -136,12 +137,21 @@ type group struct {
 	index    *groupIndex
 	key      string
 	messages table[*message]
+	line     line // of a group with a limit above 1
 	leased   int
-	head     *message // the oldest message, while the group is free
+	head     *message // what is leased next, while the group is free
 	slot     int32    // in index.free, -1 while the group is not free
 }
 
-func (g *group) before(o *group) bool { return g.head.id < o.head.id }
+func (g *group) before(o *group) bool {
+	switch {
+	case g.index.limit == 1:
+		return g.head.id < o.head.id
+	case g.leased != o.leased:
+		return g.leased < o.leased
+	}
+	return g.head.before(o.head)
+}
 
 func (g *group) place() *int32 { return &g.slot }
 
@@ -156,12 +166,26 @@ func (g *group) moved(m *message, was state) {
 	case gone:
 		g.remove(m)
 	}
-	head, ok := g.messages.first()
-	if !ok || g.leased > 0 || head.state != visible {
-		g.block()
+	if g.index.limit > 1 {
+		g.line.moved(m, was)
+	}
+	if head := g.next(); head != nil && g.leased < g.index.limit {
+		g.unblock(head)
 		return
 	}
-	g.unblock(head)
+	g.block()
+}
+
+// next returns what is leased next if the group has room, or nil.
+func (g *group) next() *message {
+	if g.index.limit > 1 {
+		return g.line.first()
+	}
+	head, ok := g.messages.first()
+	if !ok || head.state != visible {
+		return nil
+	}
+	return head
 }
 
 func (g *group) remove(m *message) {

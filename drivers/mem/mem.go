@@ -70,6 +70,7 @@ func (p *Provider) Caps() driver.Caps {
 		HeadStart:        true,
 		Headers:          true,
 		Groups:           true,
+		GroupLimit:       true,
 		Shared:           named,
 		PortableReceipts: named,
 		InProcess:        true,

@@ -15,6 +15,7 @@ import (
 type grouping struct {
 	q             *queue
 	indexed       bool
+	limited       bool // several messages of a group may be leased
 	choose, claim string
 	lock, drain   string
 	cursor        *cursor // outlives this
@@ -24,7 +25,7 @@ type grouping struct {
 // names returns what the statements are made of.
 func (g *grouping) names() tableNames {
 	n := g.q.names
-	n.Key, n.Indexed = g.key, g.indexed
+	n.Key, n.Indexed, n.Limited = g.key, g.indexed, g.limited
 	return n
 }
 
@@ -67,7 +68,7 @@ func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy)
 		return nil, noHeaders(q)
 	}
 	key := groupKey(by)
-	id := name + "\x00" + key
+	id := fmt.Sprintf("%s\x00%t\x00%s", name, by.AtOnce() > 1, key)
 	known, ok := p.groups.Load(id)
 	if ok && known.(*grouping).q == q {
 		return known.(*grouping), nil
@@ -90,6 +91,8 @@ func (p *Provider) checkGroupBy(by driver.GroupBy) error {
 		return fmt.Errorf("%w: GroupBy.Path with body=bytes, which hides the bodies from PostgreSQL", driver.ErrNotSupported)
 	case slices.ContainsFunc(append([]string{by.Header}, by.Path...), func(s string) bool { return strings.ContainsRune(s, 0) }):
 		return fmt.Errorf("%w: NUL in GroupBy", driver.ErrInvalid)
+	case by.Limit < 0:
+		return fmt.Errorf("%w: GroupBy.Limit %d is negative", driver.ErrInvalid, by.Limit)
 	}
 	return nil
 }
@@ -98,9 +101,10 @@ func (g *grouping) prepare(by driver.GroupBy) {
 	group, lease := groupIndexes(g.q.name, by)
 	indexes := g.q.names.indexes
 	g.key, g.indexed = groupKey(by), slices.Contains(indexes, group) && slices.Contains(indexes, lease)
+	g.limited = by.AtOnce() > 1
 	n := g.names()
 	g.choose = n.choose()
-	g.claim = statement("claim groups", n)
+	g.claim = n.claimChosen()
 	g.lock, g.drain = statement("lock group", n), statement("claim group", n)
 }
 
@@ -110,6 +114,12 @@ func (n tableNames) choose() string {
 		return statement("choose groups", n)
 	}
 	return statement("choose groups without an index", n)
+}
+
+// claimChosen returns the statement that claims from groups that were chosen.
+func (n tableNames) claimChosen() string {
+	n.Claims = true
+	return statement("claim groups", n)
 }
 
 // The bounds of a search for free groups: how many are locked, and so enter the
@@ -135,15 +145,15 @@ func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.Group
 	}
 	end := time.Now().Add(max(r.Wait, minWalk))
 	return p.receive(ctx, g.q, r.Wait, true, func(ctx context.Context) ([]driver.Delivery, error) {
-		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, r driver.ReceiveRequest, how look) (*leases, error) {
-			return p.claimGroups(ctx, g, r, how, end)
+		return p.take(ctx, g.q, r.ReceiveRequest, func(ctx context.Context, c driver.ReceiveRequest, how look) (*leases, error) {
+			return p.claimGroups(ctx, g, driver.GroupRequest{ReceiveRequest: c, By: r.By}, how, end)
 		})
 	})
 }
 
 // claimGroups walks on until it has claimed something, has visited all groups or
 // has to end, so that a free group is found however many are not.
-func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.ReceiveRequest, how look, end time.Time) (*leases, error) {
+func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.GroupRequest, how look, end time.Time) (*leases, error) {
 	l := lap{from: g.cursor.get()}
 	s, next, err := p.claimNear(ctx, g, r, how, l.from, walkSteps)
 	if l.reached(next); err != nil || len(s.found) > 0 || !g.indexed || how == blind || l.over || !g.cursor.startLap() {
@@ -160,14 +170,17 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.Receiv
 }
 
 // claimNear claims once, and walks on from a group.
-func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveRequest, how look, from string, steps int) (s *leases, next string, err error) {
-	args := []any{min(r.Max, maxGroups)}
+func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.GroupRequest, how look, from string, steps int) (s *leases, next string, err error) {
+	args, claim := []any{min(r.Max, maxGroups)}, []any{r.Max, micros(r.Visibility)}
 	if g.indexed {
 		args = append(args, groupWindow, steps, from)
 	}
+	if g.limited {
+		args, claim = append(args, r.By.Limit), append(claim, r.By.Limit)
+	}
 	choose, text := g.choose, g.claim
 	if how != unmeasured {
-		text = statement("claim groups", g.names().read(how))
+		text = g.names().read(how).claimChosen()
 	}
 	if how == blind {
 		choose = g.names().blind().choose()
@@ -175,7 +188,7 @@ func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.ReceiveR
 	s, err = p.groupTx(ctx, g, step{choose, args, func(rows row) error {
 		var size int // of what stays on the server
 		return rows.Scan(&size, &next)
-	}}, text, []any{r.Max, micros(r.Visibility)}, steps/walkSteps)
+	}}, text, claim, steps/walkSteps)
 	if err == nil {
 		g.cursor.set(next)
 	}

@@ -42,12 +42,14 @@ func TestGroupIndexNames(t *testing.T) {
 		{"jobs", driver.GroupBy{}, "mq_group_d78e4d1e48304e5e", "mq_lease_cfa453922ed99452"},
 		{"jobs", driver.GroupBy{Path: []string{"customer", "id"}}, "mq_group_9bd4ca292a0342da", "mq_lease_23ead670654e7881"},
 		{strings.Repeat("n", maxName), driver.GroupBy{}, "mq_group_5d4bf9cd74c0869a", "mq_lease_c485ad5e3b694467"},
+		{"jobs", driver.GroupBy{Limit: 4}, "mq_group_d78e4d1e48304e5e", "mq_due_d78e4d1e48304e5e"},
+		{"jobs", driver.GroupBy{Header: "tenant", Limit: 2}, "mq_group_02dd96ae213ba6bc", "mq_due_02dd96ae213ba6bc"},
 	} {
 		group, lease := groupIndexes(tt.queue, tt.by)
-		if group != tt.group || lease != tt.lease || seen[group] {
+		if group != tt.group || lease != tt.lease || seen[lease] {
 			t.Errorf("queue %q by %v has indexes %s and %s, want %s and %s", tt.queue, tt.by, group, lease, tt.group, tt.lease)
 		}
-		seen[group] = true
+		seen[lease] = true
 	}
 }
 
@@ -125,7 +127,7 @@ func TestReceiveHeadsLap(t *testing.T) {
 				r.answers(g.claim)
 			}
 		}
-		_, err = r.claimGroups(t.Context(), known, driver.ReceiveRequest{Max: 1000}, unmeasured, time.Now().Add(time.Hour))
+		_, err = r.claimGroups(t.Context(), known, driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: 1000}}, unmeasured, time.Now().Add(time.Hour))
 		r.must(err)
 		var got []any
 		for _, e := range r.ran {

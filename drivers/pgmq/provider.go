@@ -196,6 +196,7 @@ func (p *Provider) Caps() driver.Caps {
 		HeadStart:        !p.cfg.ByID,
 		Headers:          true,
 		Groups:           true,
+		GroupLimit:       true,
 		Durable:          true,
 		Shared:           true,
 		PortableReceipts: true,

@@ -45,7 +45,7 @@ func TestQueueName(t *testing.T) {
 
 func TestCaps(t *testing.T) {
 	usual := driver.Caps{
-		Delay: true, HeadStart: true, Headers: true, Groups: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true, ExactReadCount: true, Attempts: true, NackReasons: true,
+		Delay: true, HeadStart: true, Headers: true, Groups: true, GroupLimit: true, Durable: true, Shared: true, PortableReceipts: true, LateSettle: true, ExactReadCount: true, Attempts: true, NackReasons: true,
 		ExactStats: true, AtomicSend: true, AtomicArchive: true, AtomicMove: true, Order: driver.OrderDue, MaxBatch: 1000, MaxBody: 64 << 20,
 		Resolution: time.Microsecond,
 	}

@@ -48,6 +48,8 @@ type tableNames struct {
 	Order        string
 	Key          string // the expression for a message's group
 	Indexed      bool   // there are indexes for Key
+	Limited      bool   // several messages of a group may be leased
+	Claims       bool   // the groups that were chosen
 	Plan         int    // see Provider.replan
 	Blind        bool   // bodies, headers and groups are not read
 	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}

@@ -82,6 +82,9 @@ func rendered() string {
 	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
 	addGroups(add, "plain groups: ", layout113, driver.GroupBy{})
 	addGroups(add, "indexed groups: ", layout14.indexed(byPath), byPath)
+	few := driver.GroupBy{Limit: 4}
+	addGroups(add, "plain groups with a limit: ", layout113, few)
+	addGroups(add, "indexed groups with a limit: ", layout113.indexed(few), few)
 	addAll(add)
 	return b.String()
 }
@@ -133,6 +136,8 @@ func addAll(add func(name, text string)) {
 	for _, name := range []string{"make index", "make archive index", "make trigger", "make group index", "make lease index"} {
 		add(name, statement(name, indexes))
 	}
+	indexes.Limited = true
+	add("limit: make lease index", statement("make lease index", indexes))
 	for _, name := range []string{"add headers", "add last_read_at"} {
 		add(name, statement(name, n.Q))
 	}

@@ -24,11 +24,11 @@ func (p *Provider) ReceiveHeads(ctx context.Context, name string, r driver.Group
 			c.next = next.Int64
 			return c, err
 		},
-		claim: func(t *txn) ([]driver.Delivery, error) { return t.claimHeads(name, spec, r.ReceiveRequest) },
+		claim: func(t *txn) ([]driver.Delivery, error) { return t.claimHeads(name, spec, r) },
 	})
 }
 
-func (t *txn) claimHeads(name, spec string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+func (t *txn) claimHeads(name, spec string, r driver.GroupRequest) ([]driver.Delivery, error) {
 	q, err := t.queue(name)
 	if err != nil {
 		return nil, err
@@ -38,17 +38,22 @@ func (t *txn) claimHeads(name, spec string, r driver.ReceiveRequest) ([]driver.D
 		return nil, err
 	}
 	var s selection
-	err = t.query(func(rows *sql.Rows) error {
+	add := func(rows *sql.Rows) error {
 		var id, size int64
 		var key any
 		err := rows.Scan(&id, &key, &size)
 		s.add(id, size, key)
 		return err
-	}, sqlHeads, g, t.now, r.Max)
+	}
+	if n := r.By.AtOnce(); n > 1 {
+		err = t.query(add, sqlTurns, g, t.now, r.Max, n)
+	} else {
+		err = t.query(add, sqlHeads, g, t.now, r.Max)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return t.lease(name, q, s, r)
+	return t.lease(name, q, s, r.ReceiveRequest)
 }
 
 // selection are messages that are to be leased, as far as there is room for their

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -17,12 +18,17 @@ import (
 
 // specOf names a grouping in the file.
 func specOf(by driver.GroupBy) string {
-	words := []string{"group"}
+	var words []string
+	if n := by.AtOnce(); n > 1 {
+		words = []string{"limit", strconv.Itoa(n)}
+	}
 	switch {
 	case by.Header != "":
-		words = []string{"header", by.Header}
+		words = append(words, "header", by.Header)
 	case by.Path != nil:
-		words = append([]string{"path"}, by.Path...)
+		words = append(append(words, "path"), by.Path...)
+	default:
+		words = append(words, "group")
 	}
 	text, _ := json.Marshal(words) // strings cannot fail
 	return string(text)
@@ -30,9 +36,10 @@ func specOf(by driver.GroupBy) string {
 
 // keyed finds the keys of messages by one grouping.
 type keyed struct {
-	id   int64
-	kind string
-	way  []string
+	id     int64
+	kind   string
+	way    []string
+	atOnce int // leases of a group
 }
 
 func parseSpec(id int64, spec string) (k keyed, err error) {
@@ -40,7 +47,15 @@ func parseSpec(id int64, spec string) (k keyed, err error) {
 	if err := json.Unmarshal([]byte(spec), &words); err != nil {
 		return k, err
 	}
-	return keyed{id: id, kind: words[0], way: words[1:]}, nil
+	k = keyed{id: id, atOnce: 1}
+	if words[0] == "limit" {
+		if k.atOnce, err = strconv.Atoi(words[1]); err != nil {
+			return k, err
+		}
+		words = words[2:]
+	}
+	k.kind, k.way = words[0], words[1:]
+	return k, nil
 }
 
 // content is what the key of a message may depend on.
@@ -124,7 +139,11 @@ func (t *txn) build(name, spec string) error {
 	if err != nil {
 		return err
 	}
-	made, err := t.exec(sqlGroupBy, q.id, spec)
+	k, err := parseSpec(0, spec)
+	if err != nil {
+		return err
+	}
+	made, err := t.exec(sqlGroupBy, q.id, spec, k.atOnce)
 	if err != nil {
 		return err
 	}
@@ -136,13 +155,9 @@ func (t *txn) build(name, spec string) error {
 			return err
 		}
 	}
-	var id, filled, upto int64
+	var filled, upto int64
 	var found bool
-	if err := t.query(into(&found, &id, &filled, &upto), sqlGrouping, name, spec); err != nil {
-		return err
-	}
-	k, err := parseSpec(id, spec)
-	if err != nil {
+	if err := t.query(into(&found, &k.id, &filled, &upto), sqlGrouping, name, spec); err != nil {
 		return err
 	}
 	if made == 0 && filled >= upto {
@@ -152,11 +167,13 @@ func (t *txn) build(name, spec string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(sqlFilled, id, to); err != nil || to < upto {
+	if _, err := t.exec(sqlFilled, k.id, to); err != nil || to < upto {
 		return err
 	}
 	t.wake(name)
-	_, err = t.exec(sqlGroups, id)
+	if _, err = t.exec(sqlGroups, k.id); err == nil && k.atOnce > 1 {
+		_, err = t.exec(sqlLimitedGroups, k.id)
+	}
 	return err
 }
 
@@ -196,7 +213,7 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64
 		if err != nil {
 			return err
 		}
-		m := membership{id: c.id}
+		m := membership{id: c.id, due: c.due}
 		if c.leased {
 			m.until = c.due
 		}
@@ -215,7 +232,11 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64
 	}
 	for _, m := range found {
 		for i, k := range groupings {
-			if _, err := t.exec(sqlEnter, k.id, m.keys[i], m.id, m.until); err != nil {
+			var due any
+			if k.atOnce > 1 {
+				due = m.due
+			}
+			if _, err := t.exec(sqlEnter, k.id, m.keys[i], m.id, m.until, due); err != nil {
 				return 0, err
 			}
 		}
@@ -229,6 +250,7 @@ func (t *txn) enterInto(queue int64, groupings []keyed, first, last, limit int64
 // membership is what is entered for a message.
 type membership struct {
 	id    int64
+	due   int64
 	until any   // the end of its lease, or nil
 	keys  []any // one in each grouping
 }

@@ -26,9 +26,18 @@ var invariants = map[string]string{
 	"strangers": `SELECT grouping, id FROM mq_member WHERE id NOT IN (SELECT id FROM mq_message)
 		UNION ALL SELECT grouping, key FROM mq_group WHERE grouping NOT IN (SELECT id FROM mq_grouping)`,
 	"until": `SELECT b.id, b.until FROM mq_member b JOIN mq_message m ON m.id = b.id WHERE b.until IS NOT iif(m.lease <> 0, m.due, NULL)`,
-	"groups": `SELECT g.grouping, g.key, g.head, g.free FROM mq_group g WHERE (head, free) IS NOT (
+	"due": `SELECT b.id, b.due FROM mq_member b JOIN mq_message m ON m.id = b.id JOIN mq_grouping g ON g.id = b.grouping
+		WHERE b.due IS NOT iif(g.at_once > 1, m.due, NULL)`,
+	"groups": `SELECT g.grouping, g.key, g.head, g.free FROM mq_group g JOIN mq_grouping x ON x.id = g.grouping AND x.at_once = 1 WHERE (head, free) IS NOT (
 		SELECT m.id, max(m.due, coalesce((SELECT max(until) FROM mq_member WHERE grouping = g.grouping AND key = g.key), 0))
 		FROM mq_message m WHERE m.id = (SELECT min(id) FROM mq_member WHERE grouping = g.grouping AND key = g.key))`,
+	"limited groups": `SELECT g.grouping, g.key, g.head, g.free FROM mq_group g JOIN mq_grouping x ON x.id = g.grouping AND x.at_once > 1 WHERE (head, free) IS NOT (
+		SELECT id, max(due, coalesce((
+			SELECT until FROM (
+				SELECT until, row_number() OVER (ORDER BY until DESC) AS nth
+				FROM mq_member WHERE grouping = g.grouping AND key = g.key AND until IS NOT NULL
+			) WHERE nth = x.at_once), 0))
+		FROM mq_member WHERE grouping = g.grouping AND key = g.key ORDER BY due, id LIMIT 1)`,
 	"groupless": `SELECT grouping, key FROM mq_member EXCEPT SELECT grouping, key FROM mq_group`,
 }
 

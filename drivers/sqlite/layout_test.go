@@ -16,7 +16,7 @@ import (
 // what is in them stays, and what is new works.
 func TestOlderLayout(t *testing.T) {
 	var older strings.Builder
-	for _, name := range []string{"schema.sql", "schema2.sql"} {
+	for _, name := range []string{"schema.sql", "schema2.sql", "schema3.sql"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestKeysAreForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const messages = 4000
+	const messages = 1000
 	for i := range messages {
 		m := &mq.Message{DedupKey: string(rune('a'+i%26)) + time.Now().Format(time.RFC3339Nano), DedupFor: time.Microsecond}
 		if i%2 == 0 {

@@ -125,6 +125,7 @@ func (p *Provider) Caps() driver.Caps {
 		HeadStart:        true,
 		Headers:          true,
 		Groups:           true,
+		GroupLimit:       true,
 		Durable:          p.opts.synchronous == Full,
 		Shared:           true,
 		PortableReceipts: true,

@@ -14,6 +14,8 @@ var (
 	schema2SQL string
 	//go:embed schema3.sql
 	schema3SQL string
+	//go:embed schema4.sql
+	schema4SQL string
 	//go:embed triggers.sql
 	triggersSQL string
 	//go:embed statements.sql
@@ -21,7 +23,7 @@ var (
 )
 
 // layouts are what makes each version of the layout of the one before.
-var layouts = []string{schemaSQL, schema2SQL, schema3SQL}
+var layouts = []string{schemaSQL, schema2SQL, schema3SQL, schema4SQL}
 
 // Statements are known by their texts.
 var statements = parseStatements(statementsSQL)
@@ -136,6 +138,8 @@ var (
 	sqlCountGroupings  = statement("count groupings")
 	sqlContents        = statement("contents")
 	sqlEnter           = statement("enter")
+	sqlLimitedGroups   = statement("limited groups")
+	sqlTurns           = statement("turns")
 	sqlFilled          = statement("filled")
 	sqlLookHeads       = statement("look heads")
 	sqlHeads           = statement("heads")

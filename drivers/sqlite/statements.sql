@@ -321,8 +321,8 @@ WHERE q.name = ?1
 SELECT id, spec FROM mq_grouping WHERE queue = ?1
 
 -- name: group by
-INSERT INTO mq_grouping (queue, spec, filled, upto)
-SELECT id, ?2, 0, sent FROM mq_queue WHERE id = ?1
+INSERT INTO mq_grouping (queue, spec, filled, upto, at_once)
+SELECT id, ?2, 0, sent, ?3 FROM mq_queue WHERE id = ?1
 ON CONFLICT DO NOTHING
 
 -- name: count groupings
@@ -338,7 +338,7 @@ ORDER BY m.id
 LIMIT ?4
 
 -- name: enter
-INSERT OR IGNORE INTO mq_member (grouping, key, id, until) VALUES (?1, ?2, ?3, ?4)
+INSERT OR IGNORE INTO mq_member (grouping, key, id, until, due) VALUES (?1, ?2, ?3, ?4, ?5)
 
 -- name: groups
 -- The groups of a grouping whose members have all been entered.
@@ -351,6 +351,11 @@ FROM (
   GROUP BY key
 ) g
 CROSS JOIN mq_message m ON m.id = g.head
+
+-- name: limited groups
+-- Has the triggers find out what the groups of a grouping with a limit are like.
+UPDATE mq_member SET until = until
+WHERE grouping = ?1 AND (key, id) IN (SELECT key, head FROM mq_group WHERE grouping = ?1)
 
 -- name: filled
 UPDATE mq_grouping SET filled = ?2 WHERE id = ?1
@@ -366,6 +371,38 @@ FROM mq_group g INDEXED BY mq_group_head
 CROSS JOIN mq_message m ON m.id = g.head
 WHERE g.grouping = ?1 AND g.free <= ?2
 ORDER BY g.head
+LIMIT ?3
+
+-- name: turns
+-- The next messages of groups that have room under the limit ?4. Among those whose turn
+-- is next the ones with the fewest leases come first.
+WITH g AS MATERIALIZED (
+  SELECT key, (
+    SELECT count(*)
+    FROM mq_member b INDEXED BY mq_member_until
+    WHERE b.grouping = ?1 AND b.key = mq_group.key AND b.until > ?2
+  ) AS held
+  FROM mq_group INDEXED BY mq_group_head
+  WHERE grouping = ?1 AND free <= ?2
+  ORDER BY head
+  LIMIT max(?3, 32)
+),
+t AS (
+  SELECT b.id, b.due, g.key, held + row_number() OVER (PARTITION BY g.key ORDER BY b.due, b.id) AS turn
+  FROM g
+  CROSS JOIN mq_member b ON b.grouping = ?1 AND b.key = g.key AND b.id IN (
+    SELECT id
+    FROM mq_member INDEXED BY mq_member_due
+    WHERE grouping = ?1 AND key = g.key AND due <= ?2
+    ORDER BY due, id
+    LIMIT ?4
+  )
+)
+SELECT t.id, t.key, m.size
+FROM t
+CROSS JOIN mq_message m ON m.id = t.id
+WHERE turn <= ?4
+ORDER BY turn, t.due, t.id
 LIMIT ?3
 
 -- name: holders

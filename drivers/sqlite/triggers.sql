@@ -2,7 +2,8 @@
 -- does not have them. mq_group has no rows of a grouping that is being made.
 
 CREATE TRIGGER IF NOT EXISTS mq_message_updated AFTER UPDATE OF due, lease ON mq_message BEGIN
-  UPDATE mq_member SET until = iif(NEW.lease <> 0, NEW.due, NULL) WHERE id = NEW.id;
+  UPDATE mq_member SET until = iif(NEW.lease <> 0, NEW.due, NULL), due = iif(due IS NULL, NULL, NEW.due)
+  WHERE id = NEW.id;
 END;
 
 CREATE TRIGGER IF NOT EXISTS mq_message_deleted AFTER DELETE ON mq_message BEGIN
@@ -15,13 +16,27 @@ WHEN (SELECT filled >= upto FROM mq_grouping WHERE id = NEW.grouping) BEGIN
   UPDATE mq_member SET until = until WHERE grouping = NEW.grouping AND key = NEW.key AND id = NEW.id;
 END;
 
-CREATE TRIGGER IF NOT EXISTS mq_member_updated AFTER UPDATE ON mq_member BEGIN
+CREATE TRIGGER IF NOT EXISTS mq_member_updated AFTER UPDATE ON mq_member WHEN NEW.due IS NULL BEGIN
   UPDATE mq_group SET (head, free) = (
     SELECT m.id, max(m.due, coalesce((
       SELECT max(until) FROM mq_member INDEXED BY mq_member_until
       WHERE grouping = NEW.grouping AND key = NEW.key AND until IS NOT NULL), 0))
     FROM mq_message m
     WHERE m.id = (SELECT min(id) FROM mq_member WHERE grouping = NEW.grouping AND key = NEW.key))
+  WHERE grouping = NEW.grouping AND key = NEW.key;
+END;
+
+CREATE TRIGGER IF NOT EXISTS mq_member_limited AFTER UPDATE ON mq_member WHEN NEW.due IS NOT NULL BEGIN
+  UPDATE mq_group SET (head, free) = (
+    SELECT id, max(due, coalesce((
+      SELECT until FROM mq_member INDEXED BY mq_member_until
+      WHERE grouping = NEW.grouping AND key = NEW.key AND until IS NOT NULL
+      ORDER BY until DESC
+      LIMIT 1 OFFSET (SELECT at_once - 1 FROM mq_grouping WHERE id = NEW.grouping)), 0))
+    FROM mq_member INDEXED BY mq_member_due
+    WHERE grouping = NEW.grouping AND key = NEW.key AND due IS NOT NULL
+    ORDER BY due, id
+    LIMIT 1)
   WHERE grouping = NEW.grouping AND key = NEW.key;
 END;
 

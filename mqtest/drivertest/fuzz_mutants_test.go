@@ -13,7 +13,7 @@ import (
 // that was refused as a whole apart.
 var beyondFuzz = []string{
 	"open/", "names/", "lifecycle/ensure", "lifecycle/drop", "lifecycle/list", "wait/", "receive/no-wait",
-	"receive/cancelled", "receive/own-queue", "stale/batch", "group/", "drain/", "stats/blocked", "tx/", "move/", "stale/move", "send/group-key",
+	"receive/cancelled", "receive/own-queue", "stale/batch", "group/", "group-limit/", "drain/", "stats/blocked", "tx/", "move/", "stale/move", "send/group-key",
 	"send/split", "dedup/batch", "dedup/tx", "topic/", "peek/after-no-id", "send/not-shared-out", "settle/duplicates", "body/empty", "body/sizes", "redrive/unchanged",
 }
 

@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = slices.Concat(
 	receiptMutations, lateMutations, receiveMutations, countMutations, survivalMutations,
 	archiveMutations, redriveMutations, errorMutations, bodyMutations, sendMutations, settleMutations,
-	groupMutations, freeMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations, dedupMutations, topicMutations,
+	groupMutations, freeMutations, groupLimitMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations, dedupMutations, topicMutations,
 )
 
 // mutant is the reference provider with some of its methods replaced. It

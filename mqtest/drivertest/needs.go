@@ -99,6 +99,7 @@ var (
 	leaseLimit   = capability("MaxVisibility or MaxHold", func(c driver.Caps) bool { return c.MaxVisibility > 0 || c.MaxHold > 0 })
 	bodyLimit    = capability("MaxBody, up to 64 MiB", func(c driver.Caps) bool { return c.MaxBody > 0 && c.MaxBody <= 64<<20 })
 	grouped      = all(capability("Groups", func(c driver.Caps) bool { return c.Groups }), canReceiveHeads, canReceiveGroup)
+	limited      = all(grouped, capability("GroupLimit", func(c driver.Caps) bool { return c.GroupLimit }))
 	durable      = capability("Durable", func(c driver.Caps) bool { return c.Durable })
 	hasAgain     = hook("Again", func(h Harness) bool { return h.Again != nil })
 	hasHang      = hook("Hang", func(h Harness) bool { return h.Hang != nil })

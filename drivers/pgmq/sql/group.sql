@@ -1,11 +1,12 @@
 {{- /* A group is free if its oldest message is visible and none of it is leased.
 This looks up the oldest message of the group w.k, as f, and goes on with "is
-free". */ -}}
+free". A limited group needs "room" instead. */ -}}
 {{define "free"}}
-  {{- ""}}CROSS JOIN LATERAL (
+  {{- if .Limited}}{{template "room" .}}{{else -}}
+  CROSS JOIN LATERAL (
     SELECT h.msg_id, h.vt FROM {{.Q}} h WHERE {{.Key}} = w.k ORDER BY {{.Key}}, h.msg_id LIMIT 1
   ) f
-  {{template "is free" .}}
+  {{template "is free" .}}{{end}}
 {{- end}}
 
 {{- /* What was leased a moment ago and is not the oldest still counts, since an
@@ -114,20 +115,23 @@ walk(k, msg_id, vt, n) AS (
 {{/* The free ones. They are materialised so that no group is locked before it was
 seen to be free. */ -}}
 c AS MATERIALIZED (
-  SELECT w.k, w.v, false AS far
+  SELECT w.k, w.v, false AS far{{template "held by group" .}}
   FROM near w
   {{template "free" .}}
   UNION ALL
-  SELECT w.k, w.v, false
+  SELECT w.k, w.v, false{{template "held by group" .}}
   FROM last w
   {{template "free" .}}
   UNION ALL
-  SELECT w.k, f.vt, true
+  SELECT w.k, f.vt, true{{template "held by group" .}}
   FROM walk w
+  {{if .Limited}}{{template "room" .}}{{else -}}
   CROSS JOIN LATERAL (SELECT w.msg_id, w.vt) f
-  {{template "is free" .}}
+  {{template "is free" .}}{{end}}
     AND w.k NOT IN (SELECT k FROM near)
     AND w.k NOT IN (SELECT k FROM last)
+  {{- if .Limited}}
+  ORDER BY held, far, v{{end}}
 ),
 {{/* Those that nobody else is choosing. */ -}}
 t AS MATERIALIZED (
@@ -147,7 +151,23 @@ SELECT
 
 {{- /* The same without an index, from the whole queue. */ -}}
 {{define "choose groups without an index"}}
-WITH heads AS MATERIALIZED (
+WITH {{if .Limited}}held AS MATERIALIZED (
+  SELECT {{.Key}} AS k, pg_catalog.count(*)::int AS held
+  FROM {{.Q}} x
+  WHERE {{.Key}} IS NOT NULL AND {{template "leased x" .}} AND x.vt > pg_catalog.statement_timestamp()
+  GROUP BY 1
+),
+c AS MATERIALIZED (
+  SELECT k, pg_catalog.min(vt) AS v
+  FROM (
+    SELECT {{.Key}} AS k, vt FROM {{.Q}} WHERE {{.Key}} IS NOT NULL AND vt <= pg_catalog.statement_timestamp()
+  ) q
+  LEFT JOIN held USING (k)
+  WHERE coalesce(held, 0) < $2::int
+  GROUP BY k, held
+  ORDER BY coalesce(held, 0), 2
+),
+{{else}}heads AS MATERIALIZED (
   SELECT DISTINCT ON ({{.Key}}) {{.Key}} AS k, msg_id, vt
   FROM {{.Q}}
   WHERE {{.Key}} IS NOT NULL
@@ -163,7 +183,7 @@ c AS MATERIALIZED (
   WHERE vt <= pg_catalog.statement_timestamp() AND k NOT IN {{template "leased groups" .}}
   ORDER BY v, msg_id
 ),
-t AS MATERIALIZED (
+{{end}}t AS MATERIALIZED (
   SELECT k, v
   FROM c
   WHERE pg_catalog.pg_try_advisory_xact_lock({{template "lock of k" .}})
@@ -181,7 +201,12 @@ WITH w AS MATERIALIZED (
 ),
 {{/* The same check again, under a snapshot taken after the locks. A row without a
 key is a group of its own. */ -}}
-{{if .Indexed -}}
+{{if .Limited}}{{template "turns" .}},
+f AS MATERIALIZED (
+  SELECT msg_id, vt AS v, held + turn AS turn
+  FROM turns
+  WHERE taken <= $3::int
+{{- else if .Indexed -}}
 f AS MATERIALIZED (
   SELECT f.msg_id, w.v
   FROM w
@@ -201,7 +226,7 @@ f AS MATERIALIZED (
 {{- end}}
   UNION ALL
   (
-    SELECT msg_id, vt
+    SELECT msg_id, vt{{if .Limited}}, 1{{end}}
     FROM {{.Q}} q
     WHERE {{.Key}} IS NULL
       AND vt AT TIME ZONE 'UTC' <= pg_catalog.statement_timestamp() AT TIME ZONE 'UTC'
@@ -210,8 +235,8 @@ f AS MATERIALIZED (
   )
 ),
 {{/* A group's turn comes by what it was chosen for, its message that is due
-longest. */ -}}
-p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY v, msg_id LIMIT $1::int),
+longest. Of limited groups those with the fewest leases come first. */ -}}
+p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY {{if .Limited}}turn, {{end}}v, msg_id LIMIT $1::int),
 c AS MATERIALIZED (
   SELECT {{template "sized" .}}
   FROM {{.Q}}

@@ -133,7 +133,8 @@ WHERE ({{.Key}}) IS NOT NULL
 {{define "make lease index"}}
 CREATE INDEX {{template "index how" .}} {{.LeaseIndex}}
 ON {{.Q}} (({{.Key}}), (vt AT TIME ZONE 'UTC'))
-WHERE read_ct > 0 OR ({{.Key}}) IS NULL
+{{- if not .Limited}}
+WHERE read_ct > 0 OR ({{.Key}}) IS NULL{{end}}
 {{end}}
 {{define "index how"}}{{if .Concurrently}}CONCURRENTLY{{else}}IF NOT EXISTS{{end}}{{end}}
 {{define "drop index"}}DROP INDEX CONCURRENTLY IF EXISTS pgmq.{{.}}{{end}}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/portmq/mq"
+	"github.com/spf13/cobra"
+)
+
+// groupFlags say what makes two messages one group.
+type groupFlags struct {
+	by    string
+	limit int
+}
+
+func (g *groupFlags) flags(cmd *cobra.Command, what string) {
+	cmd.Flags().StringVar(&g.by, "group-by", "", what+": header, or a path in the body as in repo.id")
+	cmd.Flags().IntVar(&g.limit, "group-limit", 1, "how many messages of a group at a time; they are in no strict order if above 1")
+}
+
+func (g *groupFlags) check() error {
+	switch {
+	case g.limit < 1:
+		return usagef("-group-limit %d is below 1", g.limit)
+	case g.limit > 1 && g.by == "":
+		return usagef("-group-limit needs -group-by")
+	}
+	return nil
+}
+
+// groups returns nil without -group-by.
+func (g *groupFlags) groups() *mq.GroupBy {
+	if g.by == "" {
+		return nil
+	}
+	by := groupBy(g.by)
+	by.Limit = g.limit
+	return by
+}
+
+// groupBy parses header, or a path of keys with dots between them.
+func groupBy(text string) *mq.GroupBy {
+	if text == "header" {
+		return mq.ByGroup()
+	}
+	return mq.ByPath(strings.Split(text, ".")...)
+}
