@@ -3,6 +3,7 @@ package mq_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/portmq/mq"
 )
@@ -66,4 +67,39 @@ func ExampleQueue_ReceiveGroup() {
 	// "ann 1"
 	// "ann 2"
 	// "ann 3"
+}
+
+// Two messages of a customer at a time, so that one with many leaves room for others.
+func ExampleGroupBy_limit() {
+	c := open()
+	defer c.Close()
+	ctx := context.Background()
+	q := customers(c)
+	ds, err := q.ReceiveHeads(ctx, &mq.GroupBy{Limit: 2}, mq.ReceiveOptions{Max: 10})
+	check(err)
+	for _, d := range ds {
+		fmt.Println(string(d.Body))
+	}
+	// Output:
+	// "ann 1"
+	// "bob 1"
+	// "ann 2"
+}
+
+// The same by a worker with ten handlers.
+func ExampleConsumerConfig_groupLimit() {
+	c := open()
+	defer c.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	var handled atomic.Int32
+	perCustomer := mq.GroupBy{Limit: 2}
+	err := mq.Of[string](customers(c)).Consume(ctx, func(ctx context.Context, order string) error {
+		if handled.Add(1) == 4 {
+			stop()
+		}
+		return nil
+	}, mq.ConsumerConfig{Concurrency: 10, Groups: &perCustomer})
+	check(err)
+	fmt.Println(handled.Load(), "orders handled")
+	// Output: 4 orders handled
 }

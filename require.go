@@ -19,6 +19,10 @@ type Requirements struct {
 	Headers bool
 	// Groups: Message.Group, ConsumerConfig.Groups and ReceiveHeads.
 	Groups bool
+	// GroupLimit: GroupBy.Limit above 1.
+	GroupLimit bool
+	// HeadStart: Message.HeadStart.
+	HeadStart bool
 	// Tx: Queue.Tx, SendTx and AckTx.
 	Tx bool
 	// Attempts: deliveries that are no attempts do not count: see
@@ -57,6 +61,8 @@ func (r Requirements) check(p Provider) error {
 		{r.Delay, caps.Delay, "Delay"},
 		{r.Headers, caps.Headers, "Headers"},
 		{r.Groups, caps.Groups && has[driver.GroupReceiver](p), "Groups"},
+		{r.GroupLimit, caps.GroupLimit && has[driver.GroupReceiver](p), "GroupLimit"},
+		{r.HeadStart, caps.HeadStart, "HeadStart"},
 		{r.Tx, has[driver.Transactor](p), "Tx"},
 		{r.Attempts, caps.Attempts, "Attempts"},
 		{r.Archive, has[driver.Archivist](p) && has[driver.Browser](p), "Archive"},

@@ -10,7 +10,11 @@ import (
 	"github.com/portmq/mq/drivers/pgmq"
 )
 
-var grouped = mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{GroupIndexes: []mq.GroupBy{{}}}}}
+var grouped, limited = indexed(mq.GroupBy{}), indexed(mq.GroupBy{Limit: 4})
+
+func indexed(by mq.GroupBy) mq.QueueOptions {
+	return mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{GroupIndexes: []mq.GroupBy{by}}}}
+}
 
 func groups(ctx context.Context, l *lab) (rows []row, err error) {
 	for _, n := range []int{100, 10_000, 100_000} {
@@ -78,7 +82,7 @@ func (l *lab) headsOf(ctx context.Context, q *mq.Queue, what string, n int, most
 }
 
 // orderedDrain compares a Consumer with Groups to one without, on a queue
-// without their indexes.
+// without their indexes, and to one with a limit above 1.
 func (l *lab) orderedDrain(ctx context.Context) ([]row, error) {
 	n := l.size(100_000)
 	group := fmt.Sprintf("'g' || i %% %d", l.groups(10_000))
@@ -97,9 +101,13 @@ func (l *lab) orderedDrain(ctx context.Context) ([]row, error) {
 	r, err := contest(l.rounds,
 		drain("ordered", grouped, &mq.GroupBy{}),
 		drain("unordered", mq.QueueOptions{}, nil),
+		drain("limited", limited, &mq.GroupBy{Limit: 4}),
 	)
 	if err != nil {
 		return nil, err
 	}
-	return []row{faster("ordered drain of 100,000 in 10,000 groups", r[0], "without Groups", r[1], 0.15)}, nil
+	return []row{
+		faster("ordered drain of 100,000 in 10,000 groups", r[0], "without Groups", r[1], 0.15),
+		faster("drain of 100,000 in 10,000 groups, Limit 4", r[2], "Limit 1", r[0], 1),
+	}, nil
 }

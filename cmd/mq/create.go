@@ -50,7 +50,7 @@ func createCommand(a *app) *cobra.Command {
 // pgmqOptions are flags that only pgmq:// understands.
 type pgmqOptions struct {
 	groups    []string
-	limited   bool
+	limit     int
 	notify    time.Duration
 	silent    bool
 	unlogged  bool
@@ -64,7 +64,7 @@ var pgmqFlags = []string{"group-by", "group-limit", "notify", "no-notify", "unlo
 func (p *pgmqOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&p.groups, "group-by", nil, "pgmq: make the indexes for receiving by `group`: header, or a path in the body as in repo.id")
-	flags.BoolVar(&p.limited, "group-limit", false, "pgmq: with -group-by, make the indexes for a limit of messages of a group at a time")
+	flags.IntVar(&p.limit, "group-limit", 1, "pgmq: make the indexes of -group-by for so many messages of a group at a time; above 1 they are the same")
 	flags.DurationVar(&p.notify, "notify", 0, "pgmq: how often other programs' messages may wake receivers (250ms for a new queue)")
 	flags.BoolVar(&p.silent, "no-notify", false, "pgmq: do not wake receivers for other programs' messages")
 	flags.BoolVar(&p.unlogged, "unlogged", false, "pgmq: messages do not survive a crash of the server, and sends are faster")
@@ -85,16 +85,16 @@ func (p *pgmqOptions) add(cmd *cobra.Command, c *mq.Client, o *mq.QueueOptions) 
 	switch {
 	case p.notify < 0:
 		return fmt.Errorf("%w: -notify must be positive (or give -no-notify)", mq.ErrInvalid)
-	case p.limited && len(p.groups) == 0:
+	case p.limit < 1:
+		return fmt.Errorf("%w: -group-limit %d is below 1", mq.ErrInvalid, p.limit)
+	case p.limit > 1 && len(p.groups) == 0:
 		return fmt.Errorf("%w: -group-limit needs -group-by", mq.ErrInvalid)
 	case p.retention != "" && p.partition == "":
 		return fmt.Errorf("%w: -retention needs -partition", mq.ErrInvalid)
 	}
 	for _, g := range p.groups {
 		by := groupBy(g)
-		if p.limited {
-			by.Limit = 2 // or any other: the indexes are the same
-		}
+		by.Limit = p.limit
 		own.GroupIndexes = append(own.GroupIndexes, *by)
 	}
 	if p.silent {

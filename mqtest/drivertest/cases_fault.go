@@ -19,6 +19,8 @@ var faultCases = []testCase{
 		needs: all(hasBreak, lacks(portable, "Caps.PortableReceipts")), run: faultNotPortable,
 	},
 	{name: "fault/sends", rule: "what was sent while connections break is stored if Send returned nil (rule 9), and not stored after ErrBadConn (rule 7)", needs: hasBreak, run: faultSends},
+	{name: "fault/publishes", rule: "the same is true of Publish, for each queue; with Caps.AtomicSend all queues have the messages, or none", needs: all(hasBreak, routes), run: faultPublishes},
+	{name: "fault/keys", rule: "a send with a DedupKey that is repeated after an outage stores one message", needs: all(hasBreak, deduplicates), run: faultKeys},
 	{name: "fault/wait", rule: "a Receive that waits survives a broken connection, or says so", needs: hasBreak, run: faultWait},
 	{name: "fault/consumer", rule: "a Consumer goes on after connections break, and every message is handled", needs: hasBreak, run: faultConsumer},
 	{name: "fault/restart", rule: "after a restart of the backend the client goes on", needs: hasRestart, run: faultRestart, serial: true},
@@ -143,15 +145,16 @@ func faultNotPortable(t *tester) {
 	})
 }
 
-func faultSends(t *tester) {
-	q := t.queue()
-	const total = 300
-	results := make([]error, total)
+// whileBreaking makes n calls from 4 goroutines while connections break, and returns
+// their errors.
+func (t *tester) whileBreaking(n int, call func(i int) error) []error {
+	t.Helper()
+	results := make([]error, n)
 	var returned atomic.Int32
 	done := t.background(func() {
 		t.together(4, func(w int) error {
-			for i := w; i < total; i += 4 {
-				_, results[i] = q.Send(t.ctx, &mq.Message{Body: []byte(strconv.Itoa(i))})
+			for i := w; i < n; i += 4 {
+				results[i] = call(i)
 				returned.Add(1)
 				time.Sleep(t.unit / 50)
 			}
@@ -162,18 +165,25 @@ func faultSends(t *tester) {
 		t.sleep(t.unit)
 		t.h.Break(t, t.c)
 	}
-	t.reaches("all sends return", total, func() int { return int(returned.Load()) })
-	t.await("all sends return", done)
+	t.reaches("all calls return", n, func() int { return int(returned.Load()) })
+	t.await("all calls return", done)
 	t.sleep(t.unit)
+	return results
+}
+
+// stored takes all messages of q, those of results without an error at least, and
+// returns how often each body was there.
+func (t *tester) stored(q *mq.Queue, results []error) map[string]int {
+	t.Helper()
 	stored := make(map[string]int)
 	take := func() (n int) {
-		for _, d := range t.take(q, total) {
+		for _, d := range t.take(q, len(results)) {
 			stored[string(d.Body)]++
 			n++
 		}
 		return n
 	}
-	t.grows(total, func() (n int) { // until what must be there has come
+	t.grows(len(results), func() (n int) { // until what must be there has come
 		take()
 		for i, err := range results {
 			if err != nil || stored[strconv.Itoa(i)] > 0 {
@@ -184,19 +194,68 @@ func faultSends(t *tester) {
 	})
 	for take() > 0 {
 	}
+	return stored
+}
+
+// judge compares how often messages are stored with what their sends returned.
+func (t *tester) judge(what string, results []error, stored map[string]int) {
+	t.Helper()
 	for i, err := range results {
 		n := stored[strconv.Itoa(i)]
 		switch {
 		case err == nil && n != 1:
-			t.Errorf("Send returned nil, and the message is stored %d times", n)
+			t.Errorf("%s returned nil, and the message is stored %d times", what, n)
 		case err != nil && !outage(err):
-			t.Errorf("Send while a connection broke: %v", err)
+			t.Errorf("%s while a connection broke: %v", what, err)
 		case errors.Is(err, mq.ErrBadConn) && !errors.Is(err, mq.ErrUnavailable) && n != 0:
-			t.Errorf("Send returned ErrBadConn, and the message is stored")
+			t.Errorf("%s returned ErrBadConn, and the message is stored", what)
 		case n > 1:
-			t.Errorf("Send returned %v, and the message is stored %d times", err, n)
+			t.Errorf("%s returned %v, and the message is stored %d times", what, err, n)
 		}
 	}
+}
+
+func faultSends(t *tester) {
+	q := t.queue()
+	results := t.whileBreaking(300, func(i int) error {
+		_, err := q.Send(t.ctx, &mq.Message{Body: []byte(strconv.Itoa(i))})
+		return err
+	})
+	t.judge("Send", results, t.stored(q, results))
+}
+
+func faultPublishes(t *tester) {
+	topic := t.topic()
+	queues := []*mq.Queue{t.boundTo(topic), t.boundTo(topic)}
+	results := t.whileBreaking(100, func(i int) error {
+		_, err := t.c.Publish(t.ctx, topic, &mq.Message{Body: []byte(strconv.Itoa(i))})
+		return err
+	})
+	in := []map[string]int{t.stored(queues[0], results), t.stored(queues[1], results)}
+	for _, stored := range in {
+		t.judge("Publish", results, stored)
+	}
+	for i := range results {
+		if body := strconv.Itoa(i); t.caps.AtomicSend && in[0][body] != in[1][body] {
+			t.Errorf("Publish returned %v, and stored a message %d times in one queue and %d times in the other", results[i], in[0][body], in[1][body])
+		}
+	}
+}
+
+// faultKeys repeats each send until it is answered.
+func faultKeys(t *tester) {
+	q := t.queue()
+	results := t.whileBreaking(100, func(i int) error {
+		body := strconv.Itoa(i)
+		for {
+			_, _, err := q.SendOnce(t.ctx, &mq.Message{Body: []byte(body), DedupKey: body, DedupFor: time.Hour})
+			if !outage(err) {
+				return err
+			}
+			time.Sleep(t.unit / 10)
+		}
+	})
+	t.judge("SendOnce", results, t.stored(q, results))
 }
 
 func faultWait(t *tester) {

@@ -95,6 +95,7 @@ func hangManage(t *tester) {
 		}
 		return ""
 	}
+	topic := t.topic()
 	for what, m := range map[string]struct {
 		call  func(context.Context, *mq.Queue) error
 		wrong func(*mq.Queue) string
@@ -109,6 +110,8 @@ func hangManage(t *tester) {
 			return err
 		}, holds(counts{visible: 2})},
 		"PurgeArchive": {func(ctx context.Context, q *mq.Queue) error { _, err := q.PurgeArchive(ctx, mq.AnyAge); return err }, holds(counts{visible: 1})},
+		"Bind":         {func(ctx context.Context, q *mq.Queue) error { return q.Bind(ctx, topic) }, holds(counts{visible: 1, archived: 1})},
+		"Unbind":       {func(ctx context.Context, q *mq.Queue) error { return q.Unbind(ctx, topic) }, holds(counts{visible: 1, archived: 1})},
 		"DropQueue":    {func(ctx context.Context, q *mq.Queue) error { return t.c.DropQueue(ctx, q.Name()) }, gone},
 	} {
 		q := t.queue()

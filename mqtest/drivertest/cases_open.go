@@ -176,9 +176,17 @@ func (t *tester) everyCall(c *mq.Client, q *mq.Queue, d *mq.Delivery) map[string
 		"DropQueue": func(ctx context.Context) error { return c.DropQueue(ctx, q.Name()) },
 		"Queues":    func(ctx context.Context) error { _, err := c.Queues(ctx); return err },
 		"Send":      func(ctx context.Context) error { _, err := q.Send(ctx, &mq.Message{Body: []byte("never")}); return err },
+		"SendOnce": func(ctx context.Context) error {
+			_, _, err := q.SendOnce(ctx, &mq.Message{DedupKey: "never", DedupFor: t.long})
+			return err
+		},
 		"Receive":   func(ctx context.Context) error { _, err := q.Receive(ctx, o); return err },
 		"ReceiveHeads": func(ctx context.Context) error {
 			_, err := q.ReceiveHeads(ctx, &by, o)
+			return err
+		},
+		"ReceiveHeads with a limit": func(ctx context.Context) error {
+			_, err := q.ReceiveHeads(ctx, &mq.GroupBy{Limit: 2}, o)
 			return err
 		},
 		"ReceiveGroup": func(ctx context.Context) error {

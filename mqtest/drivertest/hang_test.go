@@ -88,6 +88,20 @@ func (s *silence) PurgeArchive(ctx context.Context, queue string, olderThan time
 	return s.slow.PurgeArchive(ctx, queue, olderThan)
 }
 
+func (s *silence) Bind(ctx context.Context, queue, pattern string) error {
+	if s.says("bind") {
+		return nil
+	}
+	return s.slow.Bind(ctx, queue, pattern)
+}
+
+func (s *silence) Unbind(ctx context.Context, queue, pattern string) error {
+	if s.says("unbind") {
+		return nil
+	}
+	return s.slow.Unbind(ctx, queue, pattern)
+}
+
 // silenceTx is a transaction on a silence. An error aborts it, unless it is
 // hasty.
 type silenceTx struct {
@@ -191,11 +205,11 @@ func TestHang(t *testing.T) {
 	t.Run("none", func(t *testing.T) { hangs(t, silenced("", ""), false) })
 	for _, deaf := range []string{
 		"close", "ensure", "send", "receive", "settle", "extend", "stats", "ping", "drop", "list", "purge", "pop", "browse",
-		"redrive", "purge archive", "receive heads", "receive group", "tx send", "tx settle",
+		"redrive", "purge archive", "receive heads", "receive group", "send unique", "publish", "bind", "unbind", "bindings", "tx send", "tx settle",
 	} {
 		t.Run("deaf "+deaf, func(t *testing.T) { hangs(t, silenced(deaf, ""), true) })
 	}
-	for _, hasty := range []string{"ensure", "drop", "purge", "redrive", "purge archive", "tx"} {
+	for _, hasty := range []string{"ensure", "drop", "purge", "redrive", "purge archive", "bind", "unbind", "tx"} {
 		t.Run("hasty "+hasty, func(t *testing.T) { hangs(t, silenced("", hasty), true) })
 	}
 }

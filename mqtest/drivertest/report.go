@@ -26,6 +26,7 @@ var columns = []column{
 	{"headers", mark(headers)},
 	{"attempts", mark(attempts)},
 	{"groups", mark(grouped)},
+	{"group limit", mark(limited)},
 	{"dedup", mark(deduplicates)},
 	{"topics", mark(routes)},
 	{"tx", canTx},

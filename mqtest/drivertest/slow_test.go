@@ -127,6 +127,26 @@ func (s *slow) ReceiveGroup(ctx context.Context, queue string, r driver.GroupDra
 	return slowly(ctx, s, "receive group", func() ([]driver.Delivery, error) { return s.FaultyProvider.ReceiveGroup(ctx, queue, r) })
 }
 
+func (s *slow) SendUnique(ctx context.Context, queue string, msgs []driver.Message) ([]driver.Sent, error) {
+	return slowly(ctx, s, "send unique", func() ([]driver.Sent, error) { return s.FaultyProvider.SendUnique(ctx, queue, msgs) })
+}
+
+func (s *slow) Bind(ctx context.Context, queue, pattern string) error {
+	return s.do(ctx, "bind", func() error { return s.FaultyProvider.Bind(ctx, queue, pattern) })
+}
+
+func (s *slow) Unbind(ctx context.Context, queue, pattern string) error {
+	return s.do(ctx, "unbind", func() error { return s.FaultyProvider.Unbind(ctx, queue, pattern) })
+}
+
+func (s *slow) Bindings(ctx context.Context, queue string) ([]driver.Binding, error) {
+	return slowly(ctx, s, "bindings", func() ([]driver.Binding, error) { return s.FaultyProvider.Bindings(ctx, queue) })
+}
+
+func (s *slow) Publish(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error) {
+	return slowly(ctx, s, "publish", func() ([]driver.Published, error) { return s.FaultyProvider.Publish(ctx, topic, msgs) })
+}
+
 // sluggishly is a pace of 0 to 300 ms a call, fitfully one of next to no time,
 // and of 2 or 3 s now and then.
 func sluggishly() time.Duration { return rand.N(150 * time.Millisecond) }
