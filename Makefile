@@ -42,6 +42,9 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 
+# The flags that write down what the tests cover.
+COVERPROFILE = -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED))
+
 # each runs $(1) in every module.
 each = for m in $(MODULES); do (cd $$m && $(1)); done
 
@@ -67,15 +70,16 @@ test: gcc bin/testsum ## Run the tests of all modules, those of the library unde
 
 .PHONY: test-race
 test-race: bin/testsum
-	@$(TESTSUM) '$(RACEFLAGS) -shuffle=on -vet=off $(SHORT)' $(RACE)
+	@$(TESTSUM) '$(RACEFLAGS) $(COVERFLAGS) -shuffle=on -vet=off $(SHORT)' $(RACE)
 
 .PHONY: test-live
 test-live: bin/testsum bin/withservers servers
 	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=3 -parallel=4 $(SHORT)' $(SLOWEST) $(LIVE) $(PLAIN)
 
 .PHONY: test-all
-test-all: ## Run test with the full product of suite and set-ups, and the tests of bench
-	@$(MAKE) --no-print-directory test SHORT= RACE='$(RACE) $(PLAIN) ./bench ./internal/integration/sqlite' PLAIN=
+test-all: bin/covercheck ## Run test with the full product of suite and set-ups, all under the race detector, and check the coverage
+	@$(MAKE) --no-print-directory test SHORT= RACE='$(RACE) $(PLAIN) ./bench ./internal/integration/sqlite' PLAIN= COVERFLAGS='$(COVERPROFILE)'
+	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found
@@ -172,7 +176,7 @@ bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermil
 
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
-	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
+	@$(GO) test $(COVERPROFILE) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
 	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
 
 bin/withservers: FORCE

@@ -155,7 +155,7 @@ type GroupRequest struct {
 type GroupDrainRequest struct {
 	ReceiveRequest
 	By    GroupBy // its Limit is 0 or 1
-	Value string // the group
+	Value string  // the group
 	// Holding are the receipts of the group's messages that the caller holds.
 	// Stale ones count for nothing; one that is not valid is
 	// ErrInvalidReceipt.

@@ -106,4 +106,3 @@ func (p *pgmqOptions) add(cmd *cobra.Command, c *mq.Client, o *mq.QueueOptions) 
 	o.Drivers = []mq.DriverOptions{own}
 	return nil
 }
-

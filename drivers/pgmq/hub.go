@@ -22,9 +22,10 @@ type hub struct {
 	plan   int // see Provider.replan
 	intake intake
 
-	notified  time.Time // when the last notification left
-	owed      bool      // another one is due, unless a later send sends it along
-	following bool      // a goroutine of follow sees to that
+	notified  time.Time     // when the last notification left
+	pause     time.Duration // between it and the next one
+	owed      bool          // another one is due, unless a later send sends it along
+	following bool          // a goroutine of follow sees to that
 	tx        txNotify
 }
 
@@ -225,11 +226,15 @@ const (
 
 // takeNotify reports whether the next insert is to notify in its statement. That
 // notification is for earlier inserts, too.
-func (h *hub) takeNotify() bool {
+func (h *hub) takeNotify() bool { return h.takeNotifyEvery(notifyEvery) }
+
+// takeNotifyEvery is takeNotify with a pause of its own, until the next insert has
+// another one.
+func (h *hub) takeNotifyEvery(pause time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if now.Sub(h.notified) < notifyEvery {
+	if h.pause = pause; now.Sub(h.notified) < pause {
 		return false
 	}
 	h.notified, h.owed = now, false
@@ -276,7 +281,7 @@ func (h *hub) due(closing bool) (wait time.Duration, notify bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.owed && !closing {
-		wait = max(0, notifyEvery+followAfter-time.Since(h.notified))
+		wait = max(0, max(notifyEvery, h.pause)+followAfter-time.Since(h.notified))
 	}
 	if wait > 0 {
 		return wait, false

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/portmq/mq/driver"
 )
@@ -144,7 +145,7 @@ func (x *publication) args(r *route) ([]any, error) {
 		}
 	}
 	for _, q := range r.queues {
-		if x.takesNotify(q.hub) {
+		if x.takesNotify(q.hub, publishPause(len(r.queues))) {
 			channels.text(channel(q.name))
 		}
 	}
@@ -153,15 +154,21 @@ func (x *publication) args(r *route) ([]any, error) {
 	return []any{x.topic, i.delay, i.body, i.headers, channels.String()}, nil
 }
 
+// publishPause is how long a queue has no further notification: the longer, the more
+// queues have one at the same time.
+func publishPause(queues int) time.Duration {
+	return min(max(notifyEvery, time.Duration(queues)*notifyEvery/10), 5*notifyEvery)
+}
+
 // takesNotify decides once for each queue.
-func (x *publication) takesNotify(h *hub) bool {
+func (x *publication) takesNotify(h *hub, pause time.Duration) bool {
 	notifies, decided := x.notifies[h]
 	switch {
 	case decided:
 	case x.inTx:
 		notifies = h.takeTxNotify(x.p)
 	default:
-		notifies = h.takeNotify()
+		notifies = h.takeNotifyEvery(pause)
 	}
 	x.notifies[h] = notifies
 	return notifies

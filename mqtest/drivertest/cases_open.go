@@ -180,7 +180,7 @@ func (t *tester) everyCall(c *mq.Client, q *mq.Queue, d *mq.Delivery) map[string
 			_, _, err := q.SendOnce(ctx, &mq.Message{DedupKey: "never", DedupFor: t.long})
 			return err
 		},
-		"Receive":   func(ctx context.Context) error { _, err := q.Receive(ctx, o); return err },
+		"Receive": func(ctx context.Context) error { _, err := q.Receive(ctx, o); return err },
 		"ReceiveHeads": func(ctx context.Context) error {
 			_, err := q.ReceiveHeads(ctx, &by, o)
 			return err

@@ -53,11 +53,14 @@ WHERE $1::text = ''::text OR pg_catalog.lower(queue_name::text) = $1::text
 {{end}}
 
 {{- /* The queues that are bound to the topic $1. Of more than 32 regular expressions the
-server compiles each one anew, which LIKE, where * and # match any text, mostly saves. */ -}}
+server compiles each one anew, which LIKE, where * and # match any text, mostly saves. A
+pattern without * and # needs neither. */ -}}
 {{define "bound"}}
 SELECT DISTINCT pg_catalog.lower(queue_name::text) AS name
 FROM pgmq.topic_bindings
 WHERE CASE
+  WHEN pattern = $1::text THEN true
+  WHEN pg_catalog.strpos(pattern, '*'::text) = 0 AND pg_catalog.strpos(pattern, '#'::text) = 0 THEN false
   WHEN $1::text LIKE pg_catalog.translate(pattern, '*#'::text, '%%'::text) THEN $1::text ~ compiled_regex
   ELSE false
 END

@@ -26,6 +26,10 @@ func most(name string) cost {
 		return cost{rows: 20, blocks: 100}
 	case "choose groups": // among those of 4 batches at either end, and 300 others
 		return cost{rows: 3 * 1100, blocks: 12 * 1100}
+	case "choose limited groups": // which counts the leases of each
+		return cost{rows: 5 * 1100, blocks: 12 * 1100}
+	case "claim limited groups":
+		return cost{rows: 8 * batch, blocks: 60 * batch}
 	}
 	return cost{rows: 4 * batch, blocks: 60 * batch}
 }
@@ -153,13 +157,21 @@ var groupStates = []state{
 // TestGroupPlans is TestPlans for group receivers, whose queue has indexes. In
 // what was emptied a plan may take any index, as all of them are empty, until
 // it is made anew: that the driver sees to this is for TestFloodedGroups.
-func TestGroupPlans(t *testing.T) {
+func TestGroupPlans(t *testing.T) { groupPlans(t, grouped, driver.GroupBy{}) }
+
+// TestLimitPlans is the same for groups of which several messages may be leased.
+func TestLimitPlans(t *testing.T) { groupPlans(t, limited, driver.GroupBy{Limit: 3}) }
+
+func groupPlans(t *testing.T, grouped []operation, by driver.GroupBy) {
 	t.Parallel()
 	dsn := server.Postgres(t).Database(t)
 	for i, state := range groupStates {
 		t.Run(state.name, func(t *testing.T) {
+			if by.Limit > 1 && testing.Short() && i%3 > 0 {
+				t.Skip("the full matrix: groups without a limit have the same walk")
+			}
 			queue := fmt.Sprintf("g%d", i)
-			all := record(t, dsn, queue, grouped, pgmq.QueueOptions{GroupIndexes: []driver.GroupBy{{}}})
+			all := record(t, dsn, queue, grouped, pgmq.QueueOptions{GroupIndexes: []driver.GroupBy{by}})
 			admin, ours := newSession(t, dsn), newSession(t, dsn, own...)
 			admin.before(state, queue, func() { ours.prepare(all) })
 			admin.run(state.after, queue)

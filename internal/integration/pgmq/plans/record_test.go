@@ -163,11 +163,17 @@ var hot = []operation{
 }
 
 // grouped are those of group receivers: one claims in two steps.
-var grouped = []operation{{"choose groups", 0, receiveGroups}, {"claim groups", 1, receiveGroups}, {"claim group", 1, receiveGroup}}
+var grouped = []operation{{"choose groups", 0, receiveGroups(0)}, {"claim groups", 1, receiveGroups(0)}, {"claim group", 1, receiveGroup}}
 
-func receiveGroups(ctx context.Context, p *pgmq.Provider, q string) error {
-	_, err := p.ReceiveHeads(ctx, q, driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: batch, Visibility: time.Minute}})
-	return err
+// limited are those with a limit of leases of a group.
+var limited = []operation{{"choose limited groups", 0, receiveGroups(3)}, {"claim limited groups", 1, receiveGroups(3)}}
+
+func receiveGroups(limit int) func(context.Context, *pgmq.Provider, string) error {
+	return func(ctx context.Context, p *pgmq.Provider, q string) error {
+		r := driver.GroupRequest{ReceiveRequest: driver.ReceiveRequest{Max: batch, Visibility: time.Minute}, By: driver.GroupBy{Limit: limit}}
+		_, err := p.ReceiveHeads(ctx, q, r)
+		return err
+	}
 }
 
 func receiveGroup(ctx context.Context, p *pgmq.Provider, q string) error {
