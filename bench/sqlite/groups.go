@@ -96,16 +96,18 @@ func (l *lab) heads(ctx context.Context, a arrangement, g grouping) ([]row, erro
 }
 
 // build makes the driver enter the messages in their groups, as the first
-// receive does. That may take longer than a call may, but goes on with the next.
+// receive does. A call that has no time left for more returns nothing, and the next one
+// goes on.
 func build(ctx context.Context, q *mq.Queue, by *mq.GroupBy) error {
 	start := time.Now()
 	for calls := 1; ; calls++ {
 		ds, err := q.ReceiveHeads(ctx, by, mq.ReceiveOptions{})
-		if err == nil {
+		switch {
+		case err == nil && len(ds) == 0:
+		case err == nil:
 			fmt.Fprintf(os.Stderr, "groups took %v and %d calls to build\n", time.Since(start).Round(time.Second), calls)
 			return ackAll(ctx, q, ds)
-		}
-		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return err
 		}
 	}
