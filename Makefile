@@ -28,22 +28,19 @@ TESTSUM = bin/testsum -skips tools/skips.txt -args
 # set-up, or on real time, what another one shows.
 SHORT ?= -short
 
-# The modules whose tests run under the race detector, and those whose tests make do
-# without unless all is tested: programs, most of whose time goes to building them. What
-# takes longest to run comes first.
+# RACE are the modules whose tests run under the race detector, PLAIN those of programs,
+# whose tests take mostly build time and run under it only in test-all. What takes longest
+# to run comes first.
 RACE ?= ./drivers/sqlite . ./mqcron ./mqotel
 PLAIN ?= ./cmd/mq ./examples ./tools
 
-# SQLite translated from C takes half of the time under the race detector, and is not ours
-# to check. What calls it is checked.
+# SQLite's translated C code takes half the time under the race detector and is not ours
+# to check. The code that calls it is.
 RACEFLAGS = -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 comma := ,
 empty :=
 space := $(empty) $(empty)
-
-# The flags that write down what the tests cover.
-COVERPROFILE = -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED))
 
 # each runs $(1) in every module.
 each = for m in $(MODULES); do (cd $$m && $(1)); done
@@ -62,24 +59,24 @@ demo: ## Run the orders job: make demo [DSN=sqlite://orders.db] [IN=orders.ndjso
 test-versions: ## Run the live tests on other versions of the servers: make test-versions [VERSIONS='postgres 13 18']
 	@scripts/test-versions $(VERSIONS)
 
-# The two parts run side by side: one works, the other one mostly waits. go vet is a
-# matter of make check.
+# The two parts run side by side: one uses the CPU, the other mostly waits. test-all, whose
+# parts both are long, runs them one after the other. make check runs go vet.
+JOBS ?= 2
 .PHONY: test
 test: gcc bin/testsum ## Run the tests of all modules, those of the library under the race detector
-	@$(MAKE) --no-print-directory -j2 test-race test-live
+	@$(MAKE) --no-print-directory -k -j$(JOBS) test-race test-live
 
 .PHONY: test-race
 test-race: bin/testsum
-	@$(TESTSUM) '$(RACEFLAGS) $(COVERFLAGS) -shuffle=on -vet=off $(SHORT)' $(RACE)
+	@$(TESTSUM) '$(RACEFLAGS) -shuffle=on -vet=off $(SHORT)' $(RACE)
 
 .PHONY: test-live
 test-live: bin/testsum bin/withservers servers
 	@bin/withservers $(TESTSUM) '-shuffle=on -vet=off -timeout=30m -p=3 -parallel=4 $(SHORT)' $(SLOWEST) $(LIVE) $(PLAIN)
 
 .PHONY: test-all
-test-all: bin/covercheck ## Run test with the full product of suite and set-ups, all under the race detector, and check the coverage
-	@$(MAKE) --no-print-directory test SHORT= RACE='$(RACE) $(PLAIN) ./bench ./internal/integration/sqlite' PLAIN= COVERFLAGS='$(COVERPROFILE)'
-	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
+test-all: ## Run test with the full product of suite and set-ups, and every module without a server under the race detector
+	@$(MAKE) --no-print-directory test SHORT= JOBS=1 RACE='$(RACE) $(PLAIN) ./bench ./internal/integration/sqlite' PLAIN=
 
 .PHONY: test-loaded
 test-loaded: ## Run test three times over beside four busy loops: how flakiness is found
@@ -176,7 +173,7 @@ bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermil
 
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
-	@$(GO) test $(COVERPROFILE) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
+	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
 	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
 
 bin/withservers: FORCE

@@ -92,9 +92,10 @@ type ConsumerConfig struct {
 	// order: ByGroup() goes by Message.Group. What is prefetched then is the
 	// next message of other groups, four for each worker at most.
 	//
-	// A Groups.Limit above 1 is how many messages of a group all Consumers of the
-	// queue work on at a time, in no strict order, so that no customer takes
-	// up all workers. Consumers of one queue should have the same limit.
+	// With Groups.Limit above 1, all Consumers of the queue together lease at most
+	// that many messages of a group, in no strict order, so that one group cannot
+	// occupy all workers. Prefetched messages count. Consumers of one queue should
+	// have the same limit.
 	Groups *GroupBy
 
 	// Middleware wraps the handler, the first one outermost.

@@ -116,8 +116,8 @@ func (j *job) landed(err error) {
 	}
 }
 
-// gone takes note that the receipt no longer acts: the lease was lost, or a settlement
-// of the handler's has arrived whose answer was lost.
+// gone records that the receipt is stale: the lease was lost, or the handler's
+// own settlement was applied but its answer was lost.
 func (j *job) gone() {
 	state, op := j.d.lease.result()
 	switch {

@@ -69,7 +69,8 @@ func ExampleQueue_ReceiveGroup() {
 	// "ann 3"
 }
 
-// Two messages of a customer at a time, so that one with many leaves room for others.
+// At most two messages of a customer are leased at a time, so that a large backlog
+// leaves room for others.
 func ExampleGroupBy_limit() {
 	c := open()
 	defer c.Close()
@@ -86,7 +87,7 @@ func ExampleGroupBy_limit() {
 	// "ann 2"
 }
 
-// The same by a worker with ten handlers.
+// The same limit in a Consumer with ten handlers.
 func ExampleConsumerConfig_groupLimit() {
 	c := open()
 	defer c.Close()

@@ -6,16 +6,15 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// ByGroup makes messages with the same Message.Group one FIFO group.
+// ByGroup groups messages by Message.Group.
 func ByGroup() *GroupBy { return &GroupBy{} }
 
-// ByHeader makes messages with the same value of a header one FIFO group, for
-// queues whose other programs set a header of their own. Needs Caps.Headers.
+// ByHeader groups messages by the value of a header, for queues whose other programs
+// set a header of their own. Needs Caps.Headers.
 func ByHeader(name string) *GroupBy { return &GroupBy{Header: name} }
 
-// ByPath makes messages with the same value in their JSON bodies one FIFO group. The
-// path is as for PostgreSQL's #>>: object keys, or array positions as decimal
-// numbers.
+// ByPath groups messages by a value in their JSON bodies. The path is as for
+// PostgreSQL's #>>: object keys, or array positions as decimal numbers.
 func ByPath(path ...string) *GroupBy { return &GroupBy{Path: path} }
 
 // GroupOptions say how to receive from one group.
@@ -56,9 +55,10 @@ func checkGroupBy(caps Caps, by *GroupBy) error {
 // worked on in order, by one holder at a time. Delivery.GroupKey is the group,
 // "" for a message that has none and is a group of its own.
 //
-// With a by.Limit above 1 it leases up to o.Max messages of groups that have fewer
-// than so many leases: of each as many as there is room for, and first of those that
-// have the fewest.
+// With by.Limit above 1 it leases up to o.Max messages of groups with fewer than
+// by.Limit leases instead. It may take several from a group, up to the limit, and
+// starts with the groups that have the fewest leases. Such groups are in no strict
+// order.
 func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions) ([]*Delivery, error) {
 	req, err := q.groupRequest(by, o)
 	return q.receive(ctx, "receive heads", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
@@ -75,7 +75,7 @@ func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions)
 func (q *Queue) ReceiveGroup(ctx context.Context, by *GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
 	req, err := q.groupRequest(by, o.ReceiveOptions)
 	if err == nil && by.Limit > 1 {
-		err = invalid("ReceiveGroup with GroupBy.Limit %d: a group is received in order, one holder at a time", by.Limit)
+		err = invalid("GroupBy.Limit is %d, and ReceiveGroup allows only 0 or 1 (use ReceiveHeads for a limit)", by.Limit)
 	}
 	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := q.client.groups()

@@ -91,7 +91,7 @@ func (c *Client) run(ctx context.Context, call *Call, op func(context.Context) e
 	return c.intercept(call, op)(ctx)
 }
 
-// intercept puts the interceptors around op.
+// intercept wraps next in the interceptors.
 func (c *Client) intercept(call *Call, next func(context.Context) error) func(context.Context) error {
 	for i := len(c.cfg.Interceptors) - 1; i >= 0; i-- {
 		intercept, inner := c.cfg.Interceptors[i], next

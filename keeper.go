@@ -235,8 +235,8 @@ func (k *keeper) landed() {
 	k.poke()
 }
 
-// extend makes one call. What has been settled or extended since the look is
-// left out.
+// extend makes one call. Leases that were settled or extended since they were
+// selected are left out.
 func (k *keeper) extend(ctx context.Context, part []keptLease) {
 	begun := now()
 	leases, receipts := make([]*lease, 0, len(part)), make([]Receipt, 0, len(part))

@@ -79,8 +79,8 @@ type (
 	QueueOptions = driver.QueueOptions
 	// DriverOptions are a driver's own options of a queue, in QueueOptions.
 	DriverOptions = driver.DriverOptions
-	// GroupBy says what makes two messages one group. See ByGroup, ByHeader
-	// and ByPath.
+	// GroupBy defines how messages are grouped, and how many of a group may be
+	// leased. See ByGroup, ByHeader and ByPath.
 	GroupBy = driver.GroupBy
 	// SQLTx is what mq needs of a transaction: *sql.Tx has it.
 	SQLTx = driver.SQLTx

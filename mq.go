@@ -27,7 +27,7 @@
 //
 // [Consumer] does all this for a handler: it fetches, keeps leases alive,
 // settles by the handler's error, retries with backoff, dead-letters messages
-// that cannot be processed, reports each [Event] and stops in order.
+// that cannot be processed, reports each [Event] and shuts down gracefully.
 // [Queue.Consume] is the short form, and [Of] adds types.
 //
 // # Errors

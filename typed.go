@@ -34,7 +34,7 @@ type Marshaler interface {
 	MarshalMQ() ([]byte, error)
 }
 
-// Unmarshaler is the other half of Marshaler. It must not retain data.
+// Unmarshaler is the counterpart of Marshaler. It must not retain data.
 type Unmarshaler interface {
 	UnmarshalMQ(data []byte) error
 }

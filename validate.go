@@ -41,8 +41,8 @@ func (c *Client) canonical(name string) (string, error) {
 	return "", err
 }
 
-// checkDriverOptions refuses options of which a provider could not tell which
-// ones count.
+// checkDriverOptions rejects nil options and two options for the same driver,
+// since the provider could not tell which apply.
 func checkDriverOptions(all []DriverOptions) error {
 	for i, o := range all {
 		if o == nil {

@@ -125,8 +125,8 @@ type Archivist interface {
 	PurgeArchive(ctx context.Context, queue string, olderThan time.Duration) (int64, error)
 }
 
-// GroupBy says what makes two messages one group. The zero value goes by
-// Message.Group.
+// GroupBy defines how messages are grouped, and how many of a group may be leased. The
+// zero value goes by Message.Group.
 type GroupBy struct {
 	// Header is the name of the header whose value is the group, as other
 	// programs may set it. "" means Message.Group. It needs Caps.Headers. mq does
@@ -138,12 +138,12 @@ type GroupBy struct {
 	// so are 100 and 1e2. "" is a group like others. nil means Message.Group.
 	Path []string
 	// Limit is how many messages of a group may be leased at a time. 0 means 1, which
-	// is what keeps a group in order. More needs Caps.GroupLimit.
+	// keeps a group in order. Above 1 it needs Caps.GroupLimit.
 	Limit int
 }
 
-// AtOnce returns Limit, or its default.
-func (by GroupBy) AtOnce() int { return max(by.Limit, 1) }
+// MaxLeases returns Limit, or 1 if it is not set.
+func (by GroupBy) MaxLeases() int { return max(by.Limit, 1) }
 
 // GroupRequest asks for the heads of free groups.
 type GroupRequest struct {
@@ -171,15 +171,16 @@ type GroupDrainRequest struct {
 // visible. A message without a key is a group of its own. The rule is strict
 // among group receivers; a plain Receive on the same queue ignores groups.
 //
-// Under a Limit of k above 1 a group has room if fewer than k messages of it are
-// leased, by whatever receive, and one that is visible: the one that has been visible
-// longest is leased next. Groups under such a limit are in no strict order: a message
-// that is delayed holds up no others.
+// With a Limit of k above 1, a group has room if it has a visible message and fewer
+// than k leases, whichever receive took them. The message that has been visible longest
+// is leased next. Groups under such a limit are in no strict order: a message that is
+// delayed holds up no others.
 type GroupReceiver interface {
 	// ReceiveHeads leases the oldest message of up to r.Max free groups,
 	// one of each, oldest first. With a Limit above 1 it leases up to r.Max
-	// messages of groups that have room: of each as many as there is room for, and
-	// first of those with the fewest leases, so that they have equal shares.
+	// messages of groups that have room. It may lease several messages of a group, up
+	// to the limit. Of the groups that it considers, it starts with those that have the
+	// fewest leases, so that groups get equal shares.
 	ReceiveHeads(ctx context.Context, queue string, r GroupRequest) ([]Delivery, error)
 	// ReceiveGroup leases up to r.Max further messages of one group, in
 	// order. If anybody but the caller (r.Holding) leases a message of the

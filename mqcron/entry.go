@@ -89,7 +89,7 @@ func (e entry) control(caps mq.Caps, after time.Time) (*mq.Message, error) {
 	return &mq.Message{Body: body, Delay: until(caps, e.Due), DedupKey: key, DedupFor: controlHold}, err
 }
 
-// until returns the delay until t, or the longest there is.
+// until returns the delay until t, or Caps.MaxDelay if that is shorter.
 func until(caps mq.Caps, t time.Time) time.Duration {
 	d := max(0, time.Until(t))
 	if caps.MaxDelay > 0 {

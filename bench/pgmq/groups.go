@@ -81,8 +81,8 @@ func (l *lab) headsOf(ctx context.Context, q *mq.Queue, what string, n int, most
 	return within(fmt.Sprintf("%s, Max %d, p50", what, n), took, most), err
 }
 
-// orderedDrain compares a Consumer with Groups to one without, on a queue
-// without their indexes, and to one with a limit above 1.
+// orderedDrain compares a Consumer with Groups to one without, on a queue without group
+// indexes, and one with a limit above 1 to one with a limit of 1.
 func (l *lab) orderedDrain(ctx context.Context) ([]row, error) {
 	n := l.size(100_000)
 	group := fmt.Sprintf("'g' || i %% %d", l.groups(10_000))

@@ -96,8 +96,8 @@ func (l *lab) heads(ctx context.Context, a arrangement, g grouping) ([]row, erro
 }
 
 // build makes the driver enter the messages in their groups, as the first
-// receive does. A call that has no time left for more returns nothing, and the next one
-// goes on.
+// receive does. A call that runs out of time returns no messages, and the next one
+// continues.
 func build(ctx context.Context, q *mq.Queue, by *mq.GroupBy) error {
 	start := time.Now()
 	for calls := 1; ; calls++ {

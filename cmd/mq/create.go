@@ -64,7 +64,7 @@ var pgmqFlags = []string{"group-by", "group-limit", "notify", "no-notify", "unlo
 func (p *pgmqOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&p.groups, "group-by", nil, "pgmq: make the indexes for receiving by `group`: header, or a path in the body as in repo.id")
-	flags.IntVar(&p.limit, "group-limit", 1, "pgmq: make the indexes of -group-by for so many messages of a group at a time; above 1 they are the same")
+	flags.IntVar(&p.limit, "group-limit", 1, "pgmq: make the indexes of -group-by for this -group-limit of the receivers; all limits above 1 use the same indexes")
 	flags.DurationVar(&p.notify, "notify", 0, "pgmq: how often other programs' messages may wake receivers (250ms for a new queue)")
 	flags.BoolVar(&p.silent, "no-notify", false, "pgmq: do not wake receivers for other programs' messages")
 	flags.BoolVar(&p.unlogged, "unlogged", false, "pgmq: messages do not survive a crash of the server, and sends are faster")

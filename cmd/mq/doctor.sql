@@ -51,7 +51,7 @@ SELECT k.queue, k.q, coalesce(pg_catalog.quote_ident(n.nspname::text) || '.'::te
   WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND t.attname = 'vt'::name),
  coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname::text) || '.'::text || pg_catalog.quote_ident(x.relname::text), ', '::text)
   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-  WHERE i.indrelid = c.oid AND NOT i.indisvalid AND x.relname::text !~ '^mq_(group|lease)_'::text), ''::text),
+  WHERE i.indrelid = c.oid AND NOT i.indisvalid AND x.relname::text !~ '^mq_(group|lease|due)_'::text), ''::text),
  coalesce(s.n_live_tup, 0::bigint), coalesce(s.n_dead_tup, 0::bigint),
  coalesce(extract(epoch FROM pg_catalog.now() - greatest(s.last_autovacuum, s.last_vacuum))::float8, '-1'::float8),
  EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'autovacuum_enabled'::text AND NOT o.option_value::bool),
@@ -87,7 +87,7 @@ SELECT pg_catalog.substr(c.relname::text, 3), coalesce(pg_catalog.array_to_strin
  pg_catalog.count(*) FILTER (WHERE i.indisvalid)
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'pgmq'::name AND c.relname::text LIKE 'q\_%'::text AND x.relname::text ~ '^mq_(group|lease)_'::text
+WHERE n.nspname = 'pgmq'::name AND c.relname::text LIKE 'q\_%'::text AND x.relname::text ~ '^mq_(group|lease|due)_'::text
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- meta

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// groupFlags say what makes two messages one group.
+// groupFlags are the flags for receiving by group.
 type groupFlags struct {
 	by    string
 	limit int
@@ -15,7 +15,7 @@ type groupFlags struct {
 
 func (g *groupFlags) flags(cmd *cobra.Command, what string) {
 	cmd.Flags().StringVar(&g.by, "group-by", "", what+": header, or a path in the body as in repo.id")
-	cmd.Flags().IntVar(&g.limit, "group-limit", 1, "how many messages of a group at a time; they are in no strict order if above 1")
+	cmd.Flags().IntVar(&g.limit, "group-limit", 1, "how many messages of a group may be leased at a time; above 1 they are in no strict order")
 }
 
 func (g *groupFlags) check() error {

@@ -52,7 +52,7 @@ It ends after -n messages, or when there is none within -wait.`,
 	flags.DurationVar(&r.Visibility, "visibility", 0, "how long to lease them (default 30s, or the provider's limit)")
 	flags.BoolVar(&r.ack, "ack", false, "delete each message once it has been shown")
 	flags.BoolVar(&r.pop, "pop", false, "delete the messages in the moment they are received")
-	r.group.flags(cmd, "one message per free `group`")
+	r.group.flags(cmd, "messages of free groups, one of each `group` unless -group-limit says otherwise")
 	return cmd
 }
 

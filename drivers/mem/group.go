@@ -78,7 +78,7 @@ func (q *queue) leaseOf(g *group, m *message, due int64) view {
 type groupIndex struct {
 	header string   // "" if the groups are not by header
 	path   []string // nil if they are not by path: then by Message.Group
-	limit  int      // leases of a group
+	limit  int      // the most leases of a group
 	slot   int      // in queue.indexes and in message.groups
 	groups map[string]*group
 	free   heap[*group] // by their leases, and the age of their heads
@@ -87,11 +87,11 @@ type groupIndex struct {
 // index returns the index of by. The first call makes it.
 func (q *queue) index(by driver.GroupBy) *groupIndex {
 	for _, x := range q.indexes {
-		if x.header == by.Header && slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) && x.limit == by.AtOnce() {
+		if x.header == by.Header && slices.Equal(x.path, by.Path) && (x.path == nil) == (by.Path == nil) && x.limit == by.MaxLeases() {
 			return x
 		}
 	}
-	x := &groupIndex{header: by.Header, path: slices.Clone(by.Path), limit: by.AtOnce(), slot: len(q.indexes)}
+	x := &groupIndex{header: by.Header, path: slices.Clone(by.Path), limit: by.MaxLeases(), slot: len(q.indexes)}
 	x.clear()
 	q.indexes = append(q.indexes, x)
 	for m := range q.messages.after(0) {
@@ -137,7 +137,7 @@ type group struct {
 	index    *groupIndex
 	key      string
 	messages table[*message]
-	line     line // of a group with a limit above 1
+	ready    readyHeap // of a group with a limit above 1
 	leased   int
 	head     *message // what is leased next, while the group is free
 	slot     int32    // in index.free, -1 while the group is not free
@@ -167,7 +167,7 @@ func (g *group) moved(m *message, was state) {
 		g.remove(m)
 	}
 	if g.index.limit > 1 {
-		g.line.moved(m, was)
+		g.ready.moved(m, was)
 	}
 	if head := g.next(); head != nil && g.leased < g.index.limit {
 		g.unblock(head)
@@ -176,10 +176,11 @@ func (g *group) moved(m *message, was state) {
 	g.block()
 }
 
-// next returns what is leased next if the group has room, or nil.
+// next returns the message to lease next, or nil if there is none. It does not check
+// the limit.
 func (g *group) next() *message {
 	if g.index.limit > 1 {
-		return g.line.first()
+		return g.ready.first()
 	}
 	head, ok := g.messages.first()
 	if !ok || head.state != visible {

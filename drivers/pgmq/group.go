@@ -68,7 +68,7 @@ func (p *Provider) grouping(ctx context.Context, name string, by driver.GroupBy)
 		return nil, noHeaders(q)
 	}
 	key := groupKey(by)
-	id := fmt.Sprintf("%s\x00%t\x00%s", name, by.AtOnce() > 1, key)
+	id := fmt.Sprintf("%s\x00%t\x00%s", name, by.MaxLeases() > 1, key)
 	known, ok := p.groups.Load(id)
 	if ok && known.(*grouping).q == q {
 		return known.(*grouping), nil
@@ -101,7 +101,7 @@ func (g *grouping) prepare(by driver.GroupBy) {
 	group, lease := groupIndexes(g.q.name, by)
 	indexes := g.q.names.indexes
 	g.key, g.indexed = groupKey(by), slices.Contains(indexes, group) && slices.Contains(indexes, lease)
-	g.limited = by.AtOnce() > 1
+	g.limited = by.MaxLeases() > 1
 	n := g.names()
 	g.choose = n.choose()
 	g.claim = n.claimChosen()
@@ -131,6 +131,7 @@ const (
 	maxGroups            = 48
 	groupWindow          = 200
 	walkSteps, moreSteps = 300, 5000
+	maxGroupLimit        = 1_000_000              // is as good as none
 	minWalk              = 100 * time.Millisecond // of a call that does not wait
 )
 
@@ -176,7 +177,8 @@ func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.GroupReq
 		args = append(args, groupWindow, steps, from)
 	}
 	if g.limited {
-		args, claim = append(args, r.By.Limit), append(claim, r.By.Limit)
+		limit := min(r.By.Limit, maxGroupLimit)
+		args, claim = append(args, limit), append(claim, limit)
 	}
 	choose, text := g.choose, g.claim
 	if how != unmeasured {

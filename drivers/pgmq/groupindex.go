@@ -15,8 +15,8 @@ import (
 
 // groupIndexes returns the names of the two indexes of a grouping: there is no
 // room in 63 bytes for the queue and a path. They are not made of groupKey, whose
-// text may change. The second one is of leases, or of all messages by due if several
-// of a group may be leased.
+// text may change. The second one covers leases, or all messages by due time if the
+// limit is above 1.
 func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
 	key := `(headers ->> ` + groupHeader(by) + `) COLLATE "C"`
 	if by.Path != nil {
@@ -27,7 +27,7 @@ func groupIndexes(queue string, by driver.GroupBy) (group, lease string) {
 		return hex.EncodeToString(sum[:8])
 	}
 	group = "mq_group_" + name(queue+"\x00"+key)
-	if by.AtOnce() > 1 {
+	if by.MaxLeases() > 1 {
 		return group, "mq_due_" + name(queue+"\x00"+key)
 	}
 	return group, "mq_lease_" + name(queue+"\x00"+key+"\x00UTC")
@@ -101,7 +101,7 @@ func indexesOf(name string, s shape, by driver.GroupBy, concurrently bool) (miss
 	if by.Path == nil && !n.Headers {
 		return nil, noHeaders(&queue{name: name})
 	}
-	n.Key, n.Limited = groupKey(by), by.AtOnce() > 1
+	n.Key, n.Limited = groupKey(by), by.MaxLeases() > 1
 	group, lease := groupIndexes(name, by)
 	data := struct {
 		tableNames

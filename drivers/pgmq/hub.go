@@ -228,8 +228,8 @@ const (
 // notification is for earlier inserts, too.
 func (h *hub) takeNotify() bool { return h.takeNotifyEvery(notifyEvery) }
 
-// takeNotifyEvery is takeNotify with a pause of its own, until the next insert has
-// another one.
+// takeNotifyEvery is takeNotify with a different minimum pause, which holds until the
+// next insert sets its own.
 func (h *hub) takeNotifyEvery(pause time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -154,8 +154,8 @@ func (x *publication) args(r *route) ([]any, error) {
 	return []any{x.topic, i.delay, i.body, i.headers, channels.String()}, nil
 }
 
-// publishPause is how long a queue has no further notification: the longer, the more
-// queues have one at the same time.
+// publishPause returns the minimum time between two notifications of a queue. It grows
+// with the number of queues that are notified together, from 5 to 25 ms.
 func publishPause(queues int) time.Duration {
 	return min(max(notifyEvery, time.Duration(queues)*notifyEvery/10), 5*notifyEvery)
 }

@@ -19,8 +19,8 @@ type QueueOptions struct {
 	// minutes. NoNotify makes receivers poll.
 	NotifyInterval time.Duration
 	// GroupIndexes are the groupings that receivers will use. Each gets the
-	// indexes that it lacks, on an existing queue as well. One with a Limit above 1,
-	// whatever the limit, needs others than one without.
+	// indexes that it lacks, on an existing queue as well. With a Limit above 1 the
+	// second of the two indexes is a different one, the same for every such limit.
 	GroupIndexes []driver.GroupBy
 	// Unlogged creates an unlogged table, for faster sends. A crash of the server
 	// deletes its messages, and no standby has them: Caps.Durable does not hold for it.

@@ -49,7 +49,7 @@ type tableNames struct {
 	Key          string // the expression for a message's group
 	Indexed      bool   // there are indexes for Key
 	Limited      bool   // several messages of a group may be leased
-	Claims       bool   // the groups that were chosen
+	Claims       bool   // the statement claims the chosen groups: the limit is $3
 	Plan         int    // see Provider.replan
 	Blind        bool   // bodies, headers and groups are not read
 	Measured     bool   // no more is read than there is room for when printed, see {{template "fit"}}

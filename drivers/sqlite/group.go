@@ -45,7 +45,7 @@ func (t *txn) claimHeads(name, spec string, r driver.GroupRequest) ([]driver.Del
 		s.add(id, size, key)
 		return err
 	}
-	if n := r.By.AtOnce(); n > 1 {
+	if n := r.By.MaxLeases(); n > 1 {
 		err = t.query(add, sqlTurns, g, t.now, r.Max, n)
 	} else {
 		err = t.query(add, sqlHeads, g, t.now, r.Max)

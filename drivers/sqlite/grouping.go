@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portmq/mq/driver"
@@ -18,20 +18,26 @@ import (
 
 // specOf names a grouping in the file.
 func specOf(by driver.GroupBy) string {
-	var words []string
-	if n := by.AtOnce(); n > 1 {
-		words = []string{"limit", strconv.Itoa(n)}
-	}
+	words := []string{"group"}
 	switch {
 	case by.Header != "":
-		words = append(words, "header", by.Header)
+		words = []string{"header", by.Header}
 	case by.Path != nil:
-		words = append(append(words, "path"), by.Path...)
-	default:
-		words = append(words, "group")
+		words = append([]string{"path"}, by.Path...)
 	}
-	text, _ := json.Marshal(words) // strings cannot fail
+	var spec any = words
+	if n := by.MaxLeases(); n > 1 {
+		spec = limited{n, words}
+	}
+	text, _ := json.Marshal(spec) // strings cannot fail
 	return string(text)
+}
+
+// limited is the spec of a grouping with a limit. Drivers that know none of those cannot
+// read it, and so do not enter messages in the wrong way.
+type limited struct {
+	Limit int      `json:"limit"`
+	By    []string `json:"by"`
 }
 
 // keyed finds the keys of messages by one grouping.
@@ -39,23 +45,19 @@ type keyed struct {
 	id     int64
 	kind   string
 	way    []string
-	atOnce int // leases of a group
+	atOnce int // the most leases of a group
 }
 
 func parseSpec(id int64, spec string) (k keyed, err error) {
-	var words []string
-	if err := json.Unmarshal([]byte(spec), &words); err != nil {
+	l := limited{Limit: 1}
+	into := any(&l.By)
+	if strings.HasPrefix(spec, "{") {
+		into = &l
+	}
+	if err := json.Unmarshal([]byte(spec), into); err != nil {
 		return k, err
 	}
-	k = keyed{id: id, atOnce: 1}
-	if words[0] == "limit" {
-		if k.atOnce, err = strconv.Atoi(words[1]); err != nil {
-			return k, err
-		}
-		words = words[2:]
-	}
-	k.kind, k.way = words[0], words[1:]
-	return k, nil
+	return keyed{id: id, kind: l.By[0], way: l.By[1:], atOnce: l.Limit}, nil
 }
 
 // content is what the key of a message may depend on.

@@ -29,10 +29,22 @@ func TestOlderLayout(t *testing.T) {
 			run(t, db, "INSERT INTO mq_queue (name, mark, sent, total) VALUES ('jobs', 7, 1, 1)")
 			run(t, db, `INSERT INTO mq_message (id, queue, due, lease, reads, uncounted, answered, unanswered, sent, size, body)
 				VALUES (1 << 40 | 1, 1, 1, 0, 0, 0, 0, 0, 1, 3, CAST('old' AS BLOB))`)
+			run(t, db, oldGrouping)
 			useNew(t, path)
 		}
 	}
 }
+
+// oldGrouping is a grouping as versions without a limit made it, and the trigger of
+// theirs that is another one now.
+const oldGrouping = `
+	INSERT INTO mq_grouping (queue, spec, filled, upto) VALUES (1, '["group"]', 1, 1);
+	UPDATE mq_queue SET groupings = 1;
+	INSERT INTO mq_member (grouping, key, id) VALUES (1, 1 << 40 | 1, 1 << 40 | 1);
+	INSERT INTO mq_group VALUES (1, 1 << 40 | 1, 1 << 40 | 1, 1);
+	CREATE TRIGGER mq_message_updated AFTER UPDATE OF due, lease ON mq_message BEGIN
+		UPDATE mq_member SET until = iif(NEW.lease <> 0, NEW.due, NULL) WHERE id = NEW.id;
+	END;`
 
 // useNew uses what later versions have brought in a file with one message.
 func useNew(t *testing.T, path string) {
@@ -57,6 +69,17 @@ func useNew(t *testing.T, path string) {
 	all.Wait()
 	if _, err := clients[0].Publish(t.Context(), "orders.new", &mq.Message{}); err != nil {
 		t.Error(err)
+	}
+	for _, by := range []mq.GroupBy{{}, {Limit: 2}} {
+		heads, err := clients[2].Queue("jobs").ReceiveHeads(t.Context(), &by, mq.ReceiveOptions{Max: 10})
+		if err != nil || len(heads) != 3 {
+			t.Errorf("received %d messages by %+v, %v, want 3", len(heads), by, err)
+		}
+		for _, d := range heads {
+			if err := d.Nack(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 	ds, err := clients[1].Queue("jobs").Receive(t.Context(), mq.ReceiveOptions{Max: 10})
 	if err != nil || len(ds) != 3 || string(ds[0].Body) != "old" {

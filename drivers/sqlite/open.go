@@ -189,8 +189,11 @@ func (p *Provider) create(ctx context.Context) error {
 		return err
 	}
 	version, err := layout(ctx, conn)
-	for ; err == nil && version < schemaVersion; version++ {
+	for old := version; err == nil && version < schemaVersion; version++ {
 		_, err = conn.ExecContext(ctx, layouts[version])
+		if err == nil && old > 0 && version+1 == schemaVersion {
+			err = renewTriggers(ctx, conn)
+		}
 	}
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "COMMIT")
@@ -200,6 +203,17 @@ func (p *Provider) create(ctx context.Context) error {
 		defer cancel()
 		_, _ = conn.ExecContext(ctx, "ROLLBACK")
 	}
+	return err
+}
+
+// renewTriggers replaces the triggers of an older version, if there are any.
+func renewTriggers(ctx context.Context, conn *sql.Conn) error {
+	var found bool
+	var id int64
+	if err := query(ctx, conn, into(&found, &id), sqlAnyGrouping); err != nil || !found {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, triggersSQL)
 	return err
 }
 

@@ -353,7 +353,7 @@ FROM (
 CROSS JOIN mq_message m ON m.id = g.head
 
 -- name: limited groups
--- Has the triggers find out what the groups of a grouping with a limit are like.
+-- Makes the triggers recompute head and free of every group of a grouping with a limit.
 UPDATE mq_member SET until = until
 WHERE grouping = ?1 AND (key, id) IN (SELECT key, head FROM mq_group WHERE grouping = ?1)
 
@@ -374,8 +374,8 @@ ORDER BY g.head
 LIMIT ?3
 
 -- name: turns
--- The next messages of groups that have room under the limit ?4. Among those whose turn
--- is next the ones with the fewest leases come first.
+-- The next messages of groups that have room under the limit ?4. Of the groups
+-- considered, those with the fewest leases come first.
 WITH g AS MATERIALIZED (
   SELECT key, (
     SELECT count(*)
@@ -385,7 +385,7 @@ WITH g AS MATERIALIZED (
   FROM mq_group INDEXED BY mq_group_head
   WHERE grouping = ?1 AND free <= ?2
   ORDER BY head
-  LIMIT max(?3, 32)
+  LIMIT max(?3, 100)
 ),
 t AS (
   SELECT b.id, b.due, g.key, held + row_number() OVER (PARTITION BY g.key ORDER BY b.due, b.id) AS turn
@@ -395,13 +395,13 @@ t AS (
     FROM mq_member INDEXED BY mq_member_due
     WHERE grouping = ?1 AND key = g.key AND due <= ?2
     ORDER BY due, id
-    LIMIT ?4
+    LIMIT min(?3, ?4)
   )
 )
 SELECT t.id, t.key, m.size
 FROM t
 CROSS JOIN mq_message m ON m.id = t.id
-WHERE turn <= ?4
+WHERE turn <= ?4 AND m.due <= ?2
 ORDER BY turn, t.due, t.id
 LIMIT ?3
 

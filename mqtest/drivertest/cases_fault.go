@@ -19,7 +19,7 @@ var faultCases = []testCase{
 		needs: all(hasBreak, lacks(portable, "Caps.PortableReceipts")), run: faultNotPortable,
 	},
 	{name: "fault/sends", rule: "what was sent while connections break is stored if Send returned nil (rule 9), and not stored after ErrBadConn (rule 7)", needs: hasBreak, run: faultSends},
-	{name: "fault/publishes", rule: "the same is true of Publish, for each queue; with Caps.AtomicSend all queues have the messages, or none", needs: all(hasBreak, routes), run: faultPublishes},
+	{name: "fault/publishes", rule: "what was published while connections break is stored in each queue if Publish returned nil, and in none after ErrBadConn", needs: all(hasBreak, routes), run: faultPublishes},
 	{name: "fault/keys", rule: "a send with a DedupKey that is repeated after an outage stores one message", needs: all(hasBreak, deduplicates), run: faultKeys},
 	{name: "fault/wait", rule: "a Receive that waits survives a broken connection, or says so", needs: hasBreak, run: faultWait},
 	{name: "fault/consumer", rule: "a Consumer goes on after connections break, and every message is handled", needs: hasBreak, run: faultConsumer},
@@ -171,8 +171,8 @@ func (t *tester) whileBreaking(n int, call func(i int) error) []error {
 	return results
 }
 
-// stored takes all messages of q, those of results without an error at least, and
-// returns how often each body was there.
+// stored receives all messages of q, waits for those whose call succeeded, and returns
+// the count of each body.
 func (t *tester) stored(q *mq.Queue, results []error) map[string]int {
 	t.Helper()
 	stored := make(map[string]int)

@@ -12,8 +12,8 @@ import (
 
 // Cases of groups of which several messages may be leased at a time.
 var groupLimitCases = []testCase{
-	{name: "group-limit/leases", rule: "GroupBy.Limit: so many messages of a group are leased at a time, and a group has room again once one is settled", needs: limited, run: limitLeases},
-	{name: "group-limit/one", rule: "a Limit of 1 is none: a group is worked on in order", needs: grouped, run: limitOne},
+	{name: "group-limit/leases", rule: "GroupBy.Limit: at most Limit messages of a group are leased at a time, and a group has room again once one is settled", needs: limited, run: limitLeases},
+	{name: "group-limit/one", rule: "a Limit of 1 is the default: a group is worked on in order", needs: grouped, run: limitOne},
 	{name: "group-limit/shares", rule: "the groups with the fewest leases come first", needs: limited, run: limitShares},
 	{name: "group-limit/many", rule: "one ReceiveHeads may lease as many messages of a group as there is room for", needs: limited, run: limitMany},
 	{name: "group-limit/plain-lease", rule: "the leases of other receives count", needs: limited, run: limitPlainLease},
@@ -25,8 +25,8 @@ var groupLimitCases = []testCase{
 	{name: "group-limit/header", rule: "GroupBy.Header with a limit", needs: all(limited, headers), run: limitHeader},
 	{name: "group-limit/behind-full", rule: "a group with room is found behind many that have none", needs: limited, run: limitBehindFull},
 	{name: "group-limit/wait", rule: "a ReceiveHeads that waits gets a message of a group that has room again", needs: limited, run: limitWait},
-	{name: "group-limit/workers", rule: "8 workers on 12 groups: never more than the limit are out at once, and all are handled", needs: limited, run: limitWorkers},
-	{name: "group-limit/consumer", rule: "ConsumerConfig.Groups with a limit: so many messages of a group are handled at a time", needs: limited, run: limitConsumer},
+	{name: "group-limit/workers", rule: "8 workers on 12 groups: never more than the limit are leased at once, and all are handled", needs: limited, run: limitWorkers},
+	{name: "group-limit/consumer", rule: "ConsumerConfig.Groups with a limit: at most that many messages of a group are handled at a time", needs: limited, run: limitConsumer},
 	{name: "group-limit/invalid", rule: "a negative Limit, and one above 1 in ReceiveGroup, is ErrInvalid", needs: grouped, run: limitInvalid},
 	{name: "unsupported/group-limit", rule: "without Caps.GroupLimit a Limit above 1 is ErrNotSupported", needs: all(grouped, lacks(limited, "Caps.GroupLimit")), run: limitUnsupported},
 }
@@ -241,7 +241,7 @@ type crowd struct {
 	done  int
 }
 
-// begin takes note of a message that has been received.
+// begin records a message that has been received.
 func (c *crowd) begin(d *mq.Delivery) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,7 +253,7 @@ func (c *crowd) begin(d *mq.Delivery) (err error) {
 	return err
 }
 
-// end takes note that a message is about to be acked, or given back.
+// end records that a message is about to be acked, or given back.
 func (c *crowd) end(d *mq.Delivery, acked bool) (total int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -345,7 +345,7 @@ func limitConsumer(t *tester) {
 	}, mq.ConsumerConfig{Concurrency: 8, Groups: &mq.GroupBy{Limit: 2}, MaxAttempts: mq.Unlimited})
 	t.await("all messages of all groups are handled", done)
 	if c.most < 2 {
-		t.Errorf("%d message of a group was out at a time, want 2", c.most)
+		t.Errorf("at most %d messages of a group were handled at a time, want 2", c.most)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 var groupLimitMutations = []mutation{
 	{"no limit", "GroupBy.Limit: at most so many leases", limiting(func(r *driver.GroupRequest) { r.By.Limit += 10 }), "group-limit/leases group-limit/workers group-limit/consumer group-limit/plain-lease group-limit/path group-limit/header"},
 	{"one more than the limit", "GroupBy.Limit: at most so many leases", limiting(func(r *driver.GroupRequest) { r.By.Limit++ }), "group-limit/leases group-limit/many group-limit/timeout group-limit/extended"},
-	{"the limit is for order", "GroupBy.Limit: so many messages of a group", limiting(func(r *driver.GroupRequest) { r.By.Limit = 1 }), "group-limit/leases group-limit/delayed group-limit/behind-full group-limit/wait"},
+	{"the limit is always 1", "GroupBy.Limit: so many messages of a group", limiting(func(r *driver.GroupRequest) { r.By.Limit = 1 }), "group-limit/leases group-limit/delayed group-limit/behind-full group-limit/wait"},
 	{"the limit is of one receive", "GroupBy.Limit: whatever receive leased them", limitOfOneReceive, "group-limit/leases group-limit/workers"},
-	{"the oldest group takes all", "ReceiveHeads: the groups with the fewest leases come first", oldestFirst, "group-limit/shares"},
+	{"the last group takes all", "ReceiveHeads: the groups with the fewest leases come first", lastFirst, "group-limit/shares"},
 	{"a limit of 1 is one of 2", "GroupBy.Limit: 0 means 1", func(m *mutant) {
 		m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
 			if r.By.Limit == 1 {
@@ -26,7 +26,7 @@ var groupLimitMutations = []mutation{
 	{"the rest is a group", "a message without a key is a group of its own", restIsGroup, "group-limit/no-key"},
 }
 
-// limiting changes what is asked for with a limit.
+// limiting changes requests with a limit.
 func limiting(change func(*driver.GroupRequest)) func(*mutant) {
 	return func(m *mutant) {
 		m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {
@@ -60,8 +60,8 @@ func (m *mutant) giveBack(ctx context.Context, queue string, d driver.Delivery) 
 	return m.Provider.Settle(ctx, queue, []driver.Settlement{{Receipt: d.Receipt, Op: driver.OpNack}}) == nil
 }
 
-// oldestFirst leases from the group that it last leased from while it can.
-func oldestFirst(m *mutant) {
+// lastFirst leases from the group that it last leased from while it can.
+func lastFirst(m *mutant) {
 	var mu sync.Mutex
 	var last string
 	m.groups = func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error) {

@@ -131,7 +131,7 @@ c AS MATERIALIZED (
     AND w.k NOT IN (SELECT k FROM near)
     AND w.k NOT IN (SELECT k FROM last)
   {{- if .Limited}}
-  ORDER BY held, far, v{{end}}
+  ORDER BY held, v{{end}}
 ),
 {{/* Those that nobody else is choosing. */ -}}
 t AS MATERIALIZED (
@@ -142,7 +142,9 @@ t AS MATERIALIZED (
 )
 SELECT
   {{template "keep t"}},
-  {{if .Blind}}''::text{{else}}CASE
+  {{if .Blind}}''::text{{else if .Limited -}}
+  coalesce((SELECT k FROM walk WHERE n = $3::int), ''::text)
+  {{- else}}CASE
     WHEN (SELECT pg_catalog.count(*) FROM t) < $1::int
     THEN coalesce((SELECT k FROM walk WHERE n = $3::int), ''::text)
     ELSE coalesce((SELECT pg_catalog.max(k) FROM t WHERE far), $4::text)
@@ -154,7 +156,7 @@ SELECT
 WITH {{if .Limited}}held AS MATERIALIZED (
   SELECT {{.Key}} AS k, pg_catalog.count(*)::int AS held
   FROM {{.Q}} x
-  WHERE {{.Key}} IS NOT NULL AND {{template "leased x" .}} AND x.vt > pg_catalog.statement_timestamp()
+  WHERE {{.Key}} IS NOT NULL AND {{template "recent x" .}}
   GROUP BY 1
 ),
 c AS MATERIALIZED (
@@ -203,7 +205,7 @@ WITH w AS MATERIALIZED (
 key is a group of its own. */ -}}
 {{if .Limited}}{{template "turns" .}},
 f AS MATERIALIZED (
-  SELECT msg_id, vt AS v, held + turn AS turn
+  SELECT msg_id, vt AS v, held + turn AS rank
   FROM turns
   WHERE taken <= $3::int
 {{- else if .Indexed -}}
@@ -235,8 +237,8 @@ f AS MATERIALIZED (
   )
 ),
 {{/* A group's turn comes by what it was chosen for, its message that is due
-longest. Of limited groups those with the fewest leases come first. */ -}}
-p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY {{if .Limited}}turn, {{end}}v, msg_id LIMIT $1::int),
+longest. With a limit, groups with the fewest leases come first. */ -}}
+p AS MATERIALIZED (SELECT msg_id FROM f ORDER BY {{if .Limited}}rank, {{end}}v, msg_id LIMIT $1::int),
 c AS MATERIALIZED (
   SELECT {{template "sized" .}}
   FROM {{.Q}}

@@ -1,10 +1,10 @@
 {{- /* Groups of which several messages may be leased at a time.
 
-What was leased a moment ago still counts, since an extension of it may be about to
-commit: as recent, and if it is not what is leased next itself. */ -}}
+A lease that ended less than 100 ms ago still counts, as recent, because an extension of
+it may be about to commit. It does not count against leasing that same message again. */ -}}
 
 {{- /* Whether x is recent, and the rows of the group w.k that are leased or recent, as
-l: held and recent. More than the limit need not be counted. */ -}}
+l: held and recent. Counting stops at the limit. */ -}}
 {{define "recent x"}}
   {{- ""}}{{template "leased x" .}}
         AND x.vt > pg_catalog.statement_timestamp() - interval '100 milliseconds'
@@ -51,8 +51,8 @@ f. */ -}}
 {{- end}}
 {{define "held by group"}}{{if .Limited}}, l.held{{end}}{{end}}
 
-{{- /* The messages of the groups w that are due longest, each with its turn, and with
-how many leases its group has if all up to its turn are leased. */ -}}
+{{- /* The longest-due messages of the groups w. turn is the position in the group, and
+taken is the number of leases once all messages up to that position are leased. */ -}}
 {{define "turns"}}
 {{- if not .Indexed -}}
 members AS MATERIALIZED (
@@ -97,7 +97,8 @@ turns AS MATERIALIZED (
       FROM {{.Q}} x
       WHERE {{.Key}} = w.k AND x.vt AT TIME ZONE 'UTC' <= pg_catalog.statement_timestamp() AT TIME ZONE 'UTC'
       ORDER BY {{.Key}}, x.vt AT TIME ZONE 'UTC'
-      LIMIT {{template "group limit" .}}
+      LIMIT least($1::int, {{template "group limit" .}})
+      FOR UPDATE SKIP LOCKED
     ) x
     WINDOW o AS (ORDER BY vt, msg_id)
   ) f

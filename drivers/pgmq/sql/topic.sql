@@ -53,8 +53,8 @@ WHERE $1::text = ''::text OR pg_catalog.lower(queue_name::text) = $1::text
 {{end}}
 
 {{- /* The queues that are bound to the topic $1. Of more than 32 regular expressions the
-server compiles each one anew, which LIKE, where * and # match any text, mostly saves. A
-pattern without * and # needs neither. */ -}}
+server compiles each one anew; a LIKE, where * and # match any text, avoids most of that. A
+pattern without * and # is only compared. */ -}}
 {{define "bound"}}
 SELECT DISTINCT pg_catalog.lower(queue_name::text) AS name
 FROM pgmq.topic_bindings

@@ -15,10 +15,10 @@ import (
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// crowd counts the leases of each group, of which no more are allowed than the limit.
-// It notes one after the claim has returned, and its end before the call that ends it,
-// so that what it counts is out in truth.
-type crowd struct {
+// leaseCounter counts the leases of each group and records any excess. It adds a lease
+// after the claim returned and removes it before the call that ends it, so every lease
+// that it counts is real.
+type leaseCounter struct {
 	by     mq.GroupBy
 	total  int
 	queues []*mq.Queue
@@ -31,7 +31,7 @@ type crowd struct {
 	most     int
 }
 
-func (c *crowd) begin(key string) {
+func (c *leaseCounter) begin(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out[key]++
@@ -41,7 +41,7 @@ func (c *crowd) begin(key string) {
 	c.most = max(c.most, c.out[key])
 }
 
-func (c *crowd) end(key string, acked bool) {
+func (c *leaseCounter) end(key string, acked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out[key]--; acked {
@@ -49,16 +49,16 @@ func (c *crowd) end(key string, acked bool) {
 	}
 }
 
-// enough says whether the test is over, sooner if it is about finding an excess.
-func (c *crowd) enough(find bool) bool {
+// enough reports whether all is acked or, with find, an excess was found.
+func (c *leaseCounter) enough(find bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.acked >= c.total || find && len(c.excesses) > 0
 }
 
-// next returns whether one more message is to be sent. Little is there at a time, so
-// that claims meet.
-func (c *crowd) next() (send, over bool) {
+// next reports whether to send another message and whether all are sent. It keeps the
+// queue short so that claims collide.
+func (c *leaseCounter) next() (send, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	send = c.sent < c.total && c.sent-c.acked < 4*groupCount
@@ -68,7 +68,7 @@ func (c *crowd) next() (send, over bool) {
 	return send, c.sent >= c.total
 }
 
-func (c *crowd) send(ctx context.Context, q *mq.Queue) error {
+func (c *leaseCounter) send(ctx context.Context, q *mq.Queue) error {
 	for ctx.Err() == nil {
 		send, over := c.next()
 		switch {
@@ -86,7 +86,7 @@ func (c *crowd) send(ctx context.Context, q *mq.Queue) error {
 	return nil
 }
 
-func (c *crowd) consume(ctx context.Context, q *mq.Queue, find bool) error {
+func (c *leaseCounter) consume(ctx context.Context, q *mq.Queue, find bool) error {
 	for ctx.Err() == nil && !c.enough(find) {
 		ds, err := q.ReceiveHeads(ctx, &c.by, mq.ReceiveOptions{Max: 1 + rand.N(4), Visibility: long})
 		if err != nil {
@@ -121,9 +121,9 @@ func (c *crowd) consume(ctx context.Context, q *mq.Queue, find bool) error {
 	return nil
 }
 
-func newCrowd(t testing.TB, dsn string, by mq.GroupBy, indexed bool, total int, clients ...*mq.Client) *crowd {
+func newLeaseCounter(t testing.TB, dsn string, by mq.GroupBy, indexed bool, total int, clients ...*mq.Client) *leaseCounter {
 	t.Helper()
-	c := &crowd{by: by, total: total, out: make(map[string]int)}
+	c := &leaseCounter{by: by, total: total, out: make(map[string]int)}
 	o := silent()
 	if indexed {
 		o = silent(by)
@@ -139,8 +139,8 @@ func newCrowd(t testing.TB, dsn string, by mq.GroupBy, indexed bool, total int, 
 	return c
 }
 
-// run returns when all is acked, or an excess was found that was looked for.
-func (c *crowd) run(t testing.TB, find bool) {
+// run returns when all is acked or, with find, when an excess was found.
+func (c *leaseCounter) run(t testing.TB, find bool) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer stop()
@@ -184,7 +184,7 @@ func TestLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := server.Database(t)
-			c := newCrowd(t, dsn, test.by, test.indexed, total, open(t, dsn, "driver=pgx"), open(t, dsn, "driver=pq"), borrow(t, rewritten(t, dsn, slow)))
+			c := newLeaseCounter(t, dsn, test.by, test.indexed, total, open(t, dsn, "driver=pgx"), open(t, dsn, "driver=pq"), borrow(t, rewritten(t, dsn, slow)))
 			c.run(t, false)
 			for _, excess := range c.excesses {
 				t.Error(excess)
@@ -196,9 +196,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// A protocol that is not right fails the same test: one that does not count again under
-// the lock. Without the lock itself two claims mostly meet at the same rows, of which
-// one has none.
+// A claim that does not recount under the lock must fail the same test. Dropping the
+// lock itself is no test: two claims mostly choose the same rows, and one gets none.
 func TestLimitFindsFaults(t *testing.T) {
 	skipProof(t)
 	dsn := server.Postgres(t).Database(t)
@@ -208,7 +207,7 @@ func TestLimitFindsFaults(t *testing.T) {
 		}
 		return slow(text)
 	}
-	c := newCrowd(t, dsn, mq.GroupBy{Limit: 2}, true, *deliveries, borrow(t, rewritten(t, dsn, uncounted)))
+	c := newLeaseCounter(t, dsn, mq.GroupBy{Limit: 2}, true, *deliveries, borrow(t, rewritten(t, dsn, uncounted)))
 	c.run(t, true)
 	if len(c.excesses) == 0 {
 		t.Error("found no fault")

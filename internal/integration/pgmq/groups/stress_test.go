@@ -352,7 +352,7 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// skipProof skips, under -short, what shows that another test can fail.
+// skipProof skips, under -short, a test that proves another test can fail.
 func skipProof(t *testing.T) {
 	t.Helper()
 	if testing.Short() {

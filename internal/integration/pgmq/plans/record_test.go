@@ -165,7 +165,7 @@ var hot = []operation{
 // grouped are those of group receivers: one claims in two steps.
 var grouped = []operation{{"choose groups", 0, receiveGroups(0)}, {"claim groups", 1, receiveGroups(0)}, {"claim group", 1, receiveGroup}}
 
-// limited are those with a limit of leases of a group.
+// limited are the operations on groups with a limit.
 var limited = []operation{{"choose limited groups", 0, receiveGroups(3)}, {"claim limited groups", 1, receiveGroups(3)}}
 
 func receiveGroups(limit int) func(context.Context, *pgmq.Provider, string) error {
