@@ -132,6 +132,7 @@ const (
 	groupWindow          = 200
 	walkSteps, moreSteps = 300, 5000
 	maxGroupLimit        = 1_000_000              // is as good as none
+	limitedWindow        = 24                     // instead of groupWindow and walkSteps: the leases of each group are counted
 	minWalk              = 100 * time.Millisecond // of a call that does not wait
 )
 
@@ -173,8 +174,16 @@ func (p *Provider) claimGroups(ctx context.Context, g *grouping, r driver.GroupR
 // claimNear claims once, and walks on from a group.
 func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.GroupRequest, how look, from string, steps int) (s *leases, next string, err error) {
 	args, claim := []any{min(r.Max, maxGroups)}, []any{r.Max, micros(r.Visibility)}
+	times := steps / walkSteps
 	if g.indexed {
-		args = append(args, groupWindow, steps, from)
+		window := groupWindow
+		if g.limited {
+			window = limitedWindow
+			if steps == walkSteps {
+				steps = limitedWindow
+			}
+		}
+		args = append(args, window, steps, from)
 	}
 	if g.limited {
 		limit := min(r.By.Limit, maxGroupLimit)
@@ -190,7 +199,7 @@ func (p *Provider) claimNear(ctx context.Context, g *grouping, r driver.GroupReq
 	s, err = p.groupTx(ctx, g, step{choose, args, func(rows row) error {
 		var size int // of what stays on the server
 		return rows.Scan(&size, &next)
-	}}, text, claim, steps/walkSteps)
+	}}, text, claim, times)
 	if err == nil {
 		g.cursor.set(next)
 	}
