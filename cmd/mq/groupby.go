@@ -3,8 +3,9 @@ package main
 import (
 	"strings"
 
-	"github.com/portmq/mq"
 	"github.com/spf13/cobra"
+
+	"github.com/portmq/mq"
 )
 
 // groupFlags are the flags for receiving by group.

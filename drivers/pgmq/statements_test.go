@@ -254,3 +254,25 @@ func TestStatementPanics(t *testing.T) {
 	}()
 	statement("no such statement", nil)
 }
+
+// TestTemplateNames: a template that is defined twice would replace another one without
+// a word.
+func TestTemplateNames(t *testing.T) {
+	files, err := sqlFiles.ReadDir("sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := make(map[string]string)
+	for _, f := range files {
+		text, err := sqlFiles.ReadFile("sql/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`{{define "([^"]*)"}}`).FindAllStringSubmatch(string(text), -1) {
+			if other, twice := in[m[1]]; twice {
+				t.Errorf("%q is defined in %s and in %s", m[1], other, f.Name())
+			}
+			in[m[1]] = f.Name()
+		}
+	}
+}
