@@ -13,7 +13,8 @@
 //  4. Return or wrap the errors of this package, and keep the native error in
 //     the chain.
 //  5. Add the optional interfaces that your backend supports:
-//     [QueueManager], [StatsLister], [Popper], [Browser], [Archivist],
+//     [QueueManager], [StatsLister], [Popper], [Browser], [Searcher],
+//     [Archivist], [ReasonCounter], [Overrider], [Pauser], [Registry],
 //     [GroupReceiver], [Deduplicator], [Router], [Transactor], [Namer].
 //  6. Prove it: drivertest.Run(t, drivertest.Harness{Open: ...}).
 //

@@ -99,20 +99,6 @@ type Popper interface {
 	Pop(ctx context.Context, queue string, max int) ([]Delivery, error)
 }
 
-// Browser shows messages without leasing them.
-type Browser interface {
-	// Browse returns records in the order of their ids, oldest first,
-	// whatever their state. It changes nothing.
-	Browse(ctx context.Context, queue string, r BrowseRequest) ([]Record, error)
-}
-
-// BrowseRequest asks for one page.
-type BrowseRequest struct {
-	Archive bool   // the queue's archive, not the queue
-	After   string // ID of the last record of the page before, which may be gone; "" = from the start. ErrInvalid if it cannot be an ID
-	Limit   int    // between 1 and Caps.MaxBatch
-}
-
 // Archivist acts on a queue's archive.
 type Archivist interface {
 	// Redrive moves archived messages back to their queue as new messages,

@@ -244,6 +244,8 @@ type Stats struct {
 type Record struct {
 	Message
 	ID         string
+	State      State
+	BodySize   int // of the whole body, of which Body may be the beginning
 	ReadCount  int
 	Attempt    int // leases so far that were attempts; 0 without Caps.Attempts
 	EnqueuedAt time.Time
