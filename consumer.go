@@ -18,6 +18,8 @@ type ConsumerStats struct {
 	Buffered int // leased and waiting for a handler
 	Settling int // settlements and events under way
 
+	Paused bool // by Pause, or by Queue.Pause
+
 	Received int64
 
 	// What became of the messages received, whether the Consumer, the handler or
@@ -61,8 +63,9 @@ type Consumer struct {
 
 	mu          sync.Mutex
 	started     bool
-	active      bool // Run has not returned
-	paused      bool
+	active      bool               // Run has not returned
+	paused      bool               // by Pause
+	queuePaused bool               // by Queue.Pause
 	cancelFetch context.CancelFunc // of the fetch under way, or nil
 	concurrency int
 	prefetch    int           // current target
@@ -169,6 +172,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer c.keeper.close()
 	c.lookAtArchive(ctx)
 	c.keepArchive(ctx)
+	defer client.pauses.watch(ctx, c)()
+	defer c.keepReporting(ctx)()
 
 	err := c.fetchLoop(ctx)
 	close(c.drained)
@@ -188,24 +193,6 @@ func (c *Consumer) begin() error {
 	}
 	c.started, c.active = true, true
 	return nil
-}
-
-// Pause stops fetching. What is already leased is still handled.
-func (c *Consumer) Pause() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.paused = true
-	if c.cancelFetch != nil {
-		c.cancelFetch()
-	}
-}
-
-// Resume ends Pause.
-func (c *Consumer) Resume() {
-	c.mu.Lock()
-	c.paused = false
-	c.mu.Unlock()
-	c.poke()
 }
 
 // SetConcurrency changes how many handlers run at once, or batches of a
@@ -232,6 +219,7 @@ func (c *Consumer) Stats() ConsumerStats {
 	defer c.mu.Unlock()
 	s := c.stats
 	s.Running, s.Buffered, s.Settling = c.running, len(c.buffer), c.unsettled
+	s.Paused = c.paused || c.queuePaused
 	if c.lone.d != nil {
 		s.Buffered++
 	}
@@ -248,7 +236,7 @@ func (c *Consumer) Health() error {
 	switch {
 	case !c.active:
 		return c.queue.fail("consume", errNotRunning)
-	case c.paused:
+	case c.paused, c.queuePaused:
 		return nil
 	}
 	return c.sick

@@ -16,7 +16,7 @@ func (c *Consumer) behind() bool {
 // room returns how many messages to fetch now. c.mu is held.
 func (c *Consumer) room() int {
 	limit := c.queue.client.caps.BatchLimit()
-	if c.paused || c.isolated() || c.behind() {
+	if c.paused || c.queuePaused || c.isolated() || c.behind() {
 		return 0
 	}
 	c.prefetch = c.wantPrefetch(limit)

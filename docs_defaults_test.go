@@ -33,6 +33,7 @@ func TestDocsDefaults(t *testing.T) {
 		"ReceiveOptions.Max":              receive.Max,
 		"ReceiveOptions.Visibility":       receive.Visibility,
 		"ReceiveOptions.Wait":             receive.Wait,
+		"SearchOptions.Scan":              defaultScan,
 		"GroupOptions.IncludeDelayed":     false,
 		"QueueOptions.AnyName":            false,
 	} {
@@ -42,7 +43,7 @@ func TestDocsDefaults(t *testing.T) {
 	}
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[ConsumerConfig](), reflect.TypeFor[BatchConfig](), reflect.TypeFor[ReceiveOptions](),
-		reflect.TypeFor[BrowseOptions](), reflect.TypeFor[RedriveOptions](), reflect.TypeFor[GroupOptions](), reflect.TypeFor[QueueOptions](),
+		reflect.TypeFor[BrowseOptions](), reflect.TypeFor[SearchOptions](), reflect.TypeFor[RedriveOptions](), reflect.TypeFor[GroupOptions](), reflect.TypeFor[QueueOptions](),
 	} {
 		for f := range of.Fields() {
 			if name := of.Name() + "." + f.Name; !f.Anonymous && rows[name] == "" {

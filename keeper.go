@@ -38,6 +38,7 @@ type keeper struct {
 type kept struct {
 	receipt Receipt
 	id      string
+	since   instant
 	until   instant // not extended after that
 }
 
@@ -79,12 +80,13 @@ func (k *keeper) close() {
 
 // keep takes over deliveries that nobody else has seen yet.
 func (k *keeper) keep(ds []*Delivery) {
-	soon := now().add(k.visibility / 2)
+	begun := now()
+	soon := begun.add(k.visibility / 2)
 	urgent := false
 	k.mu.Lock()
 	for _, d := range ds {
 		d.lease.keeper = k
-		k.leases[&d.lease] = kept{d.Receipt, d.ID, never}
+		k.leases[&d.lease] = kept{d.Receipt, d.ID, begun, never}
 		urgent = urgent || d.lease.ends <= soon // it took long to arrive
 	}
 	k.mu.Unlock()

@@ -7,15 +7,6 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// BrowseOptions ask for one page of Peek or Archived. The zero value asks for
-// the first.
-type BrowseOptions struct {
-	// After is the ID of the last record of the page before.
-	After string
-	// Limit is the length of the page, up to Caps.MaxBatch. Defaults to 100.
-	Limit int
-}
-
 // Pop receives and deletes up to limit messages in one step: at most once. A
 // crash after it loses them, and they need not be settled. A limit of 0 is
 // ErrInvalid.
@@ -45,48 +36,6 @@ func (q *Queue) Pop(ctx context.Context, limit int) ([]*Delivery, error) {
 		return err
 	})
 	return call.Deliveries, err
-}
-
-// Peek shows messages, oldest first and whatever their state, without leasing
-// them.
-func (q *Queue) Peek(ctx context.Context, o BrowseOptions) ([]Record, error) {
-	return q.browse(ctx, "peek", o, false)
-}
-
-// Archived shows the queue's archive, oldest message first.
-func (q *Queue) Archived(ctx context.Context, o BrowseOptions) ([]Record, error) {
-	return q.browse(ctx, "archived", o, true)
-}
-
-func (q *Queue) browse(ctx context.Context, op string, o BrowseOptions, archive bool) (rs []Record, err error) {
-	err = q.do(ctx, &Call{Op: op}, func(ctx context.Context) error {
-		browser, err := optional[driver.Browser](q.client.provider)
-		if err != nil {
-			return err
-		}
-		limit, err := checkLimit(q.client.caps, "Limit", o.Limit, min(100, q.client.caps.BatchLimit()))
-		if err != nil {
-			return err
-		}
-		return q.client.look(ctx, func(ctx context.Context) (err error) {
-			found, err := browser.Browse(ctx, q.name, driver.BrowseRequest{Archive: archive, After: o.After, Limit: limit})
-			rs = records(found, q.client.caps)
-			return err
-		})
-	})
-	return rs, err
-}
-
-// records returns what a provider has shown.
-func records(found []driver.Record, caps Caps) []Record {
-	rs := make([]Record, len(found))
-	for i, r := range found {
-		rs[i] = Record{in(r.Message), r.ID, r.ReadCount, r.Attempt, r.EnqueuedAt, r.VisibleAt, r.ArchivedAt}
-		if !caps.Attempts {
-			rs[i].Attempt = r.ReadCount
-		}
-	}
-	return rs
 }
 
 // Purge removes every message of the queue, leased and delayed ones included,

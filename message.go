@@ -49,6 +49,8 @@ type Message struct {
 type Record struct {
 	Message
 	ID         string
+	State      State
+	BodySize   int // of the whole body, of which Body may be the beginning
 	ReadCount  int
 	Attempt    int // leases that counted so far
 	EnqueuedAt time.Time
@@ -88,6 +90,8 @@ type (
 	Caps = driver.Caps
 	// Order is the order in which a provider hands out visible messages.
 	Order = driver.Order
+	// State is where a message is.
+	State = driver.State
 )
 
 // What a Settlement does.
@@ -103,6 +107,15 @@ const (
 	Unordered = driver.Unordered
 	OrderDue  = driver.OrderDue
 	OrderID   = driver.OrderID
+)
+
+// The states of a Record.
+const (
+	AnyState      = driver.AnyState // as a Match: do not ask
+	StateVisible  = driver.StateVisible
+	StateLeased   = driver.StateLeased
+	StateDelayed  = driver.StateDelayed
+	StateArchived = driver.StateArchived
 )
 
 // The headers that mq and its providers write. Names that begin with "mq-" are

@@ -90,6 +90,14 @@ type Config struct {
 	// every CallTimeout until they return. Defaults to 30 seconds.
 	CallTimeout time.Duration
 
+	// Name is how the Consumers of this process are called in Client.Consumers.
+	// Defaults to the name of the host, and the number of the process behind a slash.
+	Name string
+
+	// NoReports keeps Consumers from reporting to the backend what they do: see
+	// Client.Consumers.
+	NoReports bool
+
 	// AllowDuplicateMoves lets Move, and a Consumer's DeadLetter queue, copy
 	// the message and then delete it where the provider cannot move it in one
 	// step: a crash between the two leaves it in both queues. Otherwise such
@@ -119,6 +127,7 @@ type Client struct {
 	guard   *guard        // of the program's functions
 
 	consumers tracker
+	pauses    pauses
 	iterators tracker
 	tasks     tracker // flights and other goroutines on behalf of calls
 
@@ -175,14 +184,20 @@ func New(p Provider, cfg Config) *Client {
 }
 
 func (cfg Config) validate() error {
-	if cfg.CallTimeout < 0 {
+	switch {
+	case cfg.CallTimeout < 0:
 		return &Error{Op: "open", Err: invalid("CallTimeout %v is negative", cfg.CallTimeout)}
+	case !isText(cfg.Name):
+		return &Error{Op: "open", Err: invalid("Name has a NUL or is not UTF-8")}
 	}
 	return nil
 }
 
 func (cfg Config) withDefaults() Config {
 	cfg.Logger = GuardLogger(cfg.Logger)
+	if cfg.Name == "" {
+		cfg.Name = processName()
+	}
 	if cfg.Codec == nil {
 		cfg.Codec = JSON
 	}

@@ -49,7 +49,7 @@ func TestArchiveLosesNothing(t *testing.T) {
 		}
 		r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = time.Time{}, time.Time{}, time.Time{}
 		m.Headers[driver.HeaderReason] = "bad"
-		if want := (driver.Record{Message: m, ID: d.ID, ReadCount: 2, Attempt: 2}); !reflect.DeepEqual(r, want) {
+		if want := (driver.Record{Message: m, ID: d.ID, State: driver.StateArchived, BodySize: len(m.Body), ReadCount: 2, Attempt: 2}); !reflect.DeepEqual(r, want) {
 			t.Errorf("record:\n got %+v\nwant %+v", r, want)
 		}
 	})

@@ -22,6 +22,10 @@ var (
 	_ driver.Router        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
+	_ driver.ReasonCounter = (*Provider)(nil)
+	_ driver.Overrider     = (*Provider)(nil)
+	_ driver.Pauser        = (*Provider)(nil)
+	_ driver.Registry      = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Namer         = (*Provider)(nil)
@@ -152,6 +156,9 @@ type store struct {
 
 	queues sync.Map      // of *queue, by name
 	made   atomic.Uint64 // queues so far
+
+	pauses  pauses
+	reports reports
 }
 
 // The stores that have a name and are open.

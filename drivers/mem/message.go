@@ -146,25 +146,42 @@ func (q *queue) deliveries(views []view) []driver.Delivery {
 	return ds
 }
 
-// records makes records of views, which are all of the archive or all of the
-// queue. It needs no lock.
-func (q *queue) records(views []view, archive bool) []driver.Record {
+// records makes records of views, which are all of the archive or all of the queue,
+// and were made at the time now. It needs no lock.
+func (q *queue) records(views []view, r driver.BrowseRequest, now int64) []driver.Record {
 	rs := make([]driver.Record, len(views))
 	for i := range views {
 		v := &views[i]
+		size := len(v.body)
+		if r.CutBody > 0 {
+			v.body = v.body[:min(size, r.CutBody)]
+		}
 		rs[i] = driver.Record{
 			Message:    v.message(),
 			ID:         formatID(v.id),
+			State:      v.state(now),
+			BodySize:   size,
 			ReadCount:  int(v.reads),
 			Attempt:    v.attempt(),
 			EnqueuedAt: q.store.time(v.enqueued),
 			VisibleAt:  q.store.time(v.due),
 		}
-		if archive {
-			rs[i].ArchivedAt = q.store.time(v.archived)
+		if r.Archive {
+			rs[i].State, rs[i].ArchivedAt = driver.StateArchived, q.store.time(v.archived)
 		}
 	}
 	return rs
+}
+
+// state returns the state of a message in the queue.
+func (v *view) state(now int64) driver.State {
+	switch {
+	case v.due <= now:
+		return driver.StateVisible
+	case v.lease != 0:
+		return driver.StateLeased
+	}
+	return driver.StateDelayed
 }
 
 func formatID(id uint64) string { return strconv.FormatUint(id, 10) }

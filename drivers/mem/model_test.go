@@ -42,6 +42,18 @@ func (m *modelMessage) visible() bool { return !m.due.After(time.Now()) }
 
 func (m *modelMessage) held() bool { return m.leased && !m.visible() }
 
+func (m *modelMessage) stateNow() driver.State {
+	switch {
+	case !m.archived.IsZero():
+		return driver.StateArchived
+	case m.visible():
+		return driver.StateVisible
+	case m.leased:
+		return driver.StateLeased
+	}
+	return driver.StateDelayed
+}
+
 // show makes m visible at once, behind those that are visible already.
 func (q *modelQueue) show(m *modelMessage) {
 	q.lastTurn++

@@ -33,6 +33,7 @@ type queue struct {
 	indexes   []*groupIndex
 	archive   table[*archived]
 	keys      keys
+	pause     *driver.Pause // nil unless it is paused
 
 	waiters list.List // of *waiter, who came first in front
 	armed   int64     // the deadline that the first waiter has set its timer to

@@ -359,7 +359,8 @@ func (p *player) records(got []driver.Record, want []*modelMessage) {
 		p.times(r.EnqueuedAt, m.enqueued, r.VisibleAt, m.due, r.ArchivedAt, m.archived)
 		r.EnqueuedAt, r.VisibleAt, r.ArchivedAt = time.Time{}, time.Time{}, time.Time{}
 		p.equal("record", r, driver.Record{
-			Message: m.Message, ID: strconv.Itoa(m.id), ReadCount: m.reads, Attempt: m.reads - m.uncounted,
+			Message: m.Message, ID: strconv.Itoa(m.id), State: m.stateNow(), BodySize: len(m.Body),
+			ReadCount: m.reads, Attempt: m.reads - m.uncounted,
 		})
 	}
 }

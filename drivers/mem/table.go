@@ -71,6 +71,34 @@ func (t *table[V]) after(id uint64) iter.Seq[V] {
 	}
 }
 
+// before yields the values whose ids are below id, the highest first. The table must not
+// change meanwhile.
+func (t *table[V]) before(id uint64) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		b, r, _ := t.search(id)
+		for ; b >= 0 && len(t.blocks) > 0; b-- {
+			rows := t.blocks[min(b, len(t.blocks)-1)].rows
+			for i := min(r, len(rows)) - 1; i >= 0; i-- {
+				if !yield(rows[i].v) {
+					return
+				}
+			}
+			r = blockSize
+		}
+	}
+}
+
+// only yields the values of those ids that are there.
+func (t *table[V]) only(ids []uint64) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, id := range ids {
+			if v, ok := t.get(id); ok && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
 // search returns the place of id, or where it would be inserted.
 func (t *table[V]) search(id uint64) (b, r int, ok bool) {
 	if len(t.blocks) == 0 {
