@@ -45,11 +45,13 @@ func (c *Client) Consumers(ctx context.Context, queue string) (all []ConsumerRep
 	return all, err
 }
 
-// The pauses between two reports, and how long one is kept: three of the longest.
+// The pause before the first report, which those who end soon do not make, those between
+// two reports, and how long one is kept: three of the longest.
 const (
-	minReportPause = 10 * time.Second
-	maxReportPause = time.Minute
-	reportTTL      = 3 * maxReportPause
+	firstReportPause = time.Second
+	minReportPause   = 10 * time.Second
+	maxReportPause   = time.Minute
+	reportTTL        = 3 * maxReportPause
 )
 
 // maxHeldReported is how many messages a report names.
@@ -84,6 +86,7 @@ type reporter struct {
 
 // run reports until ctx ends, and then takes the report back.
 func (p *reporter) run(ctx context.Context) {
+	_ = sleep(ctx, firstReportPause)
 	for ctx.Err() == nil {
 		r := p.consumer.describe(p.id, p.begun)
 		if p.due(r) {
@@ -94,7 +97,9 @@ func (p *reporter) run(ctx context.Context) {
 		}
 		_ = sleep(ctx, jitter(minReportPause))
 	}
-	_ = p.send(context.WithoutCancel(ctx), p.last, 0)
+	if p.last.ID != "" {
+		_ = p.send(context.WithoutCancel(ctx), p.last, 0)
+	}
 }
 
 // due reports whether there is something new, or the last report will be too old soon.

@@ -18,6 +18,11 @@ var (
 	_ driver.Namer         = (*FaultyProvider)(nil)
 	_ driver.Deduplicator  = (*FaultyProvider)(nil)
 	_ driver.Router        = (*FaultyProvider)(nil)
+	_ driver.Searcher      = (*FaultyProvider)(nil)
+	_ driver.ReasonCounter = (*FaultyProvider)(nil)
+	_ driver.Overrider     = (*FaultyProvider)(nil)
+	_ driver.Pauser        = (*FaultyProvider)(nil)
+	_ driver.Registry      = (*FaultyProvider)(nil)
 	_ driver.TxPublisher   = faultyTx{}
 )
 
@@ -27,6 +32,7 @@ var faultyOps = []string{
 	"drop", "list", "purge", "pop", "browse", "redrive", "purge archive",
 	"receive heads", "receive group", "tx send", "tx settle", "send unique", "tx send unique",
 	"bind", "unbind", "bindings", "publish", "tx publish",
+	"search", "count reasons", "override", "remove archived", "set paused", "paused", "await pause", "report", "consumers",
 }
 
 // Name returns the inner provider's.
@@ -180,6 +186,60 @@ func (f *FaultyProvider) Bindings(ctx context.Context, queue string) ([]driver.B
 // Publish is the operation "publish".
 func (f *FaultyProvider) Publish(ctx context.Context, topic string, msgs []driver.Message) ([]driver.Published, error) {
 	return faultyOptional(ctx, f, "publish", func(r driver.Router) ([]driver.Published, error) { return r.Publish(ctx, topic, msgs) })
+}
+
+// Search is the operation "search".
+func (f *FaultyProvider) Search(ctx context.Context, queue string, r driver.SearchRequest) (driver.Found, error) {
+	return faultyOptional(ctx, f, "search", func(s driver.Searcher) (driver.Found, error) { return s.Search(ctx, queue, r) })
+}
+
+// CountReasons is the operation "count reasons".
+func (f *FaultyProvider) CountReasons(ctx context.Context, queue string, scan int) (counts []driver.ReasonCount, looked int64, err error) {
+	counts, err = faultyOptional(ctx, f, "count reasons", func(r driver.ReasonCounter) (counts []driver.ReasonCount, err error) {
+		counts, looked, err = r.CountReasons(ctx, queue, scan)
+		return counts, err
+	})
+	return counts, looked, err
+}
+
+// Override is the operation "override".
+func (f *FaultyProvider) Override(ctx context.Context, queue string, ids []string, s driver.Settlement) (int64, error) {
+	return faultyOptional(ctx, f, "override", func(o driver.Overrider) (int64, error) { return o.Override(ctx, queue, ids, s) })
+}
+
+// RemoveArchived is the operation "remove archived".
+func (f *FaultyProvider) RemoveArchived(ctx context.Context, queue string, ids []string) (int64, error) {
+	return faultyOptional(ctx, f, "remove archived", func(o driver.Overrider) (int64, error) { return o.RemoveArchived(ctx, queue, ids) })
+}
+
+// SetPaused is the operation "set paused".
+func (f *FaultyProvider) SetPaused(ctx context.Context, queue string, paused bool, by string) error {
+	_, err := faultyOptional(ctx, f, "set paused", func(p driver.Pauser) (struct{}, error) {
+		return struct{}{}, p.SetPaused(ctx, queue, paused, by)
+	})
+	return err
+}
+
+// Paused is the operation "paused".
+func (f *FaultyProvider) Paused(ctx context.Context) ([]driver.Pause, error) {
+	return faultyOptional(ctx, f, "paused", func(p driver.Pauser) ([]driver.Pause, error) { return p.Paused(ctx) })
+}
+
+// AwaitPause is the operation "await pause".
+func (f *FaultyProvider) AwaitPause(ctx context.Context, d time.Duration) error {
+	_, err := faultyOptional(ctx, f, "await pause", func(p driver.Pauser) (struct{}, error) { return struct{}{}, p.AwaitPause(ctx, d) })
+	return err
+}
+
+// Report is the operation "report".
+func (f *FaultyProvider) Report(ctx context.Context, r driver.ConsumerReport, ttl time.Duration) error {
+	_, err := faultyOptional(ctx, f, "report", func(x driver.Registry) (struct{}, error) { return struct{}{}, x.Report(ctx, r, ttl) })
+	return err
+}
+
+// Consumers is the operation "consumers".
+func (f *FaultyProvider) Consumers(ctx context.Context, queue string) ([]driver.ConsumerReport, error) {
+	return faultyOptional(ctx, f, "consumers", func(x driver.Registry) ([]driver.ConsumerReport, error) { return x.Consumers(ctx, queue) })
 }
 
 // QueueName returns the inner provider's canonical name.

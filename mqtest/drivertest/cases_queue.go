@@ -142,7 +142,7 @@ func (t *tester) canonical(name string) string {
 }
 
 // queueless are the calls to which a missing queue is no error, or which need none.
-var queueless = []string{"Ping", "DropQueue", "Queues", "Publish", "Unbind", "Client.Bindings"}
+var queueless = []string{"Ping", "DropQueue", "Queues", "Publish", "Unbind", "Client.Bindings", "Paused", "Consumers"}
 
 func namesMissingQueue(t *tester) {
 	there := t.queue()

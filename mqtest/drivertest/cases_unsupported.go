@@ -42,6 +42,20 @@ func unsupportedMethods() (all []testCase) {
 		{"all-bindings", "Router.Bindings", listsBindings, func(t *tester, _ *mq.Queue) error { _, err := t.c.Bindings(t.ctx); return err }},
 		{"peek", "Browser", canPeek, func(t *tester, q *mq.Queue) error { _, err := q.Peek(t.ctx, mq.BrowseOptions{}); return err }},
 		{"archived", "Browser with Archive", canSeeArchive, func(t *tester, q *mq.Queue) error { _, err := q.Archived(t.ctx, mq.BrowseOptions{}); return err }},
+		{"search", "Browser", canPeek, func(t *tester, q *mq.Queue) error { _, err := q.Search(t.ctx, mq.SearchOptions{}); return err }},
+		{"reasons", "ReasonCounter", canCountReasons, func(t *tester, q *mq.Queue) error { _, _, err := q.Reasons(t.ctx, 0); return err }},
+		{"override", "Overrider", canOverride, func(t *tester, q *mq.Queue) error {
+			_, err := q.Override(t.ctx, []string{"1"}, mq.Settlement{Op: mq.OpAck})
+			return err
+		}},
+		{"remove-archived", "Overrider.RemoveArchived", canRemoveArchived, func(t *tester, q *mq.Queue) error {
+			_, err := q.RemoveArchived(t.ctx, []string{"1"})
+			return err
+		}},
+		{"pause", "Pauser", canPause, func(t *tester, q *mq.Queue) error { return q.Pause(t.ctx, "") }},
+		{"resume", "Pauser", canPause, func(t *tester, q *mq.Queue) error { return q.Resume(t.ctx) }},
+		{"paused", "Pauser", canPause, func(t *tester, _ *mq.Queue) error { _, err := t.c.Paused(t.ctx); return err }},
+		{"consumers", "Registry", canReport, func(t *tester, _ *mq.Queue) error { _, err := t.c.Consumers(t.ctx, ""); return err }},
 		{"redrive", "Archivist.Redrive", canRedrive, func(t *tester, q *mq.Queue) error { _, err := q.Redrive(t.ctx, mq.RedriveOptions{}); return err }},
 		{"purge-archive", "Archivist.PurgeArchive", canPurgeArchive, func(t *tester, q *mq.Queue) error { _, err := q.PurgeArchive(t.ctx, mq.AnyAge); return err }},
 		{"receive-groups", "Caps.Groups", grouped, func(t *tester, q *mq.Queue) error {

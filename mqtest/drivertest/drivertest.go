@@ -106,7 +106,7 @@ type testCase struct {
 var cases = slices.Concat(
 	openCases, nameCases, lifecycleCases, sendCases, bodyCases, receiveCases, countCases, waitCases,
 	leaseCases, staleCases, settleCases, nackCases, attemptCases, reasonCases, receiptCases, delayCases, headStartCases, dedupCases, topicCases, archiveCases, redriveCases, moveCases,
-	popCases, peekCases, statsCases, groupCases, pathCases, drainCases, freeCases, groupLimitCases, txCases,
+	popCases, peekCases, browseCases, operateCases, statsCases, groupCases, pathCases, drainCases, freeCases, groupLimitCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,
 	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases, unchangedCases,
 )

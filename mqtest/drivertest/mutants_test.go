@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = slices.Concat(
 	receiptMutations, lateMutations, receiveMutations, countMutations, survivalMutations,
 	archiveMutations, redriveMutations, errorMutations, bodyMutations, sendMutations, settleMutations,
-	groupMutations, freeMutations, groupLimitMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations, dedupMutations, topicMutations,
+	groupMutations, freeMutations, groupLimitMutations, manageMutations, lookMutations, txMutations, capsMutations, closeMutations, unchangedMutations, attemptMutations, reasonMutations, dedupMutations, topicMutations, operateMutations,
 )
 
 // mutant is the reference provider with some of its methods replaced. It
@@ -60,6 +60,7 @@ type mutant struct {
 	groups       func(ctx context.Context, queue string, r driver.GroupRequest) ([]driver.Delivery, error)
 	group        func(ctx context.Context, queue string, r driver.GroupDrainRequest) ([]driver.Delivery, error)
 	tx           func(tx driver.SQLTx) (driver.TxProvider, error)
+	operating
 
 	mu     sync.Mutex
 	leases map[driver.Receipt]*mutantLease
@@ -94,6 +95,10 @@ func newMutant(p *mem.Provider, dsn string) *mutant {
 		stats: p.Stats, close: p.Close, drop: p.DropQueue, list: p.ListQueues, purge: p.PurgeQueue,
 		pop: p.Pop, browse: p.Browse, redrive: p.Redrive, purgeArchive: p.PurgeArchive,
 		groups: p.ReceiveHeads, group: p.ReceiveGroup, tx: p.Tx,
+		operating: operating{
+			reasons: p.CountReasons, override: p.Override, removeArchived: p.RemoveArchived,
+			setPaused: p.SetPaused, paused: p.Paused, awaitPause: p.AwaitPause, report: p.Report, consumers: p.Consumers,
+		},
 		leases: make(map[driver.Receipt]*mutantLease),
 		last:   make(map[string]driver.Receipt),
 	}

@@ -145,6 +145,24 @@ var (
 	canPurgeArchive = method("Archivist.PurgeArchive", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(a driver.Archivist) error { _, err := a.PurgeArchive(ctx, nowhere, 0); return err })
 	})
+	canCountReasons = method("ReasonCounter", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(r driver.ReasonCounter) error { _, _, err := r.CountReasons(ctx, nowhere, 1); return err })
+	})
+	canOverride = method("Overrider", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(o driver.Overrider) error {
+			_, err := o.Override(ctx, nowhere, []string{"1"}, driver.Settlement{Op: driver.OpAck})
+			return err
+		})
+	})
+	canRemoveArchived = method("Overrider.RemoveArchived", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(o driver.Overrider) error { _, err := o.RemoveArchived(ctx, nowhere, []string{"1"}); return err })
+	})
+	canPause = method("Pauser", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(x driver.Pauser) error { _, err := x.Paused(ctx); return err })
+	})
+	canReport = method("Registry", func(ctx context.Context, p driver.Provider) error {
+		return as(p, func(r driver.Registry) error { _, err := r.Consumers(ctx, nowhere); return err })
+	})
 	canReceiveHeads = method("GroupReceiver.ReceiveHeads", func(ctx context.Context, p driver.Provider) error {
 		return as(p, func(g driver.GroupReceiver) error {
 			_, err := g.ReceiveHeads(ctx, nowhere, driver.GroupRequest{ReceiveRequest: probe})
