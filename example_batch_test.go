@@ -28,7 +28,7 @@ func ExampleQueue_ConsumeBatch() {
 		}
 		fmt.Println(len(rows), "rows of", len(ds), "messages")
 		return answers
-	}, mq.BatchConfig{Max: 5})
+	}, mq.BatchConfig{Max: 5, Within: time.Minute})
 	check(err)
 	dead, err := q.Archived(context.Background(), mq.BrowseOptions{})
 	check(err)
@@ -48,7 +48,7 @@ func ExampleNewBatchConsumer() {
 	worker, err := mq.NewBatchConsumer(q, func(_ context.Context, ds []*mq.Delivery) []error {
 		sizes <- len(ds)
 		return []error{insert(ds)} // nil acks them all
-	}, mq.BatchConfig{Max: 50})
+	}, mq.BatchConfig{Max: 50, Within: time.Minute})
 	check(err)
 	check(worker.Run(whileBusy(q)))
 	close(sizes)
