@@ -90,6 +90,8 @@ const (
 	pauseCheck = 5 * time.Second
 	// pauseGap is between two looks at least.
 	pauseGap = 50 * time.Millisecond
+	// pauseLimit bounds a look, since a Consumer that begins waits for it.
+	pauseLimit = 3 * time.Second
 )
 
 // pauses lets the Consumers of one client know which queues are paused. A goroutine
@@ -176,6 +178,8 @@ func (ps *pauses) run(ctx context.Context, client *Client, p driver.Pauser) {
 
 // look finds out which queues are paused. After an error Consumers go on as they do.
 func (ps *pauses) look(ctx context.Context, client *Client, p driver.Pauser) error {
+	ctx, cancel := context.WithTimeout(ctx, pauseLimit)
+	defer cancel()
 	all, err := client.paused(ctx, p)
 	if err != nil {
 		return err

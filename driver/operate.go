@@ -34,8 +34,8 @@ type Pauser interface {
 	// creates nothing.
 	Paused(ctx context.Context) ([]Pause, error)
 	// AwaitPause returns when another process or this one may have paused or resumed a
-	// queue, and after d at the latest. mq calls it from one goroutine at a time, and
-	// Paused after each call.
+	// queue, and after d at the latest. mq calls it in a loop, with Paused after each call,
+	// while it runs Consumers.
 	AwaitPause(ctx context.Context, d time.Duration) error
 }
 
