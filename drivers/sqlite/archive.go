@@ -9,12 +9,7 @@ import (
 // Redrive makes new messages of archived ones, in the order of ids, or of their ages
 // without ids. It needs several transactions for many.
 func (p *Provider) Redrive(ctx context.Context, name string, ids []string, limit int) (total int64, err error) {
-	numbers := []int64{}
-	for _, id := range ids {
-		if number, ok := parseID(id); ok {
-			numbers = append(numbers, number)
-		}
-	}
+	numbers := parseIDs(ids)
 	all := len(ids) == 0
 	for first := true; ; first = false {
 		n := min(limit-int(total), chunk)
@@ -56,17 +51,32 @@ func (t *txn) redrive(name string, numbers []int64, all bool, n int) (int64, err
 	if !all {
 		text, args = sqlArchived, []any{idList(idsOf(q.id, numbers))}
 	}
-	var found []archived
+	found, err := t.archived(text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return t.putBack(name, found)
+}
+
+// archived returns rows of the archive, each once.
+func (t *txn) archived(text string, args ...any) (found []archived, err error) {
 	err = t.query(func(rows *sql.Rows) error {
 		var a archived
 		err := rows.Scan(&a.id, &a.size, &a.grouped)
 		found = append(found, a)
 		return err
 	}, text, args...)
-	if err != nil {
-		return 0, err
+	return unique(found), err
+}
+
+// parseIDs leaves out what cannot be an id.
+func parseIDs(ids []string) (numbers []int64) {
+	for _, id := range ids {
+		if number, ok := parseID(id); ok {
+			numbers = append(numbers, number)
+		}
 	}
-	return t.putBack(name, unique(found))
+	return numbers
 }
 
 func idsOf(queue int64, numbers []int64) []int64 {
@@ -165,15 +175,22 @@ func (t *txn) purgeArchive(queue, before int64) (ids []int64, err error) {
 		large = large || a.size > inlineBody
 		return err
 	}, sqlArchivedBefore, queue, before, chunk)
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	if large {
-		if _, err := t.exec(sqlDeleteBodies, idList(ids)); err != nil {
-			return nil, err
-		}
+	return ids, t.removeArchived(queue, ids, large)
+}
+
+// removeArchived removes rows of the archive, and their bodies.
+func (t *txn) removeArchived(queue int64, ids []int64, bodies bool) error {
+	if len(ids) == 0 {
+		return nil
 	}
-	t.counts.of(queue).archived -= int64(len(ids))
-	_, err = t.exec(sqlUnarchive, idList(ids))
-	return ids, err
+	list := idList(ids)
+	n, err := t.exec(sqlUnarchive, list)
+	if err == nil && bodies {
+		_, err = t.exec(sqlDeleteBodies, list)
+	}
+	t.counts.of(queue).archived -= n
+	return err
 }

@@ -11,56 +11,119 @@ import (
 // Browse returns one page of the queue or of its archive. A page ends early where its
 // bodies become too large; there is one record at least.
 func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseRequest) (records []driver.Record, err error) {
-	after, ok := parseID(r.After)
-	if !ok && r.After != "" {
-		return nil, fmt.Errorf("%w: BrowseRequest.After %.64q is not an ID", driver.ErrInvalid, r.After)
-	}
-	text := sqlBrowse
-	if r.Archive {
-		text = sqlBrowseArchive
+	after, err := parseAfter(r.After)
+	if err != nil {
+		return nil, err
 	}
 	err = p.read(ctx, func(run driver.SQLTx) error {
-		var q queueRow
-		var found bool
-		if err := query(ctx, run, into(&found, &q.id, &q.mark, &q.groupings), sqlQueue, name); err != nil {
+		q, err := findQueue(ctx, run, name)
+		if err != nil {
 			return err
 		}
-		if !found {
-			return driver.ErrQueueNotFound
+		s := newShelf(&r, q.id, after)
+		if len(r.IDs) > 0 {
+			records, _, err = s.page(ctx, run, s.texts.ids, &r, idList(idsOf(q.id, parseIDs(r.IDs))))
+		} else {
+			records, _, err = s.page(ctx, run, s.texts.search, &r, noMatch[:]...)
 		}
-		records, err = page(ctx, run, text, messageID(q.id, after), messageID(q.id+1, 0), r.Limit)
 		return err
 	})
 	return records, err
 }
 
-func page(ctx context.Context, run driver.SQLTx, text string, after, before int64, limit int) (records []driver.Record, err error) {
-	rows, err := run.QueryContext(ctx, text, after, before, limit)
+// noMatch are the conditions of a search for every message.
+var noMatch [8]any
+
+func parseAfter(id string) (number int64, err error) {
+	number, ok := parseID(id)
+	if !ok && id != "" {
+		return 0, fmt.Errorf("%w: BrowseRequest.After %.64q is not an ID", driver.ErrInvalid, id)
+	}
+	return number, nil
+}
+
+// shelf is a part of a queue or of its archive: the rows whose ids are between two others,
+// in one order.
+type shelf struct {
+	texts     *shelfTexts
+	newest    bool
+	low, high int64 // neither is on it
+}
+
+// shelfTexts are the statements that read a shelf.
+type shelfTexts struct{ search, ids, reach string }
+
+func (t shelfTexts) newestFirst() *shelfTexts {
+	return &shelfTexts{newestFirst(t.search), newestFirst(t.ids), newestFirst(t.reach)}
+}
+
+var (
+	oldestMessages = &shelfTexts{statement("search"), statement("browse ids"), statement("reach")}
+	newestMessages = oldestMessages.newestFirst()
+	oldestArchived = &shelfTexts{statement("search archive"), statement("browse archive ids"), statement("reach archive")}
+	newestArchived = oldestArchived.newestFirst()
+)
+
+// newShelf returns what comes after the message with that number, or everything if it
+// is 0.
+func newShelf(r *driver.BrowseRequest, queue, number int64) shelf {
+	s := shelf{texts: textsOf(r), newest: r.Newest, low: messageID(queue, 0), high: messageID(queue+1, 0)}
+	if number > 0 {
+		s.cut(messageID(queue, number))
+	}
+	return s
+}
+
+func textsOf(r *driver.BrowseRequest) *shelfTexts {
+	switch {
+	case r.Archive && r.Newest:
+		return newestArchived
+	case r.Archive:
+		return oldestArchived
+	case r.Newest:
+		return newestMessages
+	}
+	return oldestMessages
+}
+
+// cut leaves what comes behind an id.
+func (s *shelf) cut(id int64) {
+	if s.newest {
+		s.high = id
+	} else {
+		s.low = id
+	}
+}
+
+// page returns the records that a statement finds on the shelf. more says that there are
+// others: their bodies were too large.
+func (s shelf) page(ctx context.Context, run driver.SQLTx, text string, r *driver.BrowseRequest, args ...any) (records []driver.Record, more bool, err error) {
+	rows, err := run.QueryContext(ctx, text, append([]any{s.low, s.high, r.Limit, r.CutBody, now()}, args...)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close() // it may be left before its end
 	size := 0
-	for (size < claimBytes || len(records) == 0) && rows.Next() {
+	for rows.Next() {
+		if size >= claimBytes {
+			return records, true, nil
+		}
 		r, err := scanRecord(rows)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		size += len(r.Body)
 		records = append(records, r)
 	}
-	return records, rows.Err()
+	return records, false, rows.Err()
 }
 
 func scanRecord(rows *sql.Rows) (r driver.Record, err error) {
 	var id, due, archived, reads, uncounted, sent int64
 	var group, headers sql.NullString
-	var apart []byte
-	if err := rows.Scan(&id, &due, &archived, &reads, &uncounted, &sent, &group, &headers, &r.Body, &apart); err != nil {
+	err = rows.Scan(&id, &due, &archived, &reads, &uncounted, &sent, &r.BodySize, &group, &headers, &r.State, &r.Body)
+	if err != nil {
 		return r, err
-	}
-	if apart != nil {
-		r.Body = apart
 	}
 	if r.Headers, err = parseHeaders(headers); err != nil {
 		return r, err

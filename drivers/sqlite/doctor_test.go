@@ -85,7 +85,7 @@ func TestDoctorHealthy(t *testing.T) {
 	}
 	got := p.findings()
 	for _, want := range []string{
-		"ok settings: journal mode WAL, synchronous = FULL\n", "ok log: ", "ok file: ", "ok layout: version 4, with all indexes\n",
+		"ok settings: journal mode WAL, synchronous = FULL\n", "ok log: ", "ok file: ", "ok layout: version 5, with all indexes\n",
 		"ok integrity: quick_check finds nothing\n", "ok w: 2 messages, 0 in the archive\n",
 	} {
 		if !strings.Contains(got, want) {

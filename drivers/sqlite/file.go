@@ -59,6 +59,18 @@ func (f *file) leave(p *Provider) {
 	}
 }
 
+// pausesChanged wakes AwaitPause of all providers of the file.
+func (f *file) pausesChanged() {
+	filesMu.Lock()
+	defer filesMu.Unlock()
+	for p := range f.users {
+		select {
+		case p.pauses <- struct{}{}:
+		default: // it is to look already
+		}
+	}
+}
+
 // check reports that the file was removed or replaced. SQLite would go on with what
 // nobody will ever open again.
 func (f *file) check() error {

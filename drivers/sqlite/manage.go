@@ -51,6 +51,7 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 		t.wake(name)
 		return err
 	})
+	p.pausesChanged()
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (p *Provider) removeRows(ctx context.Context, id int64) error {
 		return err
 	}
 	return p.write(ctx, func(t *txn) error {
-		for _, text := range []string{sqlForgetHidden, sqlForgetGroupings, sqlForgetKeys, sqlForgetBindings, sqlForget} {
+		for _, text := range []string{sqlForgetHidden, sqlForgetGroupings, sqlForgetKeys, sqlForgetBindings, sqlResume, sqlForgetReports, sqlForget} {
 			if _, err := t.exec(text, id); err != nil {
 				return err
 			}

@@ -18,7 +18,7 @@ import (
 )
 
 // schemaVersion is the version of the layout that this driver writes.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // pragmas are the settings of each connection of the provider's own.
 //

@@ -18,7 +18,12 @@ var (
 	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
+	_ driver.Searcher      = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
+	_ driver.ReasonCounter = (*Provider)(nil)
+	_ driver.Overrider     = (*Provider)(nil)
+	_ driver.Pauser        = (*Provider)(nil)
+	_ driver.Registry      = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)
@@ -98,6 +103,7 @@ type Provider struct {
 	file    *file // set once opened, as is hub
 	hub     *hub
 	looks   looks
+	pauses  chan struct{} // holds one: the pauses may have changed
 
 	writer writer
 }
@@ -106,7 +112,7 @@ func newProvider(db *sql.DB, o options, log *slog.Logger) *Provider {
 	if o.poll <= 0 {
 		o.poll = defaultPoll
 	}
-	p := &Provider{db: db, opts: o, log: mq.GuardLogger(log), opening: make(chan struct{}, 1)}
+	p := &Provider{db: db, opts: o, log: mq.GuardLogger(log), opening: make(chan struct{}, 1), pauses: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.writer.p = p
 	return p

@@ -60,7 +60,7 @@ func (p *Provider) receive(ctx context.Context, name string, wait time.Duration,
 			return nil, err
 		}
 		if c.now {
-			write := p.lease
+			write := p.writeLazily
 			if d.removes {
 				write = p.write
 			}

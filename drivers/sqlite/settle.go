@@ -71,6 +71,11 @@ func (t *txn) states(q queueRow, receipts []receipt) (map[int64]*state, error) {
 			ids = append(ids, messageID(q.id, r.number))
 		}
 	}
+	return t.statesOf(ids)
+}
+
+// statesOf returns the states of those of ids that are in the queue.
+func (t *txn) statesOf(ids []int64) (map[int64]*state, error) {
 	found := make(map[int64]*state, len(ids))
 	if len(ids) == 0 {
 		return found, nil
@@ -99,7 +104,7 @@ func check(q queueRow, states map[int64]*state, r receipt) (*state, error) {
 	return s, nil
 }
 
-// settlement is a batch under way.
+// settlement is a batch under way: of receipts, or of ids, whose messages may have no lease.
 type settlement struct {
 	*txn
 	q      queueRow
@@ -190,10 +195,15 @@ func (t *txn) settleEach(q queueRow, b batch, items []int, errs []error) error {
 		}
 		errs[i] = err
 	}
-	if err := t.remove(q, s.acked, s.large); err != nil {
+	return s.removeSettled()
+}
+
+// removeSettled removes the messages that were acked, archived or moved.
+func (s *settlement) removeSettled() error {
+	if err := s.remove(s.q, s.acked, s.large); err != nil {
 		return err
 	}
-	return t.remove(q, s.moved, false)
+	return s.remove(s.q, s.moved, false)
 }
 
 // one carries out one settlement. The acked are removed together in the end.
@@ -220,7 +230,7 @@ func (s *settlement) one(m *state, item *driver.Settlement) error {
 		}
 		s.moved = append(s.moved, m.id)
 	}
-	s.hide(s.q.id, m.due, true, -1)
+	s.hide(s.q.id, m.due, m.lease != 0, -1)
 	delete(s.states, m.id)
 	return nil
 }

@@ -16,17 +16,21 @@ var (
 	schema3SQL string
 	//go:embed schema4.sql
 	schema4SQL string
+	//go:embed schema5.sql
+	schema5SQL string
 	//go:embed triggers.sql
 	triggersSQL string
 	//go:embed statements.sql
 	statementsSQL string
+	//go:embed browse.sql
+	browseSQL string
 )
 
 // layouts are what makes each version of the layout of the one before.
-var layouts = []string{schemaSQL, schema2SQL, schema3SQL, schema4SQL}
+var layouts = []string{schemaSQL, schema2SQL, schema3SQL, schema4SQL, schema5SQL}
 
 // Statements are known by their texts.
-var statements = parseStatements(statementsSQL)
+var statements = parseStatements(statementsSQL + browseSQL)
 
 // statement returns the statement of that name.
 func statement(name string) string {
@@ -68,6 +72,11 @@ var inserts = func() map[int]string {
 	return texts
 }()
 
+// newestFirst turns the order of a statement that ends with ORDER BY m.id and a LIMIT.
+func newestFirst(text string) string {
+	return strings.Replace(text, "ORDER BY m.id", "ORDER BY m.id DESC", 1)
+}
+
 var (
 	sqlLock            = statement("lock")
 	sqlFile            = statement("file")
@@ -92,6 +101,14 @@ var (
 	sqlUnbind          = statement("unbind")
 	sqlBindings        = statement("bindings")
 	sqlBindingsOf      = statement("bindings of")
+	sqlPause           = statement("pause")
+	sqlResume          = statement("resume")
+	sqlPaused          = statement("paused")
+	sqlReport          = statement("report")
+	sqlForgetReport    = statement("forget report")
+	sqlForgetExpired   = statement("forget expired")
+	sqlForgetReports   = statement("forget reports")
+	sqlConsumers       = statement("consumers")
 	sqlReserve         = statement("reserve")
 	sqlInsertBody      = statement("insert body")
 	sqlLook            = statement("look")
@@ -104,6 +121,7 @@ var (
 	sqlBody            = statement("body")
 	sqlStates          = statement("states")
 	sqlNack            = statement("nack")
+	sqlRelease         = statement("release")
 	sqlExtend          = statement("extend")
 	sqlDelete          = statement("delete")
 	sqlDeleteBodies    = statement("delete bodies")
@@ -117,8 +135,7 @@ var (
 	sqlArchivedBefore  = statement("archived before")
 	sqlMessages        = statement("messages")
 	sqlPop             = statement("pop")
-	sqlBrowse          = statement("browse")
-	sqlBrowseArchive   = statement("browse archive")
+	sqlReasons         = statement("reasons")
 	sqlCount           = statement("count")
 	sqlHide            = statement("hide")
 	sqlTouched         = statement("touched")

@@ -106,6 +106,41 @@ ORDER BY b.pattern
 -- name: forget bindings
 DELETE FROM mq_binding WHERE queue = ?1
 
+-- name: pause
+INSERT INTO mq_pause (queue, since, paused_by) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING
+
+-- name: resume
+DELETE FROM mq_pause WHERE queue = ?1
+
+-- name: paused
+SELECT q.name, p.paused_by, p.since
+FROM mq_pause p
+CROSS JOIN mq_queue q ON q.id = p.queue
+WHERE q.name IS NOT NULL
+ORDER BY q.name
+
+-- name: report
+INSERT INTO mq_consumer (id, queue, seen, until, report)
+SELECT ?1, id, ?3, ?4, ?5 FROM mq_queue WHERE name = ?2
+ON CONFLICT DO UPDATE
+SET queue = excluded.queue, seen = excluded.seen, until = excluded.until, report = excluded.report
+
+-- name: forget report
+DELETE FROM mq_consumer WHERE id = ?1
+
+-- name: forget expired
+DELETE FROM mq_consumer WHERE until <= ?1
+
+-- name: forget reports
+DELETE FROM mq_consumer WHERE queue = ?1
+
+-- name: consumers
+-- Those of the queue ?1, or of all.
+SELECT q.name, c.id, c.seen, c.report
+FROM mq_consumer c
+CROSS JOIN mq_queue q ON q.id = c.queue
+WHERE c.until > ?2 AND q.name IS NOT NULL AND (?1 = '' OR q.name = ?1)
+
 -- name: look
 -- Whether there is such a queue, a message can be received, and when the next one can.
 SELECT
@@ -166,6 +201,10 @@ UPDATE mq_message
 SET due = ?2, lease = 0, uncounted = ?3, answered = reads, unanswered = ?4,
   headers = iif(?5 = '', headers, json_set(coalesce(headers, '{}'), '$."mq-error"', ?5))
 WHERE id = ?1
+
+-- name: release
+-- Ends a lease as its timeout does, and a delay.
+UPDATE mq_message SET due = ?2, lease = 0 WHERE id = ?1
 
 -- name: extend
 UPDATE mq_message SET due = ?2 WHERE id IN (SELECT value FROM json_each(?1))
@@ -229,22 +268,6 @@ WHERE id IN (
   )
   WHERE before < ?4
 )
-
--- name: browse
-SELECT m.id, m.due, 0, m.reads, m.uncounted, m.sent, m.grp, m.headers, m.body, b.body
-FROM mq_message m
-LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
-WHERE m.id > ?1 AND m.id < ?2
-ORDER BY m.id
-LIMIT ?3
-
--- name: browse archive
-SELECT m.id, m.due, m.archived, m.reads, m.uncounted, m.sent, m.grp, m.headers, m.body, b.body
-FROM mq_archive m
-LEFT JOIN mq_body b ON m.body IS NULL AND b.id = m.id
-WHERE m.id > ?1 AND m.id < ?2
-ORDER BY m.id
-LIMIT ?3
 
 -- name: count
 UPDATE mq_queue SET total = total + ?2, archived = archived + ?3 WHERE id = ?1

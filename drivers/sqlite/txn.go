@@ -83,9 +83,11 @@ type queueRow struct {
 }
 
 // queue returns the row of the queue of that name.
-func (t *txn) queue(name string) (q queueRow, err error) {
+func (t *txn) queue(name string) (queueRow, error) { return findQueue(t.ctx, t.run, name) }
+
+func findQueue(ctx context.Context, run driver.SQLTx, name string) (q queueRow, err error) {
 	var found bool
-	err = t.query(into(&found, &q.id, &q.mark, &q.groupings), sqlQueue, name)
+	err = query(ctx, run, into(&found, &q.id, &q.mark, &q.groupings), sqlQueue, name)
 	if err == nil && !found {
 		err = driver.ErrQueueNotFound
 	}

@@ -72,9 +72,10 @@ func (p *Provider) write(ctx context.Context, do func(*txn) error) error {
 	return p.submit(ctx, &call{do: do, done: make(chan struct{})})
 }
 
-// lease is write for a call that only leases. If a power cut undoes it the message comes
-// again, as it would when the lease ends, so the commit need not wait for the disk.
-func (p *Provider) lease(ctx context.Context, do func(*txn) error) error {
+// writeLazily is write for a call whose commit need not wait for the disk: one that only
+// leases, since a message whose lease is lost in a power cut comes again, as it would when
+// the lease ends, or one that stores a report.
+func (p *Provider) writeLazily(ctx context.Context, do func(*txn) error) error {
 	return p.submit(ctx, &call{do: do, lazy: p.owned && p.opts.synchronous == Full, done: make(chan struct{})})
 }
 
