@@ -199,11 +199,16 @@ func (p *Provider) create(ctx context.Context) error {
 		_, err = conn.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_, _ = conn.ExecContext(ctx, "ROLLBACK")
+		rollback(ctx, conn)
 	}
 	return err
+}
+
+// rollback ends the transaction of a connection, if there is one, even if ctx has ended.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = conn.ExecContext(ctx, "ROLLBACK")
 }
 
 // renewTriggers replaces the triggers of an older version, if there are any.

@@ -33,15 +33,20 @@ func (p *Provider) AllStats(ctx context.Context) (all map[string]driver.Stats, e
 	return all, err
 }
 
-// snapshot runs do, whose statements see the file at one moment.
+// snapshot runs do, whose statements see the file at one moment. BeginTx would take the
+// write lock on a program's pool with _txlock=immediate.
 func (p *Provider) snapshot(ctx context.Context, do func(driver.SQLTx) error) error {
 	return p.read(ctx, func(driver.SQLTx) error {
-		tx, err := p.looks.db.BeginTx(ctx, nil)
+		conn, err := p.looks.db.Conn(ctx)
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() // it has changed nothing
-		return do(tx)
+		defer func() { _ = conn.Close() }() // it goes back to the pool
+		defer rollback(ctx, conn)           // it has changed nothing
+		if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
+			return err
+		}
+		return do(conn)
 	})
 }
 
