@@ -16,9 +16,11 @@ WHERE m.id > ?1 AND m.id < ?2
   AND (?9 IS NULL OR m.grp = ?9)
   AND (?10 IS NULL OR m.sent >= ?10)
   AND (?11 IS NULL OR m.sent < ?11)
-  AND (?12 IS NULL
-    OR instr(CAST(json_extract(m.headers, '$."mq-reason"') AS BLOB), CAST(?12 AS BLOB))
-    OR instr(CAST(json_extract(m.headers, '$."mq-error"') AS BLOB), CAST(?12 AS BLOB)))
+  AND (?12 IS NULL OR EXISTS (
+    SELECT 1
+    FROM json_each(m.headers) j
+    WHERE j.key IN ('mq-reason', 'mq-error') AND instr(CAST(j.value AS BLOB), CAST(?12 AS BLOB))
+  ))
   AND (?13 IS NULL OR instr(coalesce(m.body, b.body), ?13))
 ORDER BY m.id
 LIMIT ?3
@@ -34,9 +36,11 @@ WHERE m.id > ?1 AND m.id < ?2
   AND (?9 IS NULL OR m.grp = ?9)
   AND (?10 IS NULL OR m.sent >= ?10)
   AND (?11 IS NULL OR m.sent < ?11)
-  AND (?12 IS NULL
-    OR instr(CAST(json_extract(m.headers, '$."mq-reason"') AS BLOB), CAST(?12 AS BLOB))
-    OR instr(CAST(json_extract(m.headers, '$."mq-error"') AS BLOB), CAST(?12 AS BLOB)))
+  AND (?12 IS NULL OR EXISTS (
+    SELECT 1
+    FROM json_each(m.headers) j
+    WHERE j.key IN ('mq-reason', 'mq-error') AND instr(CAST(j.value AS BLOB), CAST(?12 AS BLOB))
+  ))
   AND (?13 IS NULL OR instr(coalesce(m.body, b.body), ?13))
 ORDER BY m.id
 LIMIT ?3

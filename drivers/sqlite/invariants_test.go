@@ -15,6 +15,7 @@ var invariants = map[string]string{
 	"sent":      `SELECT m.id, q.sent FROM mq_message m JOIN mq_queue q ON q.id = m.queue WHERE m.id >> 40 <> q.id OR m.id & 0xffffffffff > q.sent`,
 	"orphans":   `SELECT id FROM mq_message WHERE queue NOT IN (SELECT id FROM mq_queue) UNION ALL SELECT id FROM mq_archive WHERE queue NOT IN (SELECT id FROM mq_queue)`,
 	"bindings":  `SELECT queue, pattern FROM mq_binding WHERE queue NOT IN (SELECT id FROM mq_queue)`,
+	"operate":   `SELECT queue FROM mq_pause WHERE queue NOT IN (SELECT id FROM mq_queue) UNION ALL SELECT queue FROM mq_consumer WHERE queue NOT IN (SELECT id FROM mq_queue)`,
 	"bodies":    `SELECT id FROM mq_body WHERE id NOT IN (SELECT id FROM mq_message WHERE body IS NULL UNION ALL SELECT id FROM mq_archive WHERE body IS NULL)`,
 	"no body":   `SELECT id FROM mq_message WHERE body IS NULL AND id NOT IN (SELECT id FROM mq_body)`,
 	"hidden": `SELECT queue, b, sum(leased), sum(delayed) FROM (

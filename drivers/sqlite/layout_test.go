@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/sqlite"
 )
 
 // TestOlderLayout opens files of earlier versions of the layout, several clients at once:
 // what is in them stays, and what is new works.
 func TestOlderLayout(t *testing.T) {
 	var older strings.Builder
-	for _, name := range []string{"schema.sql", "schema2.sql", "schema3.sql"} {
+	for _, name := range []string{"schema.sql", "schema2.sql", "schema3.sql", "schema4.sql"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -85,7 +87,27 @@ func useNew(t *testing.T, path string) {
 	if err != nil || len(ds) != 3 || string(ds[0].Body) != "old" {
 		t.Errorf("received %d messages, %v; want the old one and two new ones", len(ds), err)
 	}
+	useNewest(t, clients[0], clients[1])
 	inOrder(t, path)
+}
+
+// useNewest uses what the last version has brought.
+func useNewest(t *testing.T, c, other *mq.Client) {
+	t.Helper()
+	p, q := c.Provider().(*sqlite.Provider), other.Provider().(*sqlite.Provider)
+	err := errors.Join(
+		p.SetPaused(t.Context(), "jobs", true, "me"),
+		p.Report(t.Context(), driver.ConsumerReport{ID: "1", Queue: "jobs"}, time.Hour),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if paused, err := q.Paused(t.Context()); err != nil || len(paused) != 1 {
+		t.Errorf("paused: %v, %v", paused, err)
+	}
+	if reports, err := q.Consumers(t.Context(), ""); err != nil || len(reports) != 1 {
+		t.Errorf("reports: %v, %v", reports, err)
+	}
 }
 
 // TestKeysAreForgotten: keys that are free leave no rows for ever.

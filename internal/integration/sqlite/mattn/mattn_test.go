@@ -21,3 +21,5 @@ func TestMattn(t *testing.T) { library.Run(t) }
 func TestMattnRefuses(t *testing.T) { library.Refuses(t, url.Values{"_journal_mode": {"WAL"}}) }
 
 func TestMattnCutOff(t *testing.T) { library.CutOff(t) }
+
+func TestMattnOperates(t *testing.T) { library.Operates(t) }

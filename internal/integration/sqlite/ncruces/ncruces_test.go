@@ -24,3 +24,5 @@ func TestNcrucesRefuses(t *testing.T) {
 }
 
 func TestNcrucesCutOff(t *testing.T) { library.CutOff(t) }
+
+func TestNcrucesOperates(t *testing.T) { library.Operates(t) }
