@@ -20,7 +20,7 @@ func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseReque
 		if err != nil {
 			return err
 		}
-		s := newShelf(&r, q.id, after)
+		s := newRange(&r, q.id, after)
 		if len(r.IDs) > 0 {
 			records, _, err = s.page(ctx, run, s.texts.ids, &r, idList(idsOf(q.id, parseIDs(r.IDs))))
 		} else {
@@ -42,39 +42,39 @@ func parseAfter(id string) (number int64, err error) {
 	return number, nil
 }
 
-// shelf is a part of a queue or of its archive: the rows whose ids are between two others,
+// idRange is a part of a queue or of its archive: the rows whose ids are between two others,
 // in one order.
-type shelf struct {
-	texts     *shelfTexts
+type idRange struct {
+	texts     *rangeTexts
 	newest    bool
-	low, high int64 // neither is on it
+	low, high int64 // neither is in it
 }
 
-// shelfTexts are the statements that read a shelf.
-type shelfTexts struct{ search, ids, reach string }
+// rangeTexts are the statements that read a range.
+type rangeTexts struct{ search, ids, reach string }
 
-func (t shelfTexts) newestFirst() *shelfTexts {
-	return &shelfTexts{newestFirst(t.search), newestFirst(t.ids), newestFirst(t.reach)}
+func (t rangeTexts) newestFirst() *rangeTexts {
+	return &rangeTexts{newestFirst(t.search), newestFirst(t.ids), newestFirst(t.reach)}
 }
 
 var (
-	oldestMessages = &shelfTexts{statement("search"), statement("browse ids"), statement("reach")}
+	oldestMessages = &rangeTexts{statement("search"), statement("browse ids"), statement("reach")}
 	newestMessages = oldestMessages.newestFirst()
-	oldestArchived = &shelfTexts{statement("search archive"), statement("browse archive ids"), statement("reach archive")}
+	oldestArchived = &rangeTexts{statement("search archive"), statement("browse archive ids"), statement("reach archive")}
 	newestArchived = oldestArchived.newestFirst()
 )
 
-// newShelf returns what comes after the message with that number, or everything if it
+// newRange returns what comes after the message with that number, or everything if it
 // is 0.
-func newShelf(r *driver.BrowseRequest, queue, number int64) shelf {
-	s := shelf{texts: textsOf(r), newest: r.Newest, low: messageID(queue, 0), high: messageID(queue+1, 0)}
+func newRange(r *driver.BrowseRequest, queue, number int64) idRange {
+	s := idRange{texts: textsOf(r), newest: r.Newest, low: messageID(queue, 0), high: messageID(queue+1, 0)}
 	if number > 0 {
 		s.cut(messageID(queue, number))
 	}
 	return s
 }
 
-func textsOf(r *driver.BrowseRequest) *shelfTexts {
+func textsOf(r *driver.BrowseRequest) *rangeTexts {
 	switch {
 	case r.Archive && r.Newest:
 		return newestArchived
@@ -87,7 +87,7 @@ func textsOf(r *driver.BrowseRequest) *shelfTexts {
 }
 
 // cut leaves what comes behind an id.
-func (s *shelf) cut(id int64) {
+func (s *idRange) cut(id int64) {
 	if s.newest {
 		s.high = id
 	} else {
@@ -95,9 +95,9 @@ func (s *shelf) cut(id int64) {
 	}
 }
 
-// page returns the records that a statement finds on the shelf. more says that there are
+// page returns the records that a statement finds in the range. more says that there are
 // others: their bodies were too large.
-func (s shelf) page(ctx context.Context, run driver.SQLTx, text string, r *driver.BrowseRequest, args ...any) (records []driver.Record, more bool, err error) {
+func (s idRange) page(ctx context.Context, run driver.SQLTx, text string, r *driver.BrowseRequest, args ...any) (records []driver.Record, more bool, err error) {
 	rows, err := run.QueryContext(ctx, text, append([]any{s.low, s.high, r.Limit, r.CutBody, now()}, args...)...)
 	if err != nil {
 		return nil, false, err

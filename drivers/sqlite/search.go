@@ -17,7 +17,7 @@ func (p *Provider) Search(ctx context.Context, name string, r driver.SearchReque
 	err = p.snapshot(ctx, func(run driver.SQLTx) error {
 		q, err := findQueue(ctx, run, name)
 		if err == nil {
-			found, err = newShelf(&r.BrowseRequest, q.id, after).search(ctx, run, &r)
+			found, err = newRange(&r.BrowseRequest, q.id, after).search(ctx, run, &r)
 		}
 		return err
 	})
@@ -26,7 +26,7 @@ func (p *Provider) Search(ctx context.Context, name string, r driver.SearchReque
 
 // search reads r.Scan rows twice: once to see how far they go, so that the one statement
 // that filters them can stop at r.Limit.
-func (s shelf) search(ctx context.Context, run driver.SQLTx, r *driver.SearchRequest) (found driver.Found, err error) {
+func (s idRange) search(ctx context.Context, run driver.SQLTx, r *driver.SearchRequest) (found driver.Found, err error) {
 	last, err := s.reach(ctx, run, r.Scan, &found.Looked)
 	if err != nil || found.Looked == 0 {
 		return driver.Found{End: true}, err
@@ -52,8 +52,8 @@ func (s shelf) search(ctx context.Context, run driver.SQLTx, r *driver.SearchReq
 	return found, err
 }
 
-// reach counts the first n rows of the shelf, and returns the id of the last of them.
-func (s shelf) reach(ctx context.Context, run driver.SQLTx, n int, count *int) (last int64, err error) {
+// reach counts the first n rows of the range, and returns the id of the last of them.
+func (s idRange) reach(ctx context.Context, run driver.SQLTx, n int, count *int) (last int64, err error) {
 	var low, high int64
 	var there bool
 	err = query(ctx, run, into(&there, count, &low, &high), s.texts.reach, s.low, s.high, n)
@@ -63,8 +63,8 @@ func (s shelf) reach(ctx context.Context, run driver.SQLTx, n int, count *int) (
 	return high, err
 }
 
-// end makes a row the last one of the shelf.
-func (s *shelf) end(id int64) {
+// end makes a row the last one of the range.
+func (s *idRange) end(id int64) {
 	if s.newest {
 		s.low = id - 1
 	} else {
