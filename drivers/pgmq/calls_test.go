@@ -140,7 +140,7 @@ var usually = func() answers {
 		jobs.insertOneNotifying: number, jobs.insertNotifying: {{int64(1)}, {int64(2)}},
 		jobs.claim: {leased(1), leased(2)}, jobs.pop: {leased(1)}, jobs.probe: {{false, nil}},
 		jobs.stats:  {{int64(0), int64(0), int64(0), false, int64(0), nil, int64(0), nil, nil, nil, sentAt}},
-		jobs.browse: {leased(2, nil)}, jobs.redrive: number, sqlClock: number,
+		jobs.browse: {paged(leased(2))}, jobs.redrive: number, sqlClock: number,
 		jobs.purge: {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},
 		hasBindings: {{true, true}}, statement("bind", nil): {{"Jobs"}}, statement("bindings", nil): {{"jobs", "a.*"}},

@@ -138,6 +138,9 @@ func leased(id int64, more ...sqldriver.Value) values {
 	return append(values{id, int64(2), sentAt, dueAt, []byte(`{"a":1}`), []byte(`{"k":"v","x-pgmq-group":"g"}`)}, more...)
 }
 
+// paged makes it a row of {{template "record"}}.
+func paged(row values) values { return append(row, int64(driver.StateVisible), nil, nil) }
+
 // lease is the receipt of such a row.
 func lease(id int64) driver.Receipt {
 	return receipt{id: id, reads: 2, sentAt: sentAt.UnixMicro()}.encode("jobs")

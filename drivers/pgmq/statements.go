@@ -57,6 +57,14 @@ type tableNames struct {
 	Unlogged     bool   // a queue to be made
 	Notifies     bool   // those who wait for messages
 	ManyKeys     bool   // there are more keys than maxKeyLocks
+	Revokes      bool   // a nack makes receipts stale, and is not that of a receiver
+
+	// Of pages:
+	Archive bool   // Q is the archive
+	Newest  bool   // newest first
+	ByID    bool   // only those with the ids $3
+	Rows    string // the argument that bounds the rows of a page
+	Cut     string // the argument that says how much of a body is enough, or ""
 }
 
 // blind returns the names for statements that read no contents.
@@ -89,7 +97,13 @@ func (n tableNames) byHeader() tableNames {
 // archived returns the names for statements that read the archive as if it
 // were the queue.
 func (n tableNames) archived() tableNames {
-	n.Q, n.Headers = n.A, n.ArchivedHeaders
+	n.Q, n.Headers, n.Archive = n.A, n.ArchivedHeaders, true
+	return n
+}
+
+// pages returns the names for the statement "browse".
+func (n tableNames) pages() tableNames {
+	n.Rows = "$2"
 	return n
 }
 
@@ -116,7 +130,7 @@ func textsOf(n tableNames) texts {
 		insertNotifying: statement("insert notifying", n), insertOneNotifying: statement("insert one notifying", n),
 		claim: statement("claim", n), pop: statement("pop", n.measured()), probe: statement("probe", n),
 		ack: statement("ack", n), ackOne: statement("ack one", n),
-		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n),
+		settle: statement("settle", n), extend: statement("extend", n), browse: statement("browse", n.pages()),
 		purge:        statement("purge", n),
 		purgeArchive: statement("purge", n.archived()), purgeOlder: statement("purge older", n),
 		stats: statement("stats", n.byHeader()), sample: statement("sample", n.byHeader()), sampleArchive: statement("sample archive", n),
@@ -131,9 +145,8 @@ func textsOf(n tableNames) texts {
 	n.Waits, only.Waits = true, true
 	t.ackWaiting, t.settleWaiting, t.nackWaiting = statement("ack", n), statement("settle", n), statement("settle", only)
 	n.Waits = false
+	t.browseArchive = statement("browse", n.archived().pages())
 	archived := n
-	archived.Headers = n.ArchivedHeaders
-	t.browseArchive = statement("browse archive", archived)
 	archived.Headers = n.Headers && n.ArchivedHeaders
 	t.redrive = statement("redrive", archived)
 	return t

@@ -78,7 +78,7 @@ func rendered() string {
 	add("1.4 rows", statement("rows", layout14.names("jobs")))
 	add("blind: claim", statement("claim", layout113.names("jobs").blind()))
 	add("measured: claim", statement("claim", layout113.names("jobs").measured()))
-	add("blind: browse", statement("browse", layout113.names("jobs").archived().blind()))
+	addPages(add)
 	byPath := driver.GroupBy{Path: []string{"customer", "id"}}
 	addGroups(add, "plain groups: ", layout113, driver.GroupBy{})
 	addGroups(add, "indexed groups: ", layout14.indexed(byPath), byPath)
@@ -87,6 +87,23 @@ func rendered() string {
 	addGroups(add, "indexed groups with a limit: ", layout113.indexed(few), few)
 	addAll(add)
 	return b.String()
+}
+
+// addPages adds the statements of pages that are not those of all days.
+func addPages(add func(name, text string)) {
+	q := &queue{name: "jobs", names: layout113.names("jobs")}
+	old := &queue{name: "jobs", names: layout14.names("jobs")}
+	page := func(q *queue, r driver.BrowseRequest, blind bool) string {
+		text, _ := pageStatement(q, 0, r, blind)
+		return text
+	}
+	add("blind: browse", page(q, driver.BrowseRequest{Archive: true}, true))
+	add("newest: browse", page(q, driver.BrowseRequest{Newest: true}, false))
+	add("some, cut: browse", page(q, driver.BrowseRequest{IDs: []string{"1"}, CutBody: 10}, false))
+	add("1.4, archived, cut: browse", page(old, driver.BrowseRequest{Archive: true, CutBody: 10}, false))
+	cut := q.names.measured()
+	cut.Cut = "$2"
+	add("cut: bodies", statement("bodies", cut))
 }
 
 // addQueue adds the statements of a queue, by the names of their fields.

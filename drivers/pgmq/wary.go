@@ -192,9 +192,9 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 		at[s.found[i].id], all[i] = &s.found[i], s.found[i].id
 	}
 	slices.Sort(all) // what is left of a group is its end
-	bad, more, err := p.contents(ctx, n, all, claimBytes, func(id int64, body, headers []byte, key string) {
+	bad, more, err := p.contents(ctx, n, all, claimBytes, 0, func(id int64, c contents, key string) {
 		if f := at[id]; f != nil {
-			f.fill(body, headers)
+			f.fill(c.body, c.headers)
 			f.GroupKey = key
 			delete(at, id)
 		}
@@ -211,8 +211,12 @@ func (p *Provider) fill(ctx context.Context, q *queue, n tableNames, s *leases) 
 
 // contents reads what messages hold. It returns those that cannot be read, and those
 // that are left once it has read most bytes. What is in neither, and was not got, is
-// gone.
-func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most int, got func(id int64, body, headers []byte, key string)) (bad []unread, left []int64, err error) {
+// gone. cut is how much of a body is enough, 0 for all.
+func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most, cut int, got func(id int64, c contents, key string)) (bad []unread, left []int64, err error) {
+	var more []any
+	if cut > 0 {
+		n.Cut, more = "$2", []any{cut}
+	}
 	text, seen, bytes := statement("bodies", n.measured()), make(map[int64]bool), 0
 	read := func(limit time.Duration, ids ...int64) error {
 		ctx, cancel := bounded(ctx, limit)
@@ -221,14 +225,15 @@ func (p *Provider) contents(ctx context.Context, n tableNames, ids []int64, most
 		for _, id := range ids {
 			a.int(id)
 		}
-		return query(ctx, p.pool, text, []any{a.String()}, func(rows row) error {
+		return query(ctx, p.pool, text, append([]any{a.String()}, more...), func(rows row) error {
 			var id int64
-			var body, headers, key []byte
-			err := rows.Scan(&id, &body, &headers, &key)
+			var c contents
+			var key []byte
+			err := rows.Scan(&id, &c.body, &c.headers, &key, &c.size)
 			if err == nil {
 				seen[id] = true
-				bytes += len(body) + len(headers)
-				got(id, body, headers, string(key))
+				bytes += len(c.body) + len(c.headers)
+				got(id, c, string(key))
 			}
 			return err
 		})
@@ -304,17 +309,15 @@ func (p *Provider) pageWarily(ctx context.Context, q *queue, after int64, r driv
 	if err != nil {
 		return nil, err
 	}
-	n := q.names
-	if r.Archive {
-		n = n.archived()
-	}
+	n := q.names.pagesOf(r)
 	at, ids := make(map[int64]*driver.Record, len(records)), make([]int64, len(records))
 	for i := range records {
 		ids[i], _ = strconv.ParseInt(records[i].ID, 10, 64)
 		at[ids[i]] = &records[i]
 	}
-	bad, _, err := p.contents(ctx, n, ids, math.MaxInt, func(id int64, body, headers []byte, _ string) {
-		fillRecord(at[id], body, headers)
+	cut := cutAt(r)
+	bad, _, err := p.contents(ctx, n, ids, math.MaxInt, cut, func(id int64, c contents, _ string) {
+		c.fill(at[id], cut > 0)
 	})
 	for _, b := range bad {
 		p.log.Warn("pgmq: a message cannot be read: it is shown without body and headers", "queue", q.name, "archive", r.Archive, "id", b.id, "error", receiveError(mapError(b.err)))

@@ -24,7 +24,7 @@ func blindly(id int64, more ...any) values {
 }
 
 // content is a row of {{template "bodies"}}.
-func content(id int64) values { return append(values{id}, leased(id)[4], leased(id)[5], nil) }
+func content(id int64) values { return append(values{id}, leased(id)[4], leased(id)[5], nil, nil) }
 
 var bodies = statement("bodies", layout113.names("jobs").measured())
 
@@ -76,7 +76,7 @@ func TestWary(t *testing.T) {
 func TestWaryRoom(t *testing.T) {
 	blindClaim := statement("claim", layout113.names("jobs").blind())
 	large := func(id int64) values {
-		return values{id, append([]byte(`"`), append(bytes.Repeat([]byte("1"), claimBytes), '"')...), nil, nil}
+		return values{id, append([]byte(`"`), append(bytes.Repeat([]byte("1"), claimBytes), '"')...), nil, nil, nil}
 	}
 	for name, first := range map[string]queued{
 		"together": {rows: []values{large(7)}},
@@ -133,7 +133,7 @@ func TestWaryBrowseCut(t *testing.T) {
 	onRig(t, func(t *testing.T, r *rig) {
 		r.known("jobs")
 		r.add(jobs.browse, queued{err: pgxError("22P05", "ERROR", "")})
-		r.answers(statement("browse", layout113.names("jobs").blind()), blindly(7, nil), blindly(8, nil))
+		r.answers(statement("browse", layout113.names("jobs").blind().pages()), paged(blindly(7)), paged(blindly(8)))
 		r.answers(bodies, content(7))
 		r.answers(bodies, content(8))
 		page, err := r.Browse(t.Context(), "jobs", driver.BrowseRequest{Limit: 10})
@@ -273,7 +273,7 @@ func TestWaryBrowse(t *testing.T) {
 		r.known("jobs")
 		unreadable := pgxError("22P05", "ERROR", "")
 		r.add(jobs.browse, queued{err: unreadable})
-		r.answers(statement("browse", layout113.names("jobs").blind()), blindly(7, nil), blindly(8, nil))
+		r.answers(statement("browse", layout113.names("jobs").blind().pages()), paged(blindly(7)), paged(blindly(8)))
 		r.add(bodies, queued{err: unreadable})
 		r.add(bodies, queued{err: unreadable})
 		r.answers(bodies, content(8))

@@ -28,7 +28,8 @@ and an interval or a time in microseconds. */ -}}
 
 {{- /* The columns of a message, as leases.scan reads them. Other programs may
 write infinite times, which the client libraries cannot read. A blind statement
-reads no contents: they may be impossible to print. */ -}}
+reads no contents: they may be impossible to print. With .Cut the body is its
+beginning, see "with body". */ -}}
 {{define "delivery"}}
 q.msg_id,
 q.read_ct,
@@ -37,7 +38,8 @@ CASE WHEN pg_catalog.isfinite(q.vt) THEN q.vt END,
 {{template "contents" .}}
 {{- end}}
 {{define "contents"}}
-  {{- if .Blind}}NULL::jsonb, NULL::jsonb{{else}}q.message, {{template "headers" .}}{{end}}
+  {{- if .Blind}}NULL::jsonb, NULL::jsonb
+  {{- else}}{{if .Cut}}b.body{{else}}q.message{{end}}, {{template "headers" .}}{{end}}
 {{- end}}
 {{define "headers"}}{{if .Headers}}q.headers{{else}}NULL::jsonb{{end}}{{end}}
 

@@ -41,14 +41,14 @@ WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM fit))
 {{- end}}
 
 {{- /* The contents of the messages $1, as many as fit, for leases that were taken
-blind. */ -}}
+blind, and pages. */ -}}
 {{define "bodies"}}
 WITH c AS MATERIALIZED (
   SELECT {{template "sized" .}} FROM {{.Q}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id
 ),
 {{template "fit" .}}
-SELECT q.msg_id, q.message, {{template "headers" .}}, {{template "key" .}}
-FROM {{.Q}} q
+SELECT q.msg_id, {{template "contents" .}}, {{template "key" .}}, {{template "body size" .}}
+FROM {{.Q}} q{{template "with body" .}}
 WHERE q.msg_id = ANY(ARRAY(SELECT msg_id FROM fit))
 {{end}}
 
