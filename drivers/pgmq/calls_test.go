@@ -27,7 +27,8 @@ func calls() []call {
 	hasPGMQ, hasSchema := statement("has pgmq", nil), statement("has schema", nil)
 	waiting := oneMinute
 	waiting.Wait = minPoll
-	browse := driver.BrowseRequest{Limit: 1}
+	browse, newest := driver.BrowseRequest{Limit: 1}, driver.BrowseRequest{Limit: 1, Newest: true, CutBody: 10}
+	search := driver.SearchRequest{BrowseRequest: browse, Match: driver.Match{Text: secret}, Scan: 10}
 	groups, group := driver.GroupRequest{ReceiveRequest: oneMinute}, driver.GroupDrainRequest{ReceiveRequest: oneMinute, Value: secret}
 	stale, gone := driver.ErrStaleReceipt, driver.ErrMessageNotFound
 	return []call{
@@ -44,6 +45,9 @@ func calls() []call {
 		{name: "Extend", run: func(r *rig) error { return r.Extend(r.ctx, "jobs", []driver.Receipt{lease(7)}, time.Minute) }},
 		{name: "Stats", run: func(r *rig) error { return second(r.Stats(r.ctx, "jobs")) }},
 		{name: "Browse", run: func(r *rig) error { return second(r.Browse(r.ctx, "jobs", browse)) }},
+		{name: "Browse cut", run: func(r *rig) error { return second(r.Browse(r.ctx, "jobs", newest)) }},
+		{name: "Search", run: func(r *rig) error { return second(r.Search(r.ctx, "jobs", search)) }},
+		{name: "CountReasons", run: func(r *rig) error { return third(r.CountReasons(r.ctx, "jobs", 10)) }},
 		{name: "Rows", run: func(r *rig) error { return second(r.Rows(r.ctx, "jobs", "7")) }},
 		{name: "SendRows", run: func(r *rig) error { return second(r.SendRows(r.ctx, "jobs", Row{Message: []byte(secret)}, Row{})) }},
 		{name: "PurgeQueue", run: purges},
@@ -77,6 +81,8 @@ func calls() []call {
 type answers = map[string][]values
 
 func second[T any](_ T, err error) error { return err }
+
+func third[T, U any](_ T, _ U, err error) error { return err }
 
 func sends(ms ...driver.Message) func(*rig) error {
 	return func(r *rig) error { return second(r.Send(r.ctx, "jobs", ms)) }
@@ -132,6 +138,14 @@ func inTransaction(f func(*rig, driver.TxProvider) error) func(*rig) error {
 }
 
 // usually holds the usual answers, without rows that are not scanned.
+var jobsNewest, jobsSearch, jobsReasons = pagesOfJobs()
+
+func pagesOfJobs() (newest, search, reasons string) {
+	q := &queue{name: "jobs", names: layout113.names("jobs")}
+	newest, _ = pageStatement(q, 0, driver.BrowseRequest{Newest: true, CutBody: 10}, false)
+	return newest, searchStatement(q, driver.BrowseRequest{}), statement("reasons", q.names.archived())
+}
+
 var usually = func() answers {
 	g := groupingOf(layout113, driver.GroupBy{})
 	number := []values{{int64(1)}}
@@ -141,7 +155,9 @@ var usually = func() answers {
 		jobs.claim: {leased(1), leased(2)}, jobs.pop: {leased(1)}, jobs.probe: {{false, nil}},
 		jobs.stats:  {{int64(0), int64(0), int64(0), false, int64(0), nil, int64(0), nil, nil, nil, sentAt}},
 		jobs.browse: {paged(leased(2))}, jobs.redrive: number, sqlClock: number,
-		jobs.purge: {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
+		jobsNewest: {paged(leased(2))}, jobsSearch: {append(values{int64(1), int64(2), true}, paged(leased(2))...)},
+		jobsReasons: {{secret, int64(1), sentAt, nil}},
+		jobs.purge:  {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},
 		hasBindings: {{true, true}}, statement("bind", nil): {{"Jobs"}}, statement("bindings", nil): {{"jobs", "a.*"}},
 		sqlBound: {{"jobs"}}, toJobs: {{int64(0), int64(1), nil}, {int64(0), int64(2), nil}},
@@ -178,7 +194,7 @@ func TestCallsComplete(t *testing.T) {
 		seen[name] = true
 	}
 	for _, name := range []string{
-		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse",
+		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse", "Search", "CountReasons",
 		"Redrive", "PurgeArchive", "ReceiveHeads", "ReceiveGroup", "Tx", "Install",
 		"Bind", "Unbind", "Bindings", "Publish",
 	} {

@@ -31,7 +31,7 @@ const (
 // changeNothing lists statements that may be repeated. So may those of group
 // indexes, which only make what is missing.
 var changeNothing = map[string]bool{
-	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, sqlClock: true, statement("condition", nil): true,
+	sqlShape: true, sqlList: true, sqlPing: true, jobs.probe: true, jobs.stats: true, jobs.browse: true, jobsNewest: true, jobsSearch: true, jobsReasons: true, sqlClock: true, statement("condition", nil): true,
 	statement("indexer", nil): true,
 	jobsRows:                  true,
 	hasBindings:               true, sqlBound: true, statement("bind", nil): true, statement("unbind", nil): true, statement("bindings", nil): true,
@@ -184,7 +184,7 @@ func TestCallsFail(t *testing.T) {
 // reads reports whether a call shows what messages hold.
 func (c call) reads() bool {
 	name, _, _ := strings.Cut(c.name, " ")
-	return slices.Contains([]string{"Receive", "ReceiveHeads", "ReceiveGroup", "Pop", "Browse", "Rows"}, name)
+	return slices.Contains([]string{"Receive", "ReceiveHeads", "ReceiveGroup", "Pop", "Browse", "Search", "CountReasons", "Rows"}, name)
 }
 
 // check checks the error of a call that met the failure.

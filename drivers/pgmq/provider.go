@@ -26,6 +26,8 @@ var (
 	_ driver.StatsLister   = (*Provider)(nil)
 	_ driver.Popper        = (*Provider)(nil)
 	_ driver.Browser       = (*Provider)(nil)
+	_ driver.Searcher      = (*Provider)(nil)
+	_ driver.ReasonCounter = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)

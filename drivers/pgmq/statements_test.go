@@ -101,6 +101,11 @@ func addPages(add func(name, text string)) {
 	add("newest: browse", page(q, driver.BrowseRequest{Newest: true}, false))
 	add("some, cut: browse", page(q, driver.BrowseRequest{IDs: []string{"1"}, CutBody: 10}, false))
 	add("1.4, archived, cut: browse", page(old, driver.BrowseRequest{Archive: true, CutBody: 10}, false))
+	add("search", searchStatement(q, driver.BrowseRequest{}))
+	add("archived, newest, cut: search", searchStatement(q, driver.BrowseRequest{Archive: true, Newest: true, CutBody: 10}))
+	add("1.4 search", searchStatement(old, driver.BrowseRequest{}))
+	add("reasons", statement("reasons", q.names.archived()))
+	add("1.4 reasons", statement("reasons", old.names.archived()))
 	cut := q.names.measured()
 	cut.Cut = "$2"
 	add("cut: bodies", statement("bodies", cut))

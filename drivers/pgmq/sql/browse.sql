@@ -10,11 +10,12 @@ ORDER BY q.msg_id{{template "direction" .}}
 {{define "page"}}
   SELECT *
   FROM {{.Q}} q
-  WHERE q.msg_id {{if .Newest}}<{{else}}>{{end}} $1::bigint
+  WHERE q.msg_id {{template "behind" .}} $1::bigint
     {{- if .ByID}} AND q.msg_id = ANY($3::bigint[]){{end}}
   ORDER BY q.msg_id{{template "direction" .}}
   LIMIT {{.Rows}}::int
 {{end}}
+{{define "behind"}}{{if .Newest}}<{{else}}>{{end}}{{end}}
 {{define "direction"}}{{if .Newest}} DESC{{end}}{{end}}
 
 {{- /* The columns of a record. The state has the numbers of driver.State and is told as
@@ -48,7 +49,7 @@ CROSS JOIN LATERAL (
 {{- end}}
 
 {{- /* The bytes of a body as decodeBody returns them: what is in an envelope, or the
-JSON. What is no base64 is no envelope; Go's decoder does without line ends. */ -}}
+JSON. What is no base64 is no envelope. */ -}}
 {{define "body"}}CASE
       WHEN {{template "is text"}}
       THEN pg_catalog.convert_to(q.message ->> 'mq:text'::text, 'UTF8'::name)
@@ -58,14 +59,18 @@ JSON. What is no base64 is no envelope; Go's decoder does without line ends. */ 
     END
 {{- end}}
 {{define "is text"}}
-  {{- ""}}pg_catalog.jsonb_typeof(q.message -> 'mq:text'::text) = 'string'::text
-        AND q.message - 'mq:text'::text = '{}'::jsonb
+  {{- ""}}CASE
+        WHEN pg_catalog.jsonb_typeof(q.message -> 'mq:text'::text) = 'string'::text
+        THEN q.message - 'mq:text'::text = '{}'::jsonb
+      END
 {{- end}}
 {{define "is base64"}}
-  {{- ""}}pg_catalog.jsonb_typeof(q.message -> 'mq:base64'::text) = 'string'::text
-        AND q.message - 'mq:base64'::text = '{}'::jsonb
-        AND pg_catalog.translate(q.message ->> 'mq:base64'::text, E'\r\n'::text, ''::text)
-          ~ ('^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$'::text)
+  {{- ""}}CASE
+        WHEN pg_catalog.jsonb_typeof(q.message -> 'mq:base64'::text) = 'string'::text
+        THEN q.message - 'mq:base64'::text = '{}'::jsonb
+          AND q.message ->> 'mq:base64'::text
+            ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$'::text
+      END
 {{- end}}
 
 {{- /* The messages $1 as the server prints them: it reads that back as the same

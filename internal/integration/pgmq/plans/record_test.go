@@ -156,10 +156,35 @@ var hot = []operation{
 		_, err := p.Browse(ctx, q, driver.BrowseRequest{After: "500", Limit: batch})
 		return err
 	}},
+	{"browse newest", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
+		_, err := p.Browse(ctx, q, driver.BrowseRequest{Newest: true, CutBody: 10, Limit: batch})
+		return err
+	}},
+	{"browse some", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
+		var ids []string
+		for i := range batch {
+			ids = append(ids, fmt.Sprint(1+i*7919%1000))
+		}
+		_, err := p.Browse(ctx, q, driver.BrowseRequest{IDs: ids, Limit: batch})
+		return err
+	}},
+	{"search", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
+		_, err := p.Search(ctx, q, search(driver.Match{Text: "none", State: driver.StateVisible}))
+		return err
+	}},
+	{"search for all", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
+		_, err := p.Search(ctx, q, search(driver.Match{}))
+		return err
+	}},
 	{"browse archive", 0, func(ctx context.Context, p *pgmq.Provider, q string) error {
 		_, err := p.Browse(ctx, q, driver.BrowseRequest{Archive: true, Limit: batch})
 		return err
 	}},
+}
+
+// search looks at a batch of the newest.
+func search(m driver.Match) driver.SearchRequest {
+	return driver.SearchRequest{BrowseRequest: driver.BrowseRequest{Newest: true, Limit: batch}, Match: m, Scan: batch}
 }
 
 // grouped are those of group receivers: one claims in two steps.
