@@ -48,6 +48,9 @@ func calls() []call {
 		{name: "Browse cut", run: func(r *rig) error { return second(r.Browse(r.ctx, "jobs", newest)) }},
 		{name: "Search", run: func(r *rig) error { return second(r.Search(r.ctx, "jobs", search)) }},
 		{name: "CountReasons", run: func(r *rig) error { return third(r.CountReasons(r.ctx, "jobs", 10)) }},
+		{name: "Override", run: takesOver(driver.OpNack)},
+		{name: "Override moving", run: takesOver(driver.OpMove)},
+		{name: "RemoveArchived", run: func(r *rig) error { return second(r.RemoveArchived(r.ctx, "jobs", []string{"7"})) }},
 		{name: "Rows", run: func(r *rig) error { return second(r.Rows(r.ctx, "jobs", "7")) }},
 		{name: "SendRows", run: func(r *rig) error { return second(r.SendRows(r.ctx, "jobs", Row{Message: []byte(secret)}, Row{})) }},
 		{name: "PurgeQueue", run: purges},
@@ -90,6 +93,12 @@ func sends(ms ...driver.Message) func(*rig) error {
 
 func settles(s ...driver.Settlement) func(*rig) error {
 	return func(r *rig) error { return r.Settle(r.ctx, "jobs", s) }
+}
+
+func takesOver(op driver.Op) func(*rig) error {
+	return func(r *rig) error {
+		return second(r.Override(r.ctx, "jobs", []string{"7"}, driver.Settlement{Op: op, To: "other", Reason: secret}))
+	}
 }
 
 func ensures(by ...driver.GroupBy) func(*rig) error {
@@ -156,6 +165,7 @@ var usually = func() answers {
 		jobs.stats:  {{int64(0), int64(0), int64(0), false, int64(0), nil, int64(0), nil, nil, nil, sentAt}},
 		jobs.browse: {paged(leased(2))}, jobs.redrive: number, sqlClock: number,
 		jobsNewest: {paged(leased(2))}, jobsSearch: {append(values{int64(1), int64(2), true}, paged(leased(2))...)},
+		statement("remove archived", layout113.names("jobs")): number,
 		jobsReasons: {{secret, int64(1), sentAt, nil}},
 		jobs.purge:  {{int64(1), int64(1), int64(1)}}, jobs.purgeArchive: {{int64(1), int64(1), int64(1)}}, jobs.purgeOlder: {{int64(1), int64(1)}},
 		g.choose: {{int64(2), ""}}, g.claim: {leased(1, "g")}, g.drain: {leased(1, "g")},
@@ -194,7 +204,7 @@ func TestCallsComplete(t *testing.T) {
 		seen[name] = true
 	}
 	for _, name := range []string{
-		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse", "Search", "CountReasons",
+		"EnsureQueue", "Send", "Receive", "Settle", "Extend", "Stats", "Ping", "DropQueue", "ListQueues", "PurgeQueue", "Pop", "Browse", "Search", "CountReasons", "Override", "RemoveArchived",
 		"Redrive", "PurgeArchive", "ReceiveHeads", "ReceiveGroup", "Tx", "Install",
 		"Bind", "Unbind", "Bindings", "Publish",
 	} {

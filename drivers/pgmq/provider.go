@@ -29,6 +29,7 @@ var (
 	_ driver.Searcher      = (*Provider)(nil)
 	_ driver.ReasonCounter = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
+	_ driver.Overrider     = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)

@@ -118,7 +118,7 @@ func (p *Provider) settlement(ctx context.Context, at querier, b *batch, part *p
 		return statement("move", n), append(args, b.reasons(part), b.q.name+"/"), nil
 	}
 	var ops, delays, uncounted array
-	text = b.text(b.q.texts.nack, b.q.texts.nackWaiting)
+	text = b.nack()
 	for _, i := range part.items {
 		if b.settlements[i].Op == driver.OpArchive {
 			if text = b.text(b.q.texts.settle, b.q.texts.settleWaiting); len(b.q.names.Kept) == 0 {
@@ -173,6 +173,7 @@ type batch struct {
 	errs        []error // nil as long as nothing has failed
 	locked      []int   // items that others had locked when a statement last ran
 	waits       bool    // it belongs to a caller's transaction
+	revokes     bool    // it is an operator's
 }
 
 // text returns the statement that waits for locked messages, or does not.
@@ -181,6 +182,16 @@ func (b *batch) text(passing, waiting string) string {
 		return waiting
 	}
 	return passing
+}
+
+// nack returns the statement for a part without archives.
+func (b *batch) nack() string {
+	if b.revokes {
+		n := b.q.names
+		n.Kept, n.Revokes = nil, true
+		return statement("settle", n)
+	}
+	return b.text(b.q.texts.nack, b.q.texts.nackWaiting)
 }
 
 // part is what one statement does.

@@ -120,6 +120,8 @@ func addQueue(add func(name, text string), prefix string, l layout) {
 	n := l.names("jobs")
 	n.To = layout113.names("other").Q
 	add(prefix+"move", statement("move", n))
+	n.Kept, n.Revokes = nil, true
+	add(prefix+"override", statement("settle", n))
 }
 
 func addGroups(add func(name, text string), prefix string, l layout, by driver.GroupBy) {
@@ -172,6 +174,7 @@ func addAll(add func(name, text string)) {
 	old := &queue{name: "old", names: layout14.names("old")}
 	add("publish", (&route{queues: []*queue{{name: "jobs", names: layout113.names("jobs")}, old}}).statement())
 	add("drop index", statement("drop index", ident("mq_group_1")))
+	add("remove archived", statement("remove archived", n))
 	add("pages", statement("pages", n.QName))
 }
 

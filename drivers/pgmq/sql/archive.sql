@@ -83,3 +83,12 @@ d AS (
 )
 SELECT (SELECT pg_catalog.count(*) FROM p), (SELECT pg_catalog.count(*) FROM d)
 {{end}}
+
+{{- /* Deletes the messages $1 from the archive. */ -}}
+{{define "remove archived"}}
+WITH l AS MATERIALIZED (
+  SELECT msg_id FROM {{.A}} WHERE msg_id = ANY($1::bigint[]) ORDER BY msg_id FOR UPDATE
+),
+d AS (DELETE FROM {{.A}} WHERE msg_id = ANY(ARRAY(SELECT msg_id FROM l)) RETURNING 1)
+SELECT pg_catalog.count(*) FROM d
+{{end}}

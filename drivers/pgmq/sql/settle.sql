@@ -74,7 +74,9 @@ SELECT i, gone FROM m WHERE NOT (ok AND alive)
 
 {{- /* Acks, nacks and archives in one statement. The operations, $4, have the
 numbers of driver.Op; $5 are delays in microseconds, $6 reasons, $7 says which nacks do
-not count. Without .Kept nothing is archived. */ -}}
+not count. Without .Kept nothing is archived. With .Revokes a nack is no answer of a
+receiver: it notes nothing, and makes receipts stale by another time of sending, since the
+read count has to count reads. */ -}}
 {{define "settle"}}
 WITH s AS MATERIALIZED (
   SELECT *
@@ -98,7 +100,10 @@ n AS (
     vt = pg_catalog.clock_timestamp()
       + {{template "micros" "((SELECT nacks FROM j) -> x.msg_id::text ->> 0)"}}
     {{- if .LastReadAt}},
-    last_read_at = NULL{{end}}{{if .Headers}},
+    last_read_at = NULL{{end}}{{if .Revokes}},
+    enqueued_at = x.enqueued_at
+      + CASE WHEN x.read_ct > 0 THEN interval '1 microsecond' ELSE interval '0' END
+    {{- else if .Headers}},
     headers = {{template "nacked"}}{{end}}
   WHERE x.msg_id = ANY(ARRAY(SELECT id FROM m WHERE ok AND op = 2))
 ){{if .Kept}},
