@@ -68,7 +68,7 @@ func calls() []call {
 		{name: "ListQueues", run: func(r *rig) error { return second(r.ListQueues(r.ctx)) }},
 		{name: "EnsureQueue", run: ensures()},
 		{name: "EnsureQueue by PGMQ", run: ensures(), missing: true},
-		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false, false}}}},
+		{name: "EnsureQueue by itself", run: ensures(), missing: true, answers: answers{hasPGMQ: {pgmqMissing}, hasSchema: {{false, false, false, false, false, false, false, false}}}},
 		{name: "EnsureQueue with indexes", run: ensures(driver.GroupBy{})},
 		{name: "EnsureQueue with indexes in turn", run: ensures(driver.GroupBy{}), conns: 2},
 		{name: "DropQueue", run: drops},
@@ -172,7 +172,7 @@ var usually = func() answers {
 		hasBindings: {{true, true}}, statement("bind", nil): {{"Jobs"}}, statement("bindings", nil): {{"jobs", "a.*"}},
 		sqlBound: {{"jobs"}}, toJobs: {{int64(0), int64(1), nil}, {int64(0), int64(2), nil}},
 		statement("has pgmq", nil): {pgmqThere}, statement("spellings", nil): {{"Jobs"}},
-		statement("has schema", nil): {{true, true, true, false, true, true}}, statement("try lock indexes", nil): {{true}},
+		statement("has schema", nil): {{true, true, true, false, true, true, true, true}}, statement("try lock indexes", nil): {{true}},
 	}
 }()
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -208,29 +207,13 @@ func (u *uniques) text(q *queue, n int) string {
 
 // ensureKeys makes the table of keys, if it is missing.
 func (p *Provider) ensureKeys(ctx context.Context, at querier) error {
-	if p.keys.Load() {
-		return nil
-	}
-	var there bool
-	short, cancel := bounded(ctx, probeLimit)
-	defer cancel()
-	err := query(short, at, statement("has keys", nil), nil, func(rows row) error { return rows.Scan(&there) })
-	if err == nil && !there {
-		err = ddl{db: p.db, log: p.log}.run(ctx, func(tx *sql.Tx) error {
-			return install(ctx, tx, "make keys")
-		})
-	}
-	if sqlState(err) == "42501" {
-		return fmt.Errorf("%w: the table pgmq.mq_keys is missing, and the role may not create it (pgmq.Install does)", driver.ErrNotSupported)
-	}
-	p.keys.Store(err == nil)
-	return readErrorOf(ctx, err)
+	return p.ensureTable(ctx, at, &p.keys)
 }
 
 // forgetKeysTable looks for the table of keys again if err says that it is missing.
 func (p *Provider) forgetKeysTable(err error) {
 	if errors.Is(err, driver.ErrQueueNotFound) || sqlState(err) == "42P01" {
-		p.keys.Store(false)
+		p.keys.there.Store(false)
 	}
 }
 

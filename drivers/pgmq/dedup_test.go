@@ -10,7 +10,7 @@ import (
 // TestKeysHang: the looks for the tables of keys and of bindings end by themselves.
 func TestKeysHang(t *testing.T) {
 	for text, run := range map[string]func(*rig) error{
-		"has keys": func(r *rig) error {
+		"has table": func(r *rig) error {
 			return second(r.SendUnique(r.ctx, "jobs", []driver.Message{{Body: []byte("1"), DedupKey: "k", DedupFor: time.Second}}))
 		},
 		"has bindings": publishes(body("1")),

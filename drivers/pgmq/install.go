@@ -10,9 +10,10 @@ import (
 
 // Install makes in db what queues need besides their own tables, in the form
 // of PGMQ 1.13: schema pgmq, the tables meta and notify_insert_throttle, and a
-// trigger function; the table topic_bindings for topics; and the table mq_keys for
-// messages with a DedupKey. EnsureQueue, the first use of topics and the first send with a
-// key do the same; Install is for those whose programs have no right to.
+// trigger function; the table topic_bindings for topics; and the tables mq_keys for
+// messages with a DedupKey, mq_paused for queues that are paused and mq_consumers for what
+// Consumers report. EnsureQueue and the first call that needs one of them do the same;
+// Install is for those whose programs have no right to.
 //
 // It also brings queues up to date that an older PGMQ or another program has
 // made: the columns headers and last_read_at, the index on vt, and the row in
@@ -23,7 +24,7 @@ import (
 // brought up to date all the same.
 //
 // Where PGMQ itself is installed, as an extension or as plain SQL, Install makes
-// mq_keys, and changes nothing else: upgrading is PGMQ's own business.
+// the tables that begin with mq_, and changes nothing else: upgrading is PGMQ's own business.
 //
 // It may run any number of times, and many times at once. The role needs
 // CREATE on the database if there is no schema, else only to own the schema
@@ -45,7 +46,7 @@ func installAll(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 		if has.create {
-			return install(ctx, tx, "make keys")
+			return install(ctx, tx, ownTables...)
 		}
 		if err := install(ctx, tx, installation...); err != nil {
 			return err
@@ -79,8 +80,10 @@ func lockInstall(ctx context.Context, tx *sql.Tx) error {
 }
 
 // installation is what queues need besides their tables. Beside PGMQ it is the trigger
-// function and the table of keys.
-var installation = []string{"make schema", "make meta", "make throttle", "make notify function", "make keys", "make bindings"}
+// function and the driver's own tables.
+var installation = []string{
+	"make schema", "make meta", "make throttle", "make notify function", "make keys", "make bindings", "make paused", "make consumers",
+}
 
 // install makes some of that, if it is missing. It looks first, since even what has no
 // effect needs the right to.
@@ -88,9 +91,9 @@ func install(ctx context.Context, tx *sql.Tx, parts ...string) error {
 	if err := lockInstall(ctx, tx); err != nil {
 		return err
 	}
-	var there [6]bool
+	var there [8]bool
 	err := query(ctx, tx, statement("has schema", nil), nil, func(rows row) error {
-		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4], &there[5])
+		return rows.Scan(&there[0], &there[1], &there[2], &there[3], &there[4], &there[5], &there[6], &there[7])
 	})
 	for i, what := range installation {
 		if err == nil && !there[i] && slices.Contains(parts, what) {

@@ -11,7 +11,7 @@ import (
 // installing is what Install finds where there is no PGMQ.
 func installing(found layout) call {
 	return call{answers: answers{
-		statement("has pgmq", nil): {pgmqMissing}, statement("has schema", nil): {{true, true, true, true, true, true}}, sqlShape: {found.row()},
+		statement("has pgmq", nil): {pgmqMissing}, statement("has schema", nil): {{true, true, true, true, true, true, true, true}}, sqlShape: {found.row()},
 		statement("condition", nil): {{true, false, strings.Contains(found.indexes, "vt_idx"), false, int64(0)}},
 	}}
 }
@@ -54,7 +54,7 @@ func TestInstallUpgrades(t *testing.T) {
 
 // TestInstallUpstream: beside PGMQ only what it does not have is made.
 func TestInstallUpstream(t *testing.T) {
-	r := newRig(t, call{answers: answers{statement("has schema", nil): {{true, true, true, false, false, false}}}})
+	r := newRig(t, call{answers: answers{statement("has schema", nil): {{true, true, true, false, false, false, false, false}}}})
 	if err := Install(t.Context(), r.db); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestInstallUpstream(t *testing.T) {
 			got = append(got, text)
 		}
 	}
-	if want := []string{statement("make keys", nil)}; !slices.Equal(got, want) {
+	if want := []string{statement("make keys", nil), statement("make paused", nil), statement("make consumers", nil)}; !slices.Equal(got, want) {
 		t.Errorf("it makes %q, want %q", got, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 func TestInstallSQL(t *testing.T) {
 	text := InstallSQL()
 	c := installing(layout113)
-	c.answers[statement("has schema", nil)], c.answers[sqlList] = []values{{false, false, false, false, false, false}}, nil
+	c.answers[statement("has schema", nil)], c.answers[sqlList] = []values{{false, false, false, false, false, false, false, false}}, nil
 	r := newRig(t, c)
 	if err := Install(t.Context(), r.db); err != nil {
 		t.Fatal(err)

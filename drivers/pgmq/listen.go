@@ -17,18 +17,26 @@ func (p *Provider) listen(ctx context.Context, q *queue) bool {
 	if !p.readTrigger(ctx, q) {
 		return false
 	}
-	p.mu.Lock()
-	if p.listener == nil && p.enter() {
-		p.listener = newListener(p)
-		go p.listener.run()
-	}
-	l := p.listener
-	p.mu.Unlock()
+	l := p.listening()
 	if l == nil {
 		return false
 	}
 	l.add(q.name, q.channels)
 	return q.throttle > 0
+}
+
+// listening returns the listener, which it starts, or nil if there can be none.
+func (p *Provider) listening() *listener {
+	if p.listenConfig == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener == nil && p.enter() {
+		p.listener = newListener(p)
+		go p.listener.run()
+	}
+	return p.listener
 }
 
 // readTrigger reads the interval of a queue's trigger and the channels that it

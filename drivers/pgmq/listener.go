@@ -34,15 +34,30 @@ func (l *listener) add(queue string, channels []string) {
 	l.mu.Lock()
 	live := l.proven
 	for _, ch := range channels {
-		if l.wanted[ch] == "" {
-			l.wanted[ch] = queue
-			l.poke()
-		}
+		l.want(ch, queue)
 		live = live && l.heard[ch]
 	}
 	l.mu.Unlock()
 	if h := l.p.hub(queue); live && !h.isLive() { // the queue was forgotten meanwhile
 		h.setLive(true)
+	}
+}
+
+// pauseListener stands for AwaitPause among the queues. No queue has such a name.
+const pauseListener = "\x00"
+
+// addPauses makes the listener listen for pauses.
+func (l *listener) addPauses() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.want(pauseChannel, pauseListener)
+}
+
+// want makes the listener listen on a channel. l.mu is held.
+func (l *listener) want(channel, queue string) {
+	if l.wanted[channel] == "" {
+		l.wanted[channel] = queue
+		l.poke()
 	}
 }
 
@@ -214,7 +229,12 @@ func (l *listener) queues(channels map[string]bool) (queues []string) {
 
 func (l *listener) setLive(queues []string, live bool) {
 	for _, q := range queues {
-		l.p.hub(q).setLive(live)
+		switch {
+		case q != pauseListener:
+			l.p.hub(q).setLive(live)
+		case live: // for what came before
+			l.p.pauses.wake()
+		}
 	}
 }
 
@@ -311,7 +331,11 @@ func (l *listener) notify(ch string) {
 	l.mu.Lock()
 	queue := l.wanted[ch]
 	l.mu.Unlock()
-	if queue != "" {
+	switch queue {
+	case "":
+	case pauseListener:
+		l.p.pauses.wake()
+	default:
 		h := l.p.hub(queue)
 		h.stayAwake()
 		h.wake()

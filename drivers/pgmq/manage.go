@@ -39,6 +39,7 @@ func (p *Provider) DropQueue(ctx context.Context, name string) error {
 	p.queues.Delete(name)
 	p.hub(name).wakeAll()
 	if err == nil {
+		p.pauses.wake()
 		p.forget(name)
 	}
 	return p.orClosed(err)
@@ -77,6 +78,9 @@ func (p *Provider) drop(ctx context.Context, name string) error {
 			if err := exec(ctx, tx, statement("drop meta rows", nil), name); err != nil {
 				return err
 			}
+		}
+		if err := dropPause(ctx, tx, name); err != nil {
+			return err
 		}
 		return exec(ctx, tx, sqlNotify, arrayOf(channel(name))) // those who wait shall see it
 	})

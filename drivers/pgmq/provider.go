@@ -30,6 +30,8 @@ var (
 	_ driver.ReasonCounter = (*Provider)(nil)
 	_ driver.Archivist     = (*Provider)(nil)
 	_ driver.Overrider     = (*Provider)(nil)
+	_ driver.Pauser        = (*Provider)(nil)
+	_ driver.Registry      = (*Provider)(nil)
 	_ driver.GroupReceiver = (*Provider)(nil)
 	_ driver.Transactor    = (*Provider)(nil)
 	_ driver.Deduplicator  = (*Provider)(nil)
@@ -116,11 +118,13 @@ type Provider struct {
 
 	settings bool        // sessions of ours have ownSettings
 	unset    atomic.Bool // but they are not in effect
-	keys     atomic.Bool // the table mq_keys is there
 	forgot   atomic.Bool // the keys of queues that were dropped before
 	routes   routes      // of topics
 
+	keys, paused, consumers ownTable
+
 	notifier notifier
+	pauses   waiter // for pauses that begin or end
 
 	mu    sync.Mutex
 	hubs  map[string]*hub
@@ -162,6 +166,10 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
 		db: db, pool: poolOf(db), cfg: cfg, log: mq.GuardLogger(cfg.Logger),
 		hubs: make(map[string]*hub), swept: time.Now(), indexing: make(chan struct{}, 1),
+		keys:      ownTable{name: "pgmq.mq_keys", make: "make keys"},
+		paused:    ownTable{name: "pgmq.mq_paused", make: "make paused", rights: "SELECT, INSERT, DELETE"},
+		consumers: ownTable{name: "pgmq.mq_consumers", make: "make consumers", rights: "SELECT, INSERT, UPDATE, DELETE"},
+		pauses:    waiter{ch: make(chan struct{}, 1)},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	calls, end := context.WithCancel(context.Background())

@@ -67,13 +67,18 @@ func (p *Provider) within(ctx context.Context, limit time.Duration, text string,
 
 // withinAt is within at another place, for a statement on the tables of queues.
 func (p *Provider) withinAt(ctx context.Context, at querier, limit time.Duration, queues []string, text string, args []any, scan func(row) error) error {
+	return p.rightNode(p.limited(ctx, at, limit, queues, text, args, scan))
+}
+
+// limited is withinAt for a statement that may be refused by a node that can only be read.
+func (p *Provider) limited(ctx context.Context, at querier, limit time.Duration, queues []string, text string, args []any, scan func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.calls, cancel)()
 	start := time.Now()
 	err := p.blocked(ctx, queues, start, query(ctx, at, text, args, scan))
 	p.links.checkSilence(ctx, start, err)
-	return p.rightNode(err)
+	return err
 }
 
 // rightNode returns err, unless it says that a connection of ours is to a node

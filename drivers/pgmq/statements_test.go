@@ -173,6 +173,7 @@ func addAll(add func(name, text string)) {
 	add("forget keys", statement("forget keys", n))
 	old := &queue{name: "old", names: layout14.names("old")}
 	add("publish", (&route{queues: []*queue{{name: "jobs", names: layout113.names("jobs")}, old}}).statement())
+	add("sweeping: report", statement("report", true))
 	add("drop index", statement("drop index", ident("mq_group_1")))
 	add("remove archived", statement("remove archived", n))
 	add("pages", statement("pages", n.QName))
@@ -183,7 +184,9 @@ var constants = []string{
 	"notify", "abort", "list", "shape", "throttle", "ping", "settings", "has pgmq", "pgmq create", "pgmq drop", "spellings",
 	"lock queue", "lock install", "try lock indexes", "drop snapshot", "make schema", "has schema", "make meta", "make throttle", "make notify function", "make meta row",
 	"make throttle row", "set throttle row", "drop throttle row", "spelling", "pgmq create unlogged", "pgmq create partitioned", "drop meta rows", "in the way", "condition", "clock", "holders", "lockers", "blockers", "indexer", "cancel", "lock timeout", "lock timeout of install",
-	"has keys", "make keys", "forget dropped keys",
+	"has table", "make keys", "forget dropped keys",
+	"make paused", "pause", "resume", "paused", "may resume",
+	"make consumers", "report", "forget report", "consumers",
 	"has bindings", "make bindings", "bind", "unbind", "bindings", "bound",
 }
 

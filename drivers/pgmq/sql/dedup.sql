@@ -5,7 +5,6 @@ so that a statement whose snapshot is older than that sees that the key is held,
 it does not see the message. Queues go by their oids: one that is dropped and created
 again holds no keys.
 */ -}}
-{{define "has keys"}}SELECT pg_catalog.to_regclass('pgmq.mq_keys'::text) IS NOT NULL{{end}}
 {{define "make keys"}}
 CREATE TABLE IF NOT EXISTS pgmq.mq_keys (
   queue oid NOT NULL,

@@ -19,8 +19,12 @@ SELECT
   pg_catalog.to_regclass('pgmq.topic_bindings'::text) IS NOT NULL
     OR NOT coalesce(
       pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgmq.meta'::text)::oid, 'REFERENCES'::text), true
-    )
+    ),
+  pg_catalog.to_regclass('pgmq.mq_paused'::text) IS NOT NULL,
+  pg_catalog.to_regclass('pgmq.mq_consumers'::text) IS NOT NULL
 {{end}}
+
+{{define "has table"}}SELECT pg_catalog.to_regclass($1::text) IS NOT NULL{{end}}
 
 {{define "make schema"}}CREATE SCHEMA IF NOT EXISTS pgmq{{end}}
 
