@@ -11,8 +11,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/pgmq"
 )
 
 // TestReadOnly: what writes says that it cannot, and that nothing was done.
@@ -22,6 +25,7 @@ func TestReadOnly(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, library string) {
 		dsn := with(b.dsn, "driver="+library, "options=-c%20default_transaction_read_only=on")
 		b.of(t).readsOnly(dsn, library == "pq") // whose transactions are READ WRITE
+		b.of(t).looksOnly(library, with(b.dsn, "options=-c%20default_transaction_read_only%3Don"), false)
 	})
 }
 
@@ -62,6 +66,7 @@ func TestStandby(t *testing.T) {
 	dsn := b.standby()
 	eachLibrary(t, func(t *testing.T, library string) {
 		b.of(t).readsOnly(with(dsn, "driver="+library), false)
+		b.of(t).looksOnly(library, dsn, true)
 	})
 	c := b.open(with(dsn, "target_session_attrs=read-write"))
 	if err := c.Ping(t.Context()); !errors.Is(err, mq.ErrBadConn) {
@@ -88,6 +93,41 @@ func (b *base) readsOnly(dsn string, unlessInTx bool) {
 		}
 	}
 }
+
+// looksOnly is readsOnly for what operators and Consumers do. A standby has no unlogged
+// tables.
+func (b *base) looksOnly(library, dsn string, standby bool) {
+	b.Helper()
+	p := pgmq.FromDB(b.pool(library, dsn), pgmq.Config{Logger: b.config().Logger})
+	b.Cleanup(func() { b.ok(p.Close()) })
+	_, err := p.Paused(b.Context())
+	b.ok(err)
+	found, err := p.Search(b.Context(), "jobs", driver.SearchRequest{BrowseRequest: driver.BrowseRequest{Limit: 10}, Scan: 10})
+	if b.ok(err); found.Looked != 3 || !found.End {
+		b.Errorf("it finds %+v", found)
+	}
+	_, _, err = p.CountReasons(b.Context(), "jobs", 10)
+	b.ok(err)
+	_, err = p.Consumers(b.Context(), "jobs")
+	refused := map[string]error{
+		"pause":    p.SetPaused(b.Context(), "jobs", true, "me"),
+		"resume":   p.SetPaused(b.Context(), "jobs", false, "me"),
+		"report":   p.Report(b.Context(), driver.ConsumerReport{ID: "1", Queue: "jobs"}, time.Minute),
+		"override": second(p.Override(b.Context(), "jobs", []string{"1"}, driver.Settlement{Op: driver.OpAck})),
+	}
+	if standby {
+		refused["consumers"] = err
+	} else {
+		b.ok(err)
+	}
+	for what, err := range refused {
+		if err == nil || errors.Is(err, mq.ErrUnavailable) || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(), "recovery") {
+			b.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 // standby starts a standby of the server, and returns the DSN of the same
 // database there. It skips the test if the server runs elsewhere than on this

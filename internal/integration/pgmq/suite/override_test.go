@@ -4,7 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/portmq/mq/driver"
+	"github.com/portmq/mq/drivers/pgmq"
+	"github.com/portmq/mq/internal/integration/server"
 )
 
 func (p *provided) override(s driver.Settlement, ids ...string) int64 {
@@ -147,4 +151,49 @@ func TestRemoveArchived(t *testing.T) {
 		_, err := p.RemoveArchived(p.Context(), "missing", all)
 		wantError(p, err, driver.ErrQueueNotFound)
 	})
+}
+
+// operates is all that operators do, once.
+func (p *provided) operates(reason string) {
+	p.Helper()
+	p.post(bodies("1", "2", "3", "4")...)
+	all := p.browse(driver.BrowseRequest{Newest: true, CutBody: 1})
+	p.want("found", ids(p.search(driver.SearchRequest{Match: driver.Match{Text: "2", State: driver.StateVisible}}).Records), []string{all[2].ID})
+	p.want("by headers", ids(p.search(driver.SearchRequest{Match: driver.Match{Header: "k", Value: "v", Group: "g", Reason: "r"}}).Records), []string(nil))
+	d := p.lease(1)[0]
+	p.want("nacked", p.override(driver.Settlement{Op: driver.OpNack, Delay: time.Hour}, d.ID), int64(1))
+	p.stale(&d)
+	p.want("archived", p.override(driver.Settlement{Op: driver.OpArchive, Reason: "why"}, d.ID, all[0].ID), int64(2))
+	p.want("acked", p.override(driver.Settlement{Op: driver.OpAck}, all[1].ID), int64(1))
+	counts, looked, err := p.CountReasons(p.Context(), jobs, 10)
+	ok(p, err)
+	if looked != 2 || len(counts) != 1 || counts[0].Reason != reason || counts[0].Count != 2 {
+		p.Errorf("it counts %v of %d", counts, looked)
+	}
+	p.want("removed", must(p.RemoveArchived(p.Context(), jobs, []string{d.ID}))(p), int64(1))
+	ok(p, p.SetPaused(p.Context(), jobs, true, "me"))
+	p.want("paused", p.pauses(), []string{"jobs by me"})
+	ok(p, p.AwaitPause(p.Context(), time.Millisecond))
+	ok(p, p.Report(p.Context(), report("1", jobs, "a"), time.Hour))
+	p.want("reports", len(must(p.Consumers(p.Context(), jobs))(p)), 1)
+}
+
+// TestOperateOld: a queue of PGMQ 1.4 has no headers, and so no reasons.
+func TestOperateOld(t *testing.T) {
+	eachProvider(t, func(p *provided) {
+		p.exec("ALTER TABLE pgmq.q_jobs DROP COLUMN headers, DROP COLUMN last_read_at; ALTER TABLE pgmq.a_jobs DROP COLUMN headers, DROP COLUMN last_read_at")
+		p.operates("")
+	})
+}
+
+// TestOperatePooled does it through a pooler of transactions, where notifications do not come.
+func TestOperatePooled(t *testing.T) {
+	t.Parallel()
+	cluster := server.Postgres(t)
+	b := server.PgBouncer(t, cluster, "transaction", ignore)
+	dsn := b.DSN(cluster.Database(t))
+	listen := must(pgx.ParseConfig(dsn))(t)
+	listen.DefaultQueryExecMode = pgx.QueryExecModeExec
+	provide(t, "pgx", and(dsn, "default_query_exec_mode=exec"), pgmq.Config{Listen: listen}).operates("why")
+	provide(t, "postgres", and(dsn, "binary_parameters=yes"), pgmq.Config{}).search(driver.SearchRequest{Match: driver.Match{Text: "2"}})
 }
