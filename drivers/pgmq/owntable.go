@@ -17,7 +17,7 @@ var ownTables = []string{"make keys", "make paused", "make consumers"}
 // ownTable is one of them. The first call that has to write to it makes it.
 type ownTable struct {
 	name   string
-	make   string // the name of the statement
+	making string // the name of the statement that makes it
 	rights string // that those need who use it
 
 	there   atomic.Bool
@@ -46,7 +46,7 @@ func (p *Provider) ensureTable(ctx context.Context, at querier, t *ownTable) err
 	defer cancel()
 	within, done := p.untilClosed(within)
 	defer done()
-	err = ddl{db: p.db, log: p.log}.run(within, func(tx *sql.Tx) error { return install(within, tx, t.make) })
+	err = ddl{db: p.db, log: p.log}.run(within, func(tx *sql.Tx) error { return install(within, tx, t.making) })
 	if sqlState(err) == "42501" {
 		return fmt.Errorf("%w: the table %s is missing, and the role may not create it (pgmq.Install does)", driver.ErrNotSupported, t.name)
 	}

@@ -166,9 +166,9 @@ func newProvider(db *sql.DB, cfg Config) *Provider {
 	p := &Provider{
 		db: db, pool: poolOf(db), cfg: cfg, log: mq.GuardLogger(cfg.Logger),
 		hubs: make(map[string]*hub), swept: time.Now(), indexing: make(chan struct{}, 1),
-		keys:      ownTable{name: "pgmq.mq_keys", make: "make keys"},
-		paused:    ownTable{name: "pgmq.mq_paused", make: "make paused", rights: "SELECT, INSERT, DELETE"},
-		consumers: ownTable{name: "pgmq.mq_consumers", make: "make consumers", rights: "SELECT, INSERT, UPDATE, DELETE"},
+		keys:      ownTable{name: "pgmq.mq_keys", making: "make keys"},
+		paused:    ownTable{name: "pgmq.mq_paused", making: "make paused", rights: "SELECT, INSERT, DELETE"},
+		consumers: ownTable{name: "pgmq.mq_consumers", making: "make consumers", rights: "SELECT, INSERT, UPDATE, DELETE"},
 		pauses:    waiter{ch: make(chan struct{}, 1)},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
