@@ -23,12 +23,14 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	asks           *bool // whether somebody can be asked, nil to find out
+	asks           *bool   // whether somebody can be asked, nil to find out
+	shown          *screen // where tables are shown, nil to find out
 
 	// Flags of every command.
 	dsn     string
-	output  string // "table" or "json"
+	output  string // one of outputs
 	verbose bool
+	quiet   bool
 	level   slog.Level // of what the library logs, without -verbose; 0: errors
 	told    []string   // lines of the library whose content the command reports itself
 
@@ -80,9 +82,10 @@ Flags may be written with one dash or with two.`,
 	root.SetHelpCommand(helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN`, or env:NAME for that in a variable (default $MQ_DSN)")
-	flags.StringVarP(&a.output, "output", "o", "table", "`table` or json, which is one object in a line")
+	flags.StringVarP(&a.output, "output", "o", "table", "`table`, wide, which cuts nothing and shows times in full, or json: one object per line")
+	flags.BoolVar(&a.quiet, "quiet", false, "only results and errors: no notes, no \"sent 1 message\"")
 	flags.BoolVar(&a.verbose, "verbose", false, "show the library's log")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("dsn", cobra.NoFileCompletions)
 	for _, command := range commands {
 		root.AddCommand(command(a))
@@ -95,13 +98,19 @@ Flags may be written with one dash or with two.`,
 func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	a.started = true
 	switch {
-	case !slices.Contains([]string{"table", "json"}, a.output):
-		return usagef("unknown output format %q (give -o table or -o json)", a.output)
+	case !slices.Contains(outputs, a.output):
+		return usagef("unknown output format %q (give -o table, wide or json)", a.output)
 	case a.dsn == "" && cmd.Flags().Changed("dsn"): // of a variable that is not set, perhaps
 		return usagef("-dsn is empty")
 	}
 	return nil
 }
+
+// outputs are the values of -o.
+var outputs = []string{"table", "wide", "json"}
+
+// wide reports whether nothing is to be cut.
+func (a *app) wide() bool { return a.output == "wide" }
 
 // json reports whether the output is meant for programs.
 func (a *app) json() bool { return a.output == "json" }
@@ -177,7 +186,11 @@ func (a *app) logger() *slog.Logger {
 	if a.verbose {
 		return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	h := slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: cmp.Or(a.level, slog.LevelError)})
+	level := cmp.Or(a.level, slog.LevelError)
+	if a.quiet {
+		level = slog.LevelError
+	}
+	h := slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level})
 	return slog.New(&without{h, a.told})
 }
 
@@ -205,8 +218,15 @@ func (w *without) WithGroup(name string) slog.Handler {
 	return &without{w.Handler.WithGroup(name), w.told}
 }
 
-// note tells the user something that is not the command's output.
+// note tells the user something that is not the command's output, unless -quiet.
 func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		a.fault(format, args...)
+	}
+}
+
+// fault tells the user what has failed.
+func (a *app) fault(format string, args ...any) {
 	fmt.Fprintln(a.stderr, "mq:", printable(fmt.Sprintf(format, args...)))
 }
 

@@ -29,7 +29,7 @@ func archiveListCommand(a *app) *cobra.Command {
 			}
 			return a.with(func(c *mq.Client) error {
 				q := c.Queue(args[0])
-				out := newPrinter(a, "ID", "READ", "SENT", "ARCHIVED", "REASON", "BODY")
+				out := newPrinter(a, "ID", "READ?", "SENT?", "ARCHIVED", "REASON…", "BODY…")
 				left := n
 				for r, err := range browse(cmd.Context(), q, true, after) {
 					if err != nil {
@@ -39,8 +39,8 @@ func archiveListCommand(a *app) *cobra.Command {
 					if !strings.Contains(r.Reason(), reason) {
 						continue
 					}
-					out.row(lineOfRecord(q.Name(), r), r.ID, strconv.Itoa(r.ReadCount), timeCell(r.EnqueuedAt),
-						timeCell(r.ArchivedAt), orDash(shorten(r.Reason())), bodyCell(r.Body))
+					out.row(lineOfRecord(q.Name(), r), r.ID, strconv.Itoa(r.ReadCount), a.timeCell(r.EnqueuedAt),
+						a.timeCell(r.ArchivedAt), orDash(shorten(r.Reason())), bodyCell(r.Body))
 					if left--; left == 0 || out.err != nil {
 						break
 					}
@@ -68,8 +68,8 @@ func (a *app) showRecord(queue string, r mq.Record) error {
 	for _, field := range [][2]string{
 		{"id", r.ID},
 		{"read count", strconv.Itoa(r.ReadCount)},
-		{"sent", timeCell(r.EnqueuedAt)},
-		{"archived", timeCell(r.ArchivedAt)},
+		{"sent", stamp(r.EnqueuedAt)},
+		{"archived", stamp(r.ArchivedAt)},
 		{"reason", orDash(r.Reason())},
 		{"group", orDash(r.Group)},
 	} {
@@ -79,7 +79,7 @@ func (a *app) showRecord(queue string, r mq.Record) error {
 		out.cells([]string{"header " + name, r.Headers[name]})
 	}
 	out.cells([]string{"body", fmt.Sprintf("%d bytes", len(r.Body))})
-	out.fail(out.table.Flush())
+	out.fail(out.flush())
 	if out.err == nil {
 		out.err = a.write(printable(string(r.Body)) + "\n\n")
 	}

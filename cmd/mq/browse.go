@@ -70,11 +70,19 @@ func browse(ctx context.Context, q *mq.Queue, archive bool, after string) iter.S
 	}
 }
 
-var recordTitles = []string{"ID", "READ", "SENT", "VISIBLE", "GROUP", "BODY"}
+var recordTitles = []string{"ID", "STATE", "READ?", "SENT?", "VISIBLE", "GROUP?", "BODY…"}
 
-func recordCells(r mq.Record) []string {
+func (a *app) recordCells(r mq.Record) []string {
 	return []string{
-		r.ID, strconv.Itoa(r.ReadCount), timeCell(r.EnqueuedAt), timeCell(r.VisibleAt),
+		r.ID, stateCell(r.State), strconv.Itoa(r.ReadCount), a.timeCell(r.EnqueuedAt), a.timeCell(r.VisibleAt),
 		orDash(shorten(r.Group)), bodyCell(r.Body),
 	}
+}
+
+// stateCell shows a state, if the provider tells it.
+func stateCell(s mq.State) string {
+	if s == mq.AnyState {
+		return "-"
+	}
+	return s.String()
 }

@@ -76,7 +76,7 @@ func (a *app) check(ctx context.Context, dsn string, all bool) error {
 		a.note("checking; this takes about a minute")
 	}
 	results := drivertest.Check(ctx, h)
-	out := newPrinter(a, "CASE", "RESULT", "RULE")
+	out := newPrinter(a, "CASE", "RESULT", "RULE¶")
 	counts := make(map[string]int)
 	for _, r := range results {
 		line := caseLine{Case: r.Name, Result: outcome(r), Rule: r.Rule, Failures: r.Failures, Why: r.Skipped}
@@ -131,6 +131,8 @@ func (a *app) capabilities(out *printer, h drivertest.Harness) error {
 		out.row(map[string]any{"capabilities": capabilities})
 		return out.err
 	}
+	out.fail(out.flush()) // what follows is a table of its own
+	out.widths = nil
 	out.cells([]string{""})
 	out.cells([]string{"CAPABILITY", "VALUE"})
 	for i, title := range titles {

@@ -221,7 +221,7 @@ func (m *mover) move(ctx context.Context, ds []*mq.Delivery) error {
 		// Not wrapped: the command line was right.
 		return fmt.Errorf("%s: %s (-skip goes on without them)", m.from.Name(), refusals)
 	default:
-		m.app.note("%s: %s", m.from.Name(), refusals)
+		m.app.fault("%s: %s", m.from.Name(), refusals)
 	}
 	return failure
 }
@@ -346,7 +346,7 @@ func (m *mover) ack(ctx context.Context, ds []*mq.Delivery) error {
 	}
 	m.doubtful += lost
 	if lost > 0 {
-		m.app.note("%s: the lease of %s ended before they were deleted (raise -visibility); header %s tells their copies", m.from.Name(), plural(lost, "message"), headerCopiedFrom)
+		m.app.fault("%s: the lease of %s ended before they were deleted (raise -visibility); header %s tells their copies", m.from.Name(), plural(lost, "message"), headerCopiedFrom)
 	}
 	return other
 }

@@ -41,7 +41,7 @@ queues.`,
   mq doctor -o json | jq 'select(.level != "ok")'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *mq.Client) error {
-				d := &doctor{app: a, client: c, out: newPrinter(a, "LEVEL", "WHERE", "FINDING")}
+				d := &doctor{app: a, client: c, out: newPrinter(a, "LEVEL", "WHERE", "FINDING¶")}
 				d.out.fail(d.examine(cmd.Context(), args))
 				return errors.Join(d.out.flush(), d.verdict())
 			})

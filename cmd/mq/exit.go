@@ -47,7 +47,7 @@ func (a *app) exit(cmd *cobra.Command, err error) int {
 	if code == exitUsage && !a.started {
 		text += fmt.Sprintf(" (see %s -help)", cmd.CommandPath())
 	}
-	a.note("%s", text)
+	a.fault("%s", text)
 	return code
 }
 

@@ -51,7 +51,7 @@ func TestUsage(t *testing.T) {
 		"ls -frob":                           "unknown flag -frob",
 		"ls --frob":                          "unknown flag -frob",
 		"ls x":                               "it is mq ls",
-		"ls -o xml":                          `unknown output format "xml" (give -o table or -o json)`,
+		"ls -o xml":                          `unknown output format "xml" (give -o table, wide or json)`,
 		"peek w -n many":                     `"many" is not a value for flag -limit: it takes a whole number`,
 		"receive w -wait 5":                  "it takes a time as in 500ms, 90s or 12h",
 		"send w -goup x 1":                   "unknown flag -goup",
@@ -134,7 +134,7 @@ func TestCompletion(t *testing.T) {
 			"archive|ls|":             "w\n:4\n",
 			"work|w|-dead-letter|":    "w\n:4\n",
 			"send|w|-format|":         "ndjson\nlines\nraw\nrecords\n:4\n",
-			"-o|":                     "table\njson\n:4\n",
+			"-o|":                     "table\nwide\njson\n:4\n",
 			"-dsn|mem://nobody|peek|": ":4\n",
 			"-dsn|frob://|peek|":      ":5\n",
 		} {
@@ -147,4 +147,26 @@ func TestCompletion(t *testing.T) {
 			t.Error("there is no script for bash")
 		}
 	})
+}
+
+// TestQuiet: -quiet leaves results, JSON and errors.
+func TestQuiet(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.stdin = "1\n2\n"
+	for _, tt := range []struct{ args, want string }{
+		{"send w - -quiet", ""},
+		{"send w 3 -quiet", "ID\n3\n"},
+		{"purge w -yes -quiet -o json", `{"done":"purged","count":3,"queue":"w"}` + "\n"},
+	} {
+		if got := d.must(strings.Fields(tt.args)...); got != tt.want {
+			t.Errorf("mq %s prints %q", tt.args, got)
+		}
+	}
+	d.fails(exitFailure, "queue not found", "purge", "nope", "-yes", "-quiet")
+	a, _, stderr := d.app()
+	a.quiet = true
+	a.note("chatter")
+	if stderr.Len() > 0 {
+		t.Errorf("it says %q", stderr)
+	}
 }

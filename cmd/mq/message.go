@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -99,12 +100,37 @@ func shorten(text string) string {
 	return text
 }
 
-// timeCell shows a time to the second, in UTC.
-func timeCell(t time.Time) string {
+// timeCell shows how long ago a time was, or how soon it is; with -o wide the time.
+func (a *app) timeCell(t time.Time) string {
+	switch ago := time.Since(t); {
+	case t.IsZero() || a.wide():
+		return stamp(t)
+	case ago <= -500*time.Millisecond:
+		return "in " + age(-ago)
+	default:
+		return age(max(ago, 0))
+	}
+}
+
+// stamp shows a time to the second, in UTC.
+func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// age shows a duration in the largest unit of which there are two or more.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0fm", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.0fh", d.Hours())
+	}
+	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
 
 // count shows a figure that may be unknown.

@@ -31,7 +31,7 @@ func peekCommand(a *app) *cobra.Command {
 						out.fail(err)
 						break
 					}
-					out.row(lineOfRecord(q.Name(), r), recordCells(r)...)
+					out.row(lineOfRecord(q.Name(), r), a.recordCells(r)...)
 					if left--; left == 0 || out.err != nil {
 						break
 					}

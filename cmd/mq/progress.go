@@ -2,27 +2,10 @@ package main
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
-
-// isTerminal reports whether f, a reader or a writer, is a terminal.
-func isTerminal(f any) bool {
-	file, ok := f.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
-
-// columns returns how wide a terminal is, 0 if f is none.
-func columns(f any) int {
-	if !isTerminal(f) {
-		return 0
-	}
-	width, _, _ := term.GetSize(int(f.(*os.File).Fd()))
-	return width
-}
 
 // progress shows on the error output how far a command has come, if that is a
 // terminal. Its methods are safe for concurrent use.
@@ -32,7 +15,7 @@ type progress struct{ bar *progressbar.ProgressBar }
 // plural: "messages".
 func (a *app) newProgress(total int64, what, unit string) *progress {
 	out := io.Discard
-	if isTerminal(a.stderr) {
+	if isTerminal(a.stderr) && !a.quiet {
 		out = a.stderr
 	}
 	return &progress{progressbar.NewOptions64(total,

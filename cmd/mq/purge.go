@@ -48,12 +48,15 @@ type doneLine struct {
 	Topic string `json:"topic,omitempty"`
 }
 
-// done prints what was done to messages: "acked 3 messages".
+// done prints what was done to messages: "acked 3 messages". -quiet leaves it to JSON.
 func (a *app) done(d doneLine) error {
 	if a.json() {
 		out := newPrinter(a)
 		out.row(d)
 		return out.flush()
+	}
+	if a.quiet {
+		return nil
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s\n", d.Done, plural(d.Count, "message"))
 	return err

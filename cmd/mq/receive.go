@@ -69,7 +69,7 @@ func (r receiving) check() error {
 }
 
 func (a *app) receive(ctx context.Context, q *mq.Queue, r receiving) error {
-	out := newPrinter(a, "ID", "READ", "SENT", "RECEIPT", "BODY")
+	out := newPrinter(a, "ID", "READ?", "SENT?", "RECEIPT", "BODY…")
 	var p pager
 	for got := 0; got < r.n; {
 		r.Max = p.limit(min(r.n-got, q.Client().Caps().BatchLimit()))
@@ -120,7 +120,7 @@ func (a *app) show(ctx context.Context, out *printer, ds []*mq.Delivery, r recei
 		if r.ack || r.pop {
 			m.Receipt, receipt = "", "-"
 		}
-		out.row(m, m.ID, strconv.Itoa(m.ReadCount), timeCell(m.EnqueuedAt), receipt, bodyCell(m.body))
+		out.row(m, m.ID, strconv.Itoa(m.ReadCount), a.timeCell(m.EnqueuedAt), receipt, bodyCell(m.body))
 	}
 	ctx, cancel := cleanup(ctx)
 	defer cancel()

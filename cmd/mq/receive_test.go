@@ -17,8 +17,8 @@ func TestReceive(t *testing.T) {
 	d.send(text(`{"id":1.0}`), text("\x1b[31m"), mq.Message{Body: []byte("3"), Group: "g", Headers: mq.Headers{"h": "<v>"}})
 	d.prints(`
 ID  READ  SENT  RECEIPT  BODY
-1  1  TIME  RECEIPT  {"id":1.0}
-2  1  TIME  RECEIPT  \u001b[31m
+1  1  AGE  RECEIPT  {"id":1.0}
+2  1  AGE  RECEIPT  \u001b[31m
 `, "receive", "w", "-n", "2", "-visibility", "1h")
 	d.prints(`{"queue":"w","id":"3","receipt":"RECEIPT","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","group":"g","headers":{"h":"<v>"},"body":3}
 `, "receive", "w", "-n", "2", "-visibility", "1h", "-o", "json")
@@ -32,8 +32,8 @@ func TestReceiveAck(t *testing.T) {
 		d.send(text("1"), text("2"), text("3"))
 		d.prints(`
 ID  READ  SENT  RECEIPT  BODY
-1  1  TIME  -  1
-2  1  TIME  -  2
+1  1  AGE  -  1
+2  1  AGE  -  2
 `, "receive", "w", "-n", "2", flag)
 		if got := d.bodies(); !slices.Equal(got, []string{"3"}) {
 			t.Errorf("%s leaves %q", flag, got)

@@ -65,7 +65,7 @@ func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 		code = cmd.ProcessState.ExitCode()
 	}
 	if ctx.Err() != nil && code != 0 {
-		r.app.note("%s/%s: stopped: %s", d.Queue().Name(), d.ID, oneLine(context.Cause(ctx)))
+		r.app.fault("%s/%s: stopped: %s", d.Queue().Name(), d.ID, oneLine(context.Cause(ctx)))
 		return context.Cause(ctx)
 	}
 	switch code {
@@ -77,7 +77,7 @@ func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 		return fmt.Errorf("%s: exit status %d", r.args[0], code)
 	}
 	err = fmt.Errorf("%s: %w", r.args[0], cmp.Or(err, errors.New("failed")))
-	r.app.note("%s/%s: %v (delivery %d)", d.Queue().Name(), d.ID, err, d.ReadCount)
+	r.app.fault("%s/%s: %v (delivery %d)", d.Queue().Name(), d.ID, err, d.ReadCount)
 	return err
 }
 

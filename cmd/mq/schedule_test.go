@@ -22,7 +22,10 @@ func TestSchedule(t *testing.T) {
 report  0 6 * * *   Europe/Berlin  w      2000-01-01T05:00:00Z  one       {"a": 1}
 sweep   @every 90s  UTC            w      2000-01-01T00:01:30Z  none      go\u001b
 `
-		if got := d.must("schedule", "ls"); got != want {
+		if got := d.must("schedule", "ls", "-o", "wide"); got != want {
+			t.Errorf("ls prints\n%s", got)
+		}
+		if got := d.must("schedule", "ls"); !strings.Contains(got, " in 5h ") {
 			t.Errorf("ls prints\n%s", got)
 		}
 		want = `{"name":"report","spec":"0 6 * * *","zone":"Europe/Berlin","queue":"w","catch_up":"one","set":"2000-01-01T00:00:00Z",` +

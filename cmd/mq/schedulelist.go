@@ -25,15 +25,23 @@ serves the schedules, or the queue is missing.`,
 				if err != nil {
 					return err
 				}
-				out := newPrinter(a, "NAME", "SPEC", "ZONE", "QUEUE", "NEXT", "CATCH-UP", "BODY")
+				out := newPrinter(a, "NAME", "SPEC", "ZONE?", "QUEUE", "NEXT", "CATCH-UP?", "BODY…")
 				for _, s := range all {
-					out.row(lineOfSchedule(s), s.Name, s.Spec, s.Zone, s.Queue, timeCell(s.Next), string(s.CatchUp), bodyCell(s.Message.Body))
+					out.row(lineOfSchedule(s), s.Name, s.Spec, s.Zone, s.Queue, a.nextCell(s.Next), string(s.CatchUp), bodyCell(s.Message.Body))
 				}
 				return out.flush()
 			})
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
+}
+
+// nextCell shows when a schedule is due, or since when it has been.
+func (a *app) nextCell(next time.Time) string {
+	if cell := a.timeCell(next); a.wide() || time.Until(next) > 0 {
+		return cell
+	}
+	return age(time.Since(next)) + " ago"
 }
 
 // scheduleLine is the JSON of a schedule.

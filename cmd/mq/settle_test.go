@@ -98,14 +98,14 @@ func TestArchive(t *testing.T) {
 	d.must("archive", r[3])
 	d.prints(`
 ID  READ  SENT  ARCHIVED  REASON  BODY
-1  1  TIME  TIME  card declined  line 1\n\u001b
-2  1  TIME  TIME  card declined  2
-3  1  TIME  TIME  gone  3
-4  1  TIME  TIME  -  4
+1  1  AGE  AGE  card declined  line 1\n\u001b
+2  1  AGE  AGE  card declined  2
+3  1  AGE  AGE  gone  3
+4  1  AGE  AGE  -  4
 `, "archive", "ls", "w")
 	d.prints(`{"queue":"w","id":"3","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","archived_at":"TIME","headers":{"mq-reason":"gone"},"body":3}
 `, "archive", "ls", "w", "-reason", "one", "-o", "json")
-	d.prints("ID  READ  SENT  ARCHIVED  REASON  BODY\n2  1  TIME  TIME  card declined  2\n", "archive", "ls", "w", "-after", "1", "-n", "1")
+	d.prints("ID  READ  SENT  ARCHIVED  REASON  BODY\n2  1  AGE  AGE  card declined  2\n", "archive", "ls", "w", "-after", "1", "-n", "1")
 	d.prints(`
 id  1
 read count  1

@@ -41,7 +41,7 @@ func TestSQLite(t *testing.T) {
 		{"send w 1 2 3 4 5 6 7", `ID\n1\n2\n3\n4\n5\n6\n7\n`, 0},
 		{"send w -delay 1h late", `ID\n8\n`, 0},
 		{"stats w", `w +7 +0 +1 +0 +8 +0 +8 `, 0},
-		{"peek w -n 1", `\n1 +0 .* 1\n$`, 0},
+		{"peek w -n 1", `\n1 +\S+ +0 .* 1\n$`, 0},
 		{"receive w -o json", `"id":"1","receipt":"w:s1:1:1:`, 0},
 		{"extend RECEIPT -visibility 5m", `extended 1 message`, 0},
 		{"nack RECEIPT", `nacked 1 message`, 0},

@@ -71,7 +71,7 @@ func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
 		}
 		names = slices.Sorted(maps.Keys(all))
 	}
-	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED", "TOTAL", "ARCHIVED", "SENT", "OLDEST", "LAG")
+	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED?", "TOTAL?", "ARCHIVED", "SENT?", "OLDEST?", "LAG")
 	for _, name := range names {
 		s, known := all[name]
 		if !known {

@@ -68,7 +68,7 @@ func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration)
 		return nil
 	})
 	show := func(r mq.Record) error {
-		out.row(lineOfRecord(q.Name(), r), recordCells(r)...)
+		out.row(lineOfRecord(q.Name(), r), a.recordCells(r)...)
 		return out.err
 	}
 	if err == nil {

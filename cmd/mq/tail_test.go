@@ -22,9 +22,9 @@ func TestPeek(t *testing.T) {
 	}
 	d.send(msgs...)
 	d.prints(`
-ID  READ  SENT  VISIBLE  GROUP  BODY
-1  0  TIME  TIME  -  1
-2  0  TIME  TIME  -  2
+ID  STATE  READ  SENT  VISIBLE  GROUP  BODY
+1  visible  0  AGE  AGE  -  1
+2  visible  0  AGE  AGE  -  2
 `, "peek", "w", "-n", "2")
 	d.prints(`{"queue":"w","id":"1000","read_count":0,"enqueued_at":"TIME","visible_at":"TIME","body":1000}
 `, "peek", "w", "-n", "2", "-after", "999", "-o", "json")

@@ -149,7 +149,7 @@ func (a *app) work(ctx context.Context, q *mq.Queue, w working, r *runner) (err 
 	a.atAbort(r.killAll)
 	w.cfg.OnEvent = func(_ context.Context, e mq.Event) {
 		if e.Kind == mq.EventDeadLetter {
-			a.note("%s/%s is a dead letter: %s", q.Name(), e.Delivery.ID, e.Reason)
+			a.fault("%s/%s is a dead letter: %s", q.Name(), e.Delivery.ID, e.Reason)
 		}
 	}
 	consumer, err := mq.NewConsumer(q, r, w.cfg)
