@@ -35,7 +35,7 @@ func createCommand(a *app) *cobra.Command {
 						out.fail(err)
 						break
 					}
-					out.row(queueLine{q.Name()}, q.Name())
+					out.row(queueLine{Queue: q.Name()}, q.Name())
 				}
 				return out.flush()
 			})

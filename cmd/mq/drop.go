@@ -34,7 +34,7 @@ func dropCommand(a *app) *cobra.Command {
 						out.fail(err)
 						break
 					}
-					out.row(queueLine{name}, name)
+					out.row(queueLine{Queue: name}, name)
 				}
 				return out.flush()
 			})

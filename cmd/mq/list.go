@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/portmq/mq"
@@ -19,11 +21,12 @@ func listCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				out := newPrinter(a, "QUEUE")
+				paused, err := readPauses(cmd.Context(), c)
+				out := newPrinter(a, paused.titles("QUEUE")...)
 				for _, name := range names {
-					out.row(queueLine{name}, name)
+					out.row(queueLine{name, paused.line(name)}, paused.cells(name, name)...)
 				}
-				return out.flush()
+				return errors.Join(out.flush(), err)
 			})
 		},
 	}
@@ -32,4 +35,5 @@ func listCommand(a *app) *cobra.Command {
 // queueLine is the JSON of what is said about a queue.
 type queueLine struct {
 	Queue string `json:"queue"`
+	pausedLine
 }

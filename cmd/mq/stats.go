@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -21,7 +22,9 @@ func statsCommand(a *app) *cobra.Command {
 		Short: "Count the messages of queues",
 		Long: `Count the messages of queues, of all if none is named.
 
-What the provider cannot tell is "-", and ~ marks an estimate.`,
+Unknown figures are "-", and ~ marks an estimate. -watch adds the messages sent and
+done per second since the sample before, dead letters and removed ones included,
+and marks figures that rise and fall. It outlives a restart of the backend.`,
 		Example: `  mq stats
   mq stats -watch -interval 5s orders
   mq stats -o json | jq 'select(.visible > 1000) | .queue'`,
@@ -33,14 +36,74 @@ What the provider cannot tell is "-", and ~ marks an estimate.`,
 				if watch {
 					return a.watchStats(cmd.Context(), c, args, every)
 				}
-				return a.stats(cmd.Context(), c, args)
+				s, err := takeSample(cmd.Context(), c, args)
+				return a.showSample(s, nil, err)
 			})
 		},
 		ValidArgsFunction: a.completeQueues,
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "repeat until interrupted")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "repeat until interrupted, with rates")
 	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often to repeat")
 	return cmd
+}
+
+// sample is what is known of queues at a time.
+type sample struct {
+	queues []string // of which there are figures, in the order to show them
+	stats  map[string]mq.Stats
+	paused pauses
+}
+
+// takeSample reads the figures of queues, of all of them without names. Those that
+// cannot be read do not keep it from the others; the error names them.
+func takeSample(ctx context.Context, c *mq.Client, names []string) (s sample, err error) {
+	if len(names) == 0 {
+		s.stats, err = c.StatsAll(ctx)
+		s.queues = slices.Sorted(maps.Keys(s.stats))
+	} else {
+		err = s.read(ctx, c, names)
+	}
+	if len(s.queues) == 0 && err != nil {
+		return s, err
+	}
+	paused, unknown := readPauses(ctx, c)
+	s.paused = paused
+	return s, errors.Join(err, unknown)
+}
+
+func (s *sample) read(ctx context.Context, c *mq.Client, names []string) error {
+	var errs []error
+	s.stats = make(map[string]mq.Stats)
+	for _, name := range names {
+		q := c.Queue(name)
+		one, err := q.Stats(ctx)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.queues = append(s.queues, q.Name())
+		s.stats[q.Name()] = one
+	}
+	return errors.Join(errs...)
+}
+
+var statsTitles = []string{"QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED?", "TOTAL?", "ARCHIVED", "SENT?", "OLDEST?", "LAG"}
+
+// showSample shows a table of figures, and then returns err. A sample of the past adds
+// rates.
+func (a *app) showSample(s sample, before *sample, err error) error {
+	titles := statsTitles
+	if before != nil {
+		titles = slices.Insert(slices.Clone(titles), 7, "SENT/S", "DONE/S")
+	}
+	out := newPrinter(a, s.paused.titles(titles...)...)
+	for _, queue := range s.queues {
+		out.stats(queue, s, before)
+	}
+	if err != nil {
+		out.fail(err)
+	}
+	return out.flush()
 }
 
 // statsLine is the JSON of a queue's figures. What is not known is left out.
@@ -56,78 +119,54 @@ type statsLine struct {
 	OldestAge   *float64  `json:"oldest_age_seconds,omitempty"`
 	NewestAge   *float64  `json:"newest_age_seconds,omitempty"`
 	Lag         *float64  `json:"lag_seconds,omitempty"`
+	SentRate    *float64  `json:"sent_per_second,omitempty"`
+	DoneRate    *float64  `json:"done_per_second,omitempty"`
 	Approximate bool      `json:"approximate,omitempty"`
 	ScrapedAt   time.Time `json:"scraped_at,omitzero"`
+	pausedLine
 }
 
-// stats shows the figures of the queues once, of all of them without names. Those that
-// cannot be counted do not keep the others from being shown.
-func (a *app) stats(ctx context.Context, c *mq.Client, names []string) error {
-	all := make(map[string]mq.Stats)
-	var err error
-	if len(names) == 0 {
-		if all, err = c.StatsAll(ctx); len(all) == 0 && err != nil {
-			return err
-		}
-		names = slices.Sorted(maps.Keys(all))
-	}
-	out := newPrinter(a, "QUEUE", "VISIBLE", "LEASED", "DELAYED", "BLOCKED?", "TOTAL?", "ARCHIVED", "SENT?", "OLDEST?", "LAG")
-	for _, name := range names {
-		s, known := all[name]
-		if !known {
-			if s, err = c.Queue(name).Stats(ctx); err != nil {
-				break
-			}
-		}
-		out.stats(c.Queue(name).Name(), s)
-	}
-	if err != nil {
-		out.fail(err)
-	}
-	return out.flush()
-}
-
-func (p *printer) stats(queue string, s mq.Stats) {
-	line := statsLine{
+func lineOfStats(queue string, s mq.Stats, r rates, p pausedLine) statsLine {
+	return statsLine{
 		Queue: queue, Total: known(s.Total), Visible: known(s.Visible), Leased: known(s.Leased), Delayed: known(s.Delayed),
-		Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge), NewestAge: seconds(s.NewestAge),
-		Lag: seconds(s.Lag), Approximate: s.Approximate, ScrapedAt: s.ScrapedAt,
+		Blocked: known(s.Blocked), Archived: known(s.Archived), TotalSent: known(s.TotalSent), OldestAge: seconds(s.OldestAge),
+		NewestAge: seconds(s.NewestAge), Lag: seconds(s.Lag), SentRate: r.sent, DoneRate: r.done, Approximate: s.Approximate,
+		ScrapedAt: s.ScrapedAt, pausedLine: p,
 	}
+}
+
+// stats adds the row of a queue.
+func (p *printer) stats(queue string, all sample, before *sample) {
+	s := all.stats[queue]
+	was, compared := s, false
+	if before != nil {
+		if was, compared = before.stats[queue]; !compared {
+			was = s
+		}
+	}
+	if s.Archived > 0 {
+		p.paint("ARCHIVED", red)
+	}
+	if s.Lag > was.Lag && s.Lag >= time.Second {
+		p.paint("LAG", yellow)
+	}
+	r := ratesOf(was, s)
+	p.row(lineOfStats(queue, s, r, all.paused.line(queue)), all.paused.cells(queue, statsCells(queue, was, s, r, before != nil)...)...)
+}
+
+func statsCells(queue string, was, s mq.Stats, r rates, rated bool) []string {
 	about := ""
 	if s.Approximate {
 		about = "~"
 	}
-	p.row(line, line.Queue, about+count(s.Visible), count(s.Leased), count(s.Delayed), about+count(s.Blocked),
-		about+count(s.Total), about+count(s.Archived), count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
-}
-
-// watchStats repeats stats until ctx ends, in place on a terminal.
-func (a *app) watchStats(ctx context.Context, c *mq.Client, names []string, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		if isTerminal(a.stdout) && !a.json() {
-			if err := a.write("\x1b[H\x1b[2J"); err != nil {
-				return err
-			}
-		} else if !first && !a.json() {
-			if err := a.write("\n"); err != nil {
-				return err
-			}
-		}
-		err := a.stats(ctx, c, names)
-		if ctx.Err() != nil {
-			return nil // it is how a watch ends
-		}
-		if err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
+	cells := []string{
+		queue, about + trend(was.Visible, s.Visible), trend(was.Leased, s.Leased), trend(was.Delayed, s.Delayed),
+		about + trend(was.Blocked, s.Blocked), about + trend(was.Total, s.Total), about + trend(was.Archived, s.Archived),
 	}
+	if rated {
+		cells = append(cells, perSecond(r.sent), perSecond(r.done))
+	}
+	return append(cells, count(s.TotalSent), ageCell(s.OldestAge), ageCell(s.Lag))
 }
 
 func (a *app) write(text string) error {
