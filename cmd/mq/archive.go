@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +25,7 @@ archives, where dead letters are, and bring messages back.
   mq archive redrive orders -n 100`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("give a receipt, or one of ls, show, redrive and purge")
+				return usagef("give a receipt, or a command (mq archive -help lists them)")
 			}
 			return checkReceipts(args)
 		},
@@ -36,7 +34,8 @@ archives, where dead letters are, and bring messages back.
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for who looks into the archive")
-	cmd.AddCommand(archiveListCommand(a), archiveShowCommand(a), archiveRedriveCommand(a), archivePurgeCommand(a))
+	cmd.AddCommand(archiveListCommand(a), archiveShowCommand(a), archiveStatsCommand(a), archivePutCommand(a),
+		archiveRedriveCommand(a), archiveRemoveCommand(a), archivePurgeCommand(a))
 	return cmd
 }
 
@@ -47,7 +46,7 @@ func checkReceipts(args []string) error {
 	}
 	for _, arg := range args {
 		if _, _, err := parseReceipt(arg); err != nil {
-			return usagef("%q is neither a receipt (QUEUE:...) nor one of ls, show, redrive and purge", arg)
+			return usagef("%q is neither a receipt (QUEUE:...) nor a command (mq archive -help lists them)", arg)
 		}
 	}
 	return nil
@@ -62,68 +61,28 @@ func archiveShowCommand(a *app) *cobra.Command {
 		Args: takes(2, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *mq.Client) error {
-				q, ids := c.Queue(args[0]), make(map[string]bool)
-				for _, id := range args[1:] {
-					ids[id] = true
-				}
-				for r, err := range browse(cmd.Context(), q, true, "") {
+				q := c.Queue(args[0])
+				var missing []string
+				for _, id := range args[1:] { // one at a time: bodies may be large
+					rs, err := q.Archived(cmd.Context(), mq.BrowseOptions{IDs: []string{id}})
 					if err != nil {
 						return err
 					}
-					if !ids[r.ID] {
+					if len(rs) != 1 || rs[0].ID != id {
+						missing = append(missing, id)
 						continue
 					}
-					if err := a.showRecord(q.Name(), r); err != nil {
+					if err := a.showRecord(q.Name(), rs[0]); err != nil {
 						return err
 					}
-					if delete(ids, r.ID); len(ids) == 0 {
-						return nil
-					}
 				}
-				for id := range ids {
-					return fmt.Errorf("the archive of %s has no message %s (mq archive ls shows what there is)", q.Name(), id)
+				if len(missing) > 0 {
+					return fmt.Errorf("the archive of %s has no message %s (mq archive ls shows what there is)", q.Name(), strings.Join(missing, ", "))
 				}
 				return nil
 			})
 		},
 		ValidArgsFunction: a.completeQueue,
 	}
-	return cmd
-}
-
-func archivePurgeCommand(a *app) *cobra.Command {
-	var (
-		yes   bool
-		older = duration(0)
-	)
-	cmd := &cobra.Command{
-		Use:   "purge QUEUE",
-		Short: "Delete archived messages",
-		Example: `  mq archive purge orders
-  mq archive purge -yes -older-than 30d orders`,
-		Args: takes(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			a.level = slog.LevelWarn // it says what it waits for
-			return a.with(func(c *mq.Client) error {
-				if err := mustExist(cmd.Context(), c, args[0]); err != nil {
-					return err
-				}
-				what := "all archived messages"
-				if older > 0 {
-					what = "what has been archived for " + older.String() + " or longer"
-				}
-				if err := a.confirm(cmd.Context(), yes, "delete %s of %s", what, args[0]); err != nil {
-					return err
-				}
-				q, begin := c.Queue(args[0]), time.Now()
-				return a.purgeAll(cmd.Context(), q, func(ctx context.Context) (int64, error) {
-					return q.PurgeArchive(ctx, olderThan(older.duration(), begin))
-				})
-			})
-		},
-		ValidArgsFunction: a.completeQueue,
-	}
-	yesFlag(cmd, &yes)
-	cmd.Flags().Var(&older, "older-than", "only what was archived that long ago, as in 12h or 30d")
 	return cmd
 }

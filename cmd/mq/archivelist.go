@@ -14,13 +14,15 @@ import (
 
 func archiveListCommand(a *app) *cobra.Command {
 	var (
-		n             int
-		after, reason string
+		n      int
+		b      = browsing{archive: true}
+		reason string
 	)
 	cmd := &cobra.Command{
 		Use:   "ls QUEUE",
-		Short: "List archived messages, oldest first, with their reasons",
+		Short: "List archived messages with their reasons, oldest first",
 		Example: `  mq archive ls orders
+  mq archive ls orders -newest -n 20
   mq archive ls orders -reason 'card declined' -o json | jq -r .id`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,7 +33,8 @@ func archiveListCommand(a *app) *cobra.Command {
 				q := c.Queue(args[0])
 				out := newPrinter(a, "ID", "READ?", "SENT?", "ARCHIVED", "REASON…", "BODY…")
 				left := n
-				for r, err := range browse(cmd.Context(), q, true, after) {
+				b.cutBody = a.cutBody()
+				for r, err := range b.records(cmd.Context(), q) {
 					if err != nil {
 						out.fail(err)
 						break
@@ -52,7 +55,8 @@ func archiveListCommand(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.IntVarP(&n, "limit", "n", 100, "how many messages to list at most")
-	flags.StringVar(&after, "after", "", "begin behind the message with this `id`")
+	flags.StringVar(&b.after, "after", "", "begin behind the message with this `id`")
+	flags.BoolVar(&b.newest, "newest", false, "newest first")
 	flags.StringVar(&reason, "reason", "", "only those whose reason has this `text` in it")
 	return cmd
 }

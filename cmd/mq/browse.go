@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/portmq/mq"
 )
@@ -40,24 +41,28 @@ func weight(body []byte, headers mq.Headers) int {
 	return n
 }
 
-// browse yields the records of a queue, or of its archive, after the given id,
-// an error last.
-func browse(ctx context.Context, q *mq.Queue, archive bool, after string) iter.Seq2[mq.Record, error] {
+// browsing is what to show of a queue.
+type browsing struct {
+	archive bool
+	newest  bool // first
+	after   string
+	cutBody int // bytes that are enough; 0: all
+}
+
+// records yields the records of a queue, or of its archive, an error last.
+func (b browsing) records(ctx context.Context, q *mq.Queue) iter.Seq2[mq.Record, error] {
 	look := q.Peek
-	if archive {
+	if b.archive {
 		look = q.Archived
 	}
 	return func(yield func(mq.Record, error) bool) {
 		var p pager
 		for {
-			rs, err := look(ctx, mq.BrowseOptions{After: after, Limit: p.limit(min(maxPage, q.Client().Caps().BatchLimit()))})
-			size := 0
-			for _, r := range rs {
-				if !yield(r, nil) {
-					return
-				}
-				after = r.ID
-				size += weight(r.Body, r.Headers)
+			rs, err := look(ctx, mq.BrowseOptions{
+				After: b.after, Newest: b.newest, CutBody: b.cutBody, Limit: p.limit(min(maxPage, q.Client().Caps().BatchLimit())),
+			})
+			if !yieldAll(rs, yield) {
+				return
 			}
 			if err != nil {
 				yield(mq.Record{}, err)
@@ -65,9 +70,35 @@ func browse(ctx context.Context, q *mq.Queue, archive bool, after string) iter.S
 			if err != nil || len(rs) == 0 {
 				return
 			}
-			p.got(len(rs), size)
+			b.after = rs[len(rs)-1].ID
+			p.got(len(rs), sizeOf(rs))
 		}
 	}
+}
+
+// yieldAll returns false if no more are wanted.
+func yieldAll(rs []mq.Record, yield func(mq.Record, error) bool) bool {
+	for _, r := range rs {
+		if !yield(r, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func sizeOf(rs []mq.Record) (size int) {
+	for _, r := range rs {
+		size += weight(r.Body, r.Headers)
+	}
+	return size
+}
+
+// cutBody returns how many bytes of a body are shown, 0 for all.
+func (a *app) cutBody() int {
+	if a.json() {
+		return 0
+	}
+	return (maxCell + 1) * utf8.UTFMax
 }
 
 var recordTitles = []string{"ID", "STATE", "READ?", "SENT?", "VISIBLE", "GROUP?", "BODY…"}

@@ -7,6 +7,7 @@ var commands = []func(*app) *cobra.Command{
 	listCommand, createCommand, dropCommand, statsCommand, pauseCommand, resumeCommand,
 	bindCommand, unbindCommand, bindingsCommand,
 	sendCommand, publishCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
+	rescueCommand, removeCommand, moveCommand,
 	ackCommand, nackCommand, extendCommand, archiveCommand,
 	workCommand, scheduleCommand, copyCommand, benchCommand,
 	checkCommand, doctorCommand, installCommand,

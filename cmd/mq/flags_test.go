@@ -85,7 +85,7 @@ func TestUsage(t *testing.T) {
 		"tail w -interval 0s":                "below 10ms",
 		"stats -interval 1ms":                "below 100ms",
 		"ack frob":                           `"frob" is not a receipt`,
-		"archive":                            "give a receipt, or one of ls, show, redrive and purge",
+		"archive":                            "give a receipt, or a command",
 		"archive lss":                        "neither a receipt",
 		"archive redrive w":                  "say how much",
 		"archive redrive w 1 -all":           "ids go with none",

@@ -18,10 +18,12 @@ type messageLine struct {
 	Queue      string     `json:"queue"`
 	ID         string     `json:"id"`
 	Receipt    string     `json:"receipt,omitempty"`
+	State      string     `json:"state,omitempty"`
 	ReadCount  int        `json:"read_count"`
 	EnqueuedAt time.Time  `json:"enqueued_at,omitzero"`
 	VisibleAt  time.Time  `json:"visible_at,omitzero"`
 	ArchivedAt time.Time  `json:"archived_at,omitzero"`
+	Reason     string     `json:"reason,omitempty"`
 	Group      string     `json:"group,omitempty"`
 	Headers    mq.Headers `json:"headers,omitempty"`
 
@@ -29,10 +31,14 @@ type messageLine struct {
 }
 
 func lineOfRecord(queue string, r mq.Record) messageLine {
-	return messageLine{
+	m := messageLine{
 		Queue: queue, ID: r.ID, ReadCount: r.ReadCount, EnqueuedAt: r.EnqueuedAt, VisibleAt: r.VisibleAt,
-		ArchivedAt: r.ArchivedAt, Group: r.Group, Headers: r.Headers, body: r.Body,
+		ArchivedAt: r.ArchivedAt, Reason: r.Reason(), Group: r.Group, Headers: r.Headers, body: r.Body,
 	}
+	if r.State != mq.AnyState && r.ArchivedAt.IsZero() {
+		m.State = r.State.String()
+	}
+	return m
 }
 
 func lineOfDelivery(d *mq.Delivery) messageLine {

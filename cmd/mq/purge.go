@@ -44,6 +44,7 @@ parts; if it fails it says how many messages are gone, and can be run again.`,
 type doneLine struct {
 	Done  string `json:"done"`
 	Count int64  `json:"count"`
+	Asked int64  `json:"asked,omitempty"` // how many were meant
 	Queue string `json:"queue,omitempty"`
 	Topic string `json:"topic,omitempty"`
 }
@@ -58,8 +59,15 @@ func (a *app) done(d doneLine) error {
 	if a.quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s %s\n", d.Done, plural(d.Count, "message"))
+	_, err := fmt.Fprintf(a.stdout, "%s %s\n", d.Done, d.messages())
 	return err
+}
+
+func (d doneLine) messages() string {
+	if d.Count < d.Asked {
+		return fmt.Sprintf("%d of %s", d.Count, plural(d.Asked, "message"))
+	}
+	return plural(d.Count, "message")
 }
 
 func plural(n int64, noun string) string {

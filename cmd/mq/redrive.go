@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +46,9 @@ workers reject while it runs stays in the archive.`,
 				if err != nil {
 					return fmt.Errorf("%w (redriven %s)", err, plural(n, "message"))
 				}
+				if n == 0 && len(args) > 1 {
+					return noneOf("the archive of "+q.Name(), "mq archive ls")
+				}
 				return a.done(doneLine{Done: "redriven", Count: n, Queue: q.Name()})
 			})
 		},
@@ -81,45 +83,11 @@ func (r redriving) byReason(ctx context.Context, q *mq.Queue) (done int64, err e
 	if err != nil {
 		return 0, err
 	}
-	b := redriveBatch{queue: q, limit: q.Client().Caps().BatchLimit()}
-	for rec, err := range browse(ctx, q, true, "") {
-		if err != nil {
-			return b.done, err
-		}
-		if !r.all && b.done+int64(len(b.ids)) >= r.n {
-			break
-		}
-		if rec.ArchivedAt.After(s.ScrapedAt) || !strings.Contains(rec.Reason(), r.reason) {
-			continue
-		}
-		if err := b.add(ctx, rec.ID); err != nil {
-			return b.done, err
-		}
+	limit := r.n
+	if r.all {
+		limit = math.MaxInt64
 	}
-	return b.done, b.flush(ctx)
-}
-
-// redriveBatch redrives messages by their ids, several at a time.
-type redriveBatch struct {
-	queue *mq.Queue
-	limit int
-	ids   []string
-	done  int64
-}
-
-func (b *redriveBatch) add(ctx context.Context, id string) error {
-	if b.ids = append(b.ids, id); len(b.ids) < b.limit {
-		return nil
-	}
-	return b.flush(ctx)
-}
-
-func (b *redriveBatch) flush(ctx context.Context) error {
-	if len(b.ids) == 0 {
-		return nil
-	}
-	n, err := b.queue.Redrive(ctx, mq.RedriveOptions{IDs: b.ids})
-	b.done += n
-	b.ids = nil
-	return err
+	return eachArchived(ctx, q, s.ScrapedAt, r.reason, limit, func(ctx context.Context, ids []string) (int64, error) {
+		return q.Redrive(ctx, mq.RedriveOptions{IDs: ids})
+	})
 }

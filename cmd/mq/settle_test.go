@@ -103,7 +103,7 @@ ID  READ  SENT  ARCHIVED  REASON  BODY
 3  1  AGE  AGE  gone  3
 4  1  AGE  AGE  -  4
 `, "archive", "ls", "w")
-	d.prints(`{"queue":"w","id":"3","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","archived_at":"TIME","headers":{"mq-reason":"gone"},"body":3}
+	d.prints(`{"queue":"w","id":"3","read_count":1,"enqueued_at":"TIME","visible_at":"TIME","archived_at":"TIME","reason":"gone","headers":{"mq-reason":"gone"},"body":3}
 `, "archive", "ls", "w", "-reason", "one", "-o", "json")
 	d.prints("ID  READ  SENT  ARCHIVED  REASON  BODY\n2  1  AGE  AGE  card declined  2\n", "archive", "ls", "w", "-after", "1", "-n", "1")
 	d.prints(`
@@ -121,6 +121,7 @@ line 1\n\u001b
 `, "archive", "show", "w", "1")
 	d.fails(exitFailure, "has no message 9", "archive", "show", "w", "9")
 
+	d.fails(exitFailure, "has none of these messages", "archive", "redrive", "w", "8", "9")
 	d.prints("redriven 1 message\n", "archive", "redrive", "w", "2", "9")
 	d.prints("redriven 1 message\n", "archive", "redrive", "w", "-all", "-reason", "card")
 	d.prints("redriven 1 message\n", "archive", "redrive", "w", "-n", "1")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func tailCommand(a *app) *cobra.Command {
 interrupted.
 
 It looks into the queue every -interval: a message that came and went in between
-is not seen. To begin it reads through the whole queue.`,
+is not seen. It outlives a restart of the backend.`,
 		Example: `  mq tail orders
   mq tail orders -n 0 -o json | jq -c .body`,
 		Args: takes(1, 1),
@@ -50,6 +51,8 @@ type follower struct {
 	queue *mq.Queue
 	after string // nothing new comes up to here
 	seen  []sighting
+
+	cutBody int
 }
 
 type sighting struct {
@@ -58,34 +61,48 @@ type sighting struct {
 }
 
 func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration) error {
-	f := &follower{queue: q}
+	f := &follower{queue: q, cutBody: a.cutBody()}
 	out := newPrinter(a, recordTitles...)
-	var last []string // the ids of those to begin with, and the one before: bodies may be large
-	err := f.look(ctx, func(r mq.Record) error {
-		if last = append(last, r.ID); len(last) > n+1 {
-			last = last[1:]
-		}
-		return nil
-	})
 	show := func(r mq.Record) error {
 		out.row(lineOfRecord(q.Name(), r), a.recordCells(r)...)
 		return out.err
 	}
-	if err == nil {
-		err = f.again(ctx, last, n, show)
+	backend := away{app: a}
+	err := f.begin(ctx, n, show)
+	for {
+		if failed := out.flush(); failed != nil {
+			return failed
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil // it is how a tail ends
+		case !backend.bears(err):
+			return err
+		case !waitFor(ctx, every):
+			return nil
+		}
+		err = f.look(ctx, show)
 	}
-	for err == nil {
-		if err = out.flush(); err == nil {
-			if !waitFor(ctx, every) {
-				return nil
-			}
-			err = f.look(ctx, show)
+}
+
+// begin calls show for the n newest messages, and takes note of those before.
+func (f *follower) begin(ctx context.Context, n int, show func(mq.Record) error) error {
+	var ids []string // the newest first, and one more than are needed
+	for r, err := range (browsing{newest: true, cutBody: 1}).records(ctx, f.queue) {
+		if err != nil {
+			return err
+		}
+		if ids = append(ids, r.ID); len(ids) > max(n, lateBy) {
+			break
 		}
 	}
-	if ctx.Err() != nil {
-		return out.flush() // it is how a tail ends
+	slices.Reverse(ids)
+	now := time.Now()
+	for _, id := range ids {
+		f.seen = append(f.seen, sighting{id, now})
 	}
-	return err
+	f.forget(now)
+	return f.again(ctx, ids[max(len(ids)-n-1, 0):], n, show)
 }
 
 // look calls show for what has come since the last look.
@@ -95,7 +112,7 @@ func (f *follower) look(ctx context.Context, show func(mq.Record) error) error {
 		known[s.id] = true
 	}
 	now := time.Now()
-	for r, err := range browse(ctx, f.queue, false, f.after) {
+	for r, err := range (browsing{after: f.after, cutBody: f.cutBody}).records(ctx, f.queue) {
 		if err != nil {
 			return err
 		}
@@ -125,7 +142,7 @@ func (f *follower) again(ctx context.Context, ids []string, n int, show func(mq.
 	for _, id := range ids {
 		seen[id] = true
 	}
-	for r, err := range browse(ctx, f.queue, false, after) {
+	for r, err := range (browsing{after: after, cutBody: f.cutBody}).records(ctx, f.queue) {
 		if err != nil {
 			return err
 		}

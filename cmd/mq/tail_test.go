@@ -26,7 +26,7 @@ ID  STATE  READ  SENT  VISIBLE  GROUP  BODY
 1  visible  0  AGE  AGE  -  1
 2  visible  0  AGE  AGE  -  2
 `, "peek", "w", "-n", "2")
-	d.prints(`{"queue":"w","id":"1000","read_count":0,"enqueued_at":"TIME","visible_at":"TIME","body":1000}
+	d.prints(`{"queue":"w","id":"1000","state":"visible","read_count":0,"enqueued_at":"TIME","visible_at":"TIME","body":1000}
 `, "peek", "w", "-n", "2", "-after", "999", "-o", "json")
 	if got := d.must("peek", "w", "-n", "5000"); strings.Count(got, "\n") != 1001 {
 		t.Errorf("peeked %d lines", strings.Count(got, "\n"))
