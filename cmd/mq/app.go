@@ -25,13 +25,16 @@ type app struct {
 	getenv         func(string) string
 	asks           *bool   // whether somebody can be asked, nil to find out
 	shown          *screen // where tables are shown, nil to find out
+	config         string  // the directory of the contexts, "" for the user's
 
 	// Flags of every command.
 	dsn     string
+	context string // the name of a DSN
 	output  string // one of outputs
 	verbose bool
 	quiet   bool
 	level   slog.Level // of what the library logs, without -verbose; 0: errors
+	dsnFrom string     // the variable that the DSN is from
 	told    []string   // lines of the library whose content the command reports itself
 
 	duplicates bool // Config.AllowDuplicateMoves
@@ -64,9 +67,9 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Look after message queues on any provider",
 		Long: `Look after message queues on any provider.
 
-The provider is named by a DSN, in -dsn or the environment variable MQ_DSN:
-pgmq://user@host/database, rabbitmq://user@host/vhost, sqlite://file.db,
-mem://name.
+The provider is named by a DSN, in -dsn, the environment variable MQ_DSN or a
+context (mq help context): pgmq://user@host/database, rabbitmq://user@host/vhost,
+sqlite://file.db, mem://name.
 
 Flags may be written with one dash or with two.`,
 		Version:           version(),
@@ -82,11 +85,15 @@ Flags may be written with one dash or with two.`,
 	root.SetHelpCommand(helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN`, or env:NAME for that in a variable (default $MQ_DSN)")
+	flags.StringVar(&a.context, "context", "", "use the DSN of this `name` (mq context; default $MQ_CONTEXT)")
 	flags.StringVarP(&a.output, "output", "o", "table", "`table`, wide, which cuts nothing and shows times in full, or json: one object per line")
 	flags.BoolVar(&a.quiet, "quiet", false, "only results and errors: no notes, no \"sent 1 message\"")
 	flags.BoolVar(&a.verbose, "verbose", false, "show the library's log")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("dsn", cobra.NoFileCompletions)
+	_ = root.RegisterFlagCompletionFunc("context", func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.completeContext(cmd, nil, "")
+	})
 	for _, command := range commands {
 		root.AddCommand(command(a))
 	}
@@ -102,6 +109,8 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 		return usagef("unknown output format %q (give -o table, wide or json)", a.output)
 	case a.dsn == "" && cmd.Flags().Changed("dsn"): // of a variable that is not set, perhaps
 		return usagef("-dsn is empty")
+	case a.context == "" && cmd.Flags().Changed("context"):
+		return usagef("-context is empty")
 	}
 	return nil
 }
@@ -115,7 +124,7 @@ func (a *app) wide() bool { return a.output == "wide" }
 // json reports whether the output is meant for programs.
 func (a *app) json() bool { return a.output == "json" }
 
-// open opens the provider of -dsn or MQ_DSN.
+// open opens the provider, see theDSN.
 func (a *app) open() (*mq.Client, error) {
 	dsn, err := a.theDSN()
 	if err != nil {
@@ -124,15 +133,32 @@ func (a *app) open() (*mq.Client, error) {
 	return a.openDSN(dsn)
 }
 
-// theDSN returns -dsn, or MQ_DSN.
+// theDSN returns -dsn, or that of -context, MQ_DSN, MQ_CONTEXT or the context in use.
 func (a *app) theDSN() (string, error) {
-	if a.dsn != "" {
+	switch dsn := a.getenv("MQ_DSN"); {
+	case a.dsn != "":
 		return a.namedDSN(a.dsn)
-	}
-	if dsn := a.getenv("MQ_DSN"); dsn != "" {
+	case a.context == "" && dsn != "":
 		return dsn, nil
 	}
-	return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database")
+	return a.contextDSN()
+}
+
+// contextDSN returns the DSN of -context, MQ_CONTEXT or the context in use.
+func (a *app) contextDSN() (string, error) {
+	cs, err := a.readContexts()
+	if err != nil {
+		return "", err
+	}
+	name := cmp.Or(a.context, a.getenv("MQ_CONTEXT"), cs.Current)
+	if name == "" {
+		return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database (or name one: mq help context)")
+	}
+	dsn, err := cs.dsn(name)
+	if err != nil {
+		return "", err
+	}
+	return a.namedDSN(dsn)
 }
 
 // namedDSN returns the DSN that is meant by an argument or flag: env:NAME is that
@@ -143,6 +169,7 @@ func (a *app) namedDSN(text string) (string, error) {
 	if !ok {
 		return text, nil
 	}
+	a.dsnFrom = name
 	if dsn := a.getenv(name); dsn != "" {
 		return dsn, nil
 	}

@@ -11,5 +11,5 @@ var commands = []func(*app) *cobra.Command{
 	ackCommand, nackCommand, extendCommand, archiveCommand,
 	workCommand, scheduleCommand, copyCommand, benchCommand,
 	checkCommand, doctorCommand, installCommand,
-	versionCommand,
+	contextCommand, versionCommand,
 }

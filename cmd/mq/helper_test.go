@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ type desk struct {
 	stdin  string
 	input  io.Reader // instead of stdin, if not nil
 	asks   bool      // whether somebody can be asked
+	config string    // where the contexts are
 }
 
 // newDesk opens the store of the test's own name, with an empty queue "w".
@@ -41,11 +43,14 @@ func newDesk(t *testing.T, driver string) *desk {
 func (d *desk) app() (a *app, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	getenv := func(name string) string { return map[string]string{"MQ_DSN": d.dsn}[name] }
+	if d.config == "" {
+		d.config = filepath.Join(d.TempDir(), "mq") // and not that of who runs the test
+	}
 	stdin := d.input
 	if stdin == nil {
 		stdin = strings.NewReader(d.stdin)
 	}
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, asks: &d.asks}, stdout, stderr
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, asks: &d.asks, config: d.config}, stdout, stderr
 }
 
 // run runs a command line.

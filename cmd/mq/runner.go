@@ -101,10 +101,7 @@ func (r *runner) environ() []string {
 	if !r.hideDSN {
 		return env
 	}
-	hidden := []string{"MQ_DSN", "PGPASSWORD"}
-	if name, ok := strings.CutPrefix(r.app.dsn, "env:"); ok {
-		hidden = append(hidden, name)
-	}
+	hidden := []string{"MQ_DSN", "PGPASSWORD", r.app.dsnFrom}
 	return slices.DeleteFunc(env, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(hidden, name)

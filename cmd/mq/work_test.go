@@ -108,7 +108,7 @@ func TestWorkHideDSN(t *testing.T) {
 func TestHideNamedDSN(t *testing.T) {
 	t.Setenv("SHOP_DSN", "mem://secret")
 	for _, hide := range []bool{true, false} {
-		r := &runner{app: &app{dsn: "env:SHOP_DSN"}, hideDSN: hide}
+		r := &runner{app: &app{dsnFrom: "SHOP_DSN"}, hideDSN: hide}
 		if slices.Contains(r.environ(), "SHOP_DSN=mem://secret") == hide {
 			t.Errorf("-hide-dsn=%v does not", hide)
 		}
