@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 // commands make the subcommands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
-	listCommand, createCommand, dropCommand, statsCommand, pauseCommand, resumeCommand,
+	listCommand, createCommand, dropCommand, statsCommand, describeCommand, pauseCommand, resumeCommand,
 	bindCommand, unbindCommand, bindingsCommand,
 	sendCommand, publishCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
 	rescueCommand, removeCommand, moveCommand,

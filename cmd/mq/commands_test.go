@@ -139,7 +139,7 @@ func readDoc(t *testing.T, name string) string {
 
 var (
 	shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
-	textBlock  = regexp.MustCompile("(?ms)^```text\n(.*?)^```$")
+	textBlock  = regexp.MustCompile("(?ms)^```text\n(mq: line.*?)^```$")
 	anyBlock   = regexp.MustCompile("(?ms)^```.*?^```$")
 	inlineCode = regexp.MustCompile("`([^`]+)`")
 )

@@ -20,8 +20,8 @@ A command takes -dsn, or else the context of -context, MQ_DSN, the context that
 MQ_CONTEXT names, or the one that is in use, in this order. They are in
 mq/contexts.json in the user's directory for settings (~/.config on Linux), which
 only its owner may read.`,
-		Args: func(*cobra.Command, []string) error { return usagef("give one of add, ls, use, show and rm") },
-		RunE: func(*cobra.Command, []string) error { return nil },
+		Args:    func(*cobra.Command, []string) error { return usagef("give one of add, ls, use, show and rm") },
+		RunE:    func(*cobra.Command, []string) error { return nil },
 		Example: `  mq context add prod env:PROD_DSN && mq context use prod`,
 	}
 	cmd.AddCommand(contextAddCommand(a), contextListCommand(a), contextUseCommand(a), contextShowCommand(a), contextRemoveCommand(a))

@@ -50,12 +50,13 @@ queues.`,
 	}
 }
 
-// doctor shows what it finds at once.
+// doctor shows what it finds at once, or without a printer keeps it.
 type doctor struct {
 	app      *app
 	client   *mq.Client
 	db       *sql.DB // of PGMQ
 	out      *printer
+	found    []finding
 	said     int
 	problems int
 }
@@ -70,6 +71,16 @@ type finding struct {
 func (d *doctor) say(level, where, format string, args ...any) {
 	d.said++
 	f := finding{level, where, fmt.Sprintf(format, args...)}
+	if d.out == nil {
+		d.found = append(d.found, f)
+		return
+	}
+	switch level {
+	case "problem":
+		d.out.paint("LEVEL", red)
+	case "advice":
+		d.out.paint("LEVEL", yellow)
+	}
 	d.out.row(f, f.Level, f.Where, f.Finding)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -223,10 +224,11 @@ func (d *doctor) pgQueues(ctx context.Context, s pgServer, names []string) error
 			return err
 		}
 	}
+	var missing []error
 	for i, name := range names {
 		names[i] = strings.ToLower(name)
 		if !slices.ContainsFunc(queues, func(q pgQueue) bool { return q.name == names[i] }) {
-			return fmt.Errorf("%w: %s", mq.ErrQueueNotFound, name)
+			missing = append(missing, fmt.Errorf("%w: %s", mq.ErrQueueNotFound, name))
 		}
 	}
 	for _, q := range queues {
@@ -239,7 +241,7 @@ func (d *doctor) pgQueues(ctx context.Context, s pgServer, names []string) error
 			return err
 		}
 	}
-	return nil
+	return errors.Join(missing...)
 }
 
 // readThrottles returns the throttles by queue, or nil if they cannot be seen.

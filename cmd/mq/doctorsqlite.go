@@ -8,14 +8,12 @@ import (
 
 // sqlite runs the checks of the driver. All queues are looked at: they share the file.
 func (d *doctor) sqlite(ctx context.Context, p *sqlite.Provider, queues []string) error {
-	if err := mustExist(ctx, d.client, queues...); err != nil {
-		return err
-	}
+	missing := mustExist(ctx, d.client, queues...)
 	for _, c := range p.Checks() {
 		err := d.look(ctx, c.Where, c.What, func(ctx context.Context) error {
 			found, err := c.Run(ctx)
 			for _, f := range found {
-				d.found(f)
+				d.tell(f)
 			}
 			return err
 		})
@@ -23,10 +21,10 @@ func (d *doctor) sqlite(ctx context.Context, p *sqlite.Provider, queues []string
 			return err
 		}
 	}
-	return nil
+	return missing
 }
 
-func (d *doctor) found(f sqlite.Finding) {
+func (d *doctor) tell(f sqlite.Finding) {
 	switch f.Level {
 	case sqlite.Problem:
 		d.problem(f.Where, "%s", f.Text)

@@ -83,6 +83,7 @@ func TestSQLite(t *testing.T) {
 		{"rescue w 9999", `none of these messages|sqlite cannot do that`, 1},
 		{"move w x 9999", `.`, 1},
 		{"rm w -yes 9999", `none of these messages|sqlite cannot do that`, 1},
+		{"describe w -for 0s", `(?s)^queue +w on sqlite\nmessages +\d+ visible`, 0},
 		{"install", `sqlite needs no installation; it is for pgmq://`, 2},
 		{"version", `sqlite`, 0},
 		{"ls", `QUEUE\nw\n`, 0},
