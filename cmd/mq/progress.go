@@ -25,6 +25,7 @@ func (a *app) newProgress(total int64, what, unit string) *progress {
 		progressbar.OptionShowIts(),
 		progressbar.OptionSetSpinnerChangeInterval(0), // its goroutine races with the bar
 		progressbar.OptionShowCount(),
+		progressbar.OptionShowBytes(unit == "bytes"),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetRenderBlankState(true),
@@ -33,6 +34,12 @@ func (a *app) newProgress(total int64, what, unit string) *progress {
 
 // add counts n more.
 func (p *progress) add(n int) { _ = p.bar.Add(n) }
+
+// to moves on to n, and says what is done.
+func (p *progress) to(n int64, what string) {
+	p.bar.Describe(what)
+	_ = p.bar.Set64(n)
+}
 
 // end takes the bar off the screen. It may be called twice.
 func (p *progress) end() { _ = p.bar.Finish() }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,11 +43,12 @@ parts; if it fails it says how many messages are gone, and can be run again.`,
 
 // doneLine is the JSON of what a command did to how many messages.
 type doneLine struct {
-	Done  string `json:"done"`
-	Count int64  `json:"count"`
-	Asked int64  `json:"asked,omitempty"` // how many were meant
-	Queue string `json:"queue,omitempty"`
-	Topic string `json:"topic,omitempty"`
+	Done  string  `json:"done"`
+	Count int64   `json:"count"`
+	Asked int64   `json:"asked,omitempty"` // how many were meant
+	Took  float64 `json:"seconds,omitempty"`
+	Queue string  `json:"queue,omitempty"`
+	Topic string  `json:"topic,omitempty"`
 }
 
 // done prints what was done to messages: "acked 3 messages". -quiet leaves it to JSON.
@@ -64,8 +66,11 @@ func (a *app) done(d doneLine) error {
 }
 
 func (d doneLine) messages() string {
-	if d.Count < d.Asked {
+	switch {
+	case d.Count < d.Asked:
 		return fmt.Sprintf("%d of %s", d.Count, plural(d.Asked, "message"))
+	case d.Took > 0:
+		return fmt.Sprintf("%s in %v", plural(d.Count, "message"), time.Duration(d.Took*float64(time.Second)).Round(time.Millisecond))
 	}
 	return plural(d.Count, "message")
 }

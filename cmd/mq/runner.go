@@ -37,6 +37,7 @@ type runner struct {
 	dog  *watchdog
 
 	hideDSN bool // the commands do not get ours
+	labels  bool // lines of their standard errors begin with the message
 
 	mu      sync.Mutex
 	running map[*os.Process]bool
@@ -47,6 +48,11 @@ type runner struct {
 // means.
 func (r *runner) Handle(ctx context.Context, d *mq.Delivery) error {
 	cmd := r.command(ctx, d)
+	if r.labels {
+		label := &labelWriter{to: lockedWriter{&r.output, r.app.stderr}, label: printable(d.Queue().Name()+"/"+d.ID) + ": "}
+		defer label.end()
+		cmd.Stderr = label
+	}
 	n, variable := r.dog.begin()
 	defer r.dog.end(n)
 	cmd.Env = append(cmd.Env, variable)

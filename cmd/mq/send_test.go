@@ -270,3 +270,43 @@ func hasItem(err, target error) bool {
 	}
 	return errors.Is(err, target)
 }
+
+// TestSendFileProgress: the size of a file is known, and what it took is said.
+func TestSendFileProgress(t *testing.T) {
+	d := newDesk(t, "mem")
+	file := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(file, []byte("1\n\n22\r\n333"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.must("send", "w", "-file", file); !strings.HasPrefix(got, "sent 3 messages in ") {
+		t.Errorf("it prints %q", got)
+	}
+	if got := d.must("send", "w", "-file", file, "-o", "json"); !strings.Contains(got, `"count":3,"seconds":`) {
+		t.Errorf("it prints %q", got)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	a, _, _ := d.app()
+	r := newReader(f, "ndjson", mq.Message{}, 0)
+	s := &sender{to: toQueue(d.client.Queue("w")), items: make(chan item, 9), ahead: newBudget(1 << 30), inBytes: true, progress: a.newProgress(r.size, "", "bytes")}
+	s.read(t.Context(), r)
+	if err := s.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.progress.bar.State(); got.CurrentNum != 10 || got.Max != 10 {
+		t.Errorf("the bar shows %+v", got)
+	}
+	for _, in := range []io.Reader{strings.NewReader("1\n"), os.Stdin} {
+		if f, ok := in.(*os.File); ok {
+			if info, err := f.Stat(); err != nil || info.Mode().IsRegular() {
+				continue
+			}
+		}
+		if r := newReader(in, "ndjson", mq.Message{}, 0); r.size != -1 {
+			t.Errorf("the size of %T is %d", in, r.size)
+		}
+	}
+}

@@ -16,6 +16,7 @@ type item struct {
 	message *mq.Message
 	line    int
 	size    int   // in memory
+	offset  int64 // in the input, behind it
 	err     error // io.EOF at the end
 }
 
@@ -52,6 +53,7 @@ type sender struct {
 	items    chan item
 	ahead    *budget // of what is in items
 	progress *progress
+	inBytes  bool // the progress is in those of the input
 
 	sent     int64
 	through  int    // the last line of what was sent
@@ -62,7 +64,13 @@ type sender struct {
 // sendAll sends everything that r reads, in batches, and says at the end or
 // upon an error what has been sent.
 func (a *app) sendAll(ctx context.Context, to target, r *reader) error {
-	s := &sender{to: to, items: make(chan item, to.limit), ahead: newBudget(2 * maxSendBytes), progress: a.newProgress(-1, "sending", "messages")}
+	s := &sender{to: to, items: make(chan item, to.limit), ahead: newBudget(2 * maxSendBytes), inBytes: r.size >= 0}
+	if s.inBytes {
+		s.progress = a.newProgress(r.size, "sending", "bytes")
+	} else {
+		s.progress = a.newProgress(-1, "sending", "messages")
+	}
+	start := time.Now()
 	go s.read(ctx, r)
 	err := s.run(ctx)
 	s.progress.end()
@@ -70,6 +78,9 @@ func (a *app) sendAll(ctx context.Context, to target, r *reader) error {
 		return fmt.Errorf("%w (%s)", err, s.summary())
 	}
 	to.done.Count = s.sent
+	if s.inBytes {
+		to.done.Took = time.Since(start).Seconds()
+	}
 	return a.done(to.done)
 }
 
@@ -77,7 +88,7 @@ func (a *app) sendAll(ctx context.Context, to target, r *reader) error {
 func (s *sender) read(ctx context.Context, r *reader) {
 	for {
 		m, line, err := r.next()
-		it := item{message: m, line: line, err: err}
+		it := item{message: m, line: line, offset: r.offset, err: err}
 		if m != nil {
 			it.size = weight(m.Body, m.Headers)
 		}
@@ -202,7 +213,11 @@ func (s *sender) note(batch []item, ids []string, err error) error {
 		}
 	}
 	s.sent += int64(sent)
-	s.progress.add(sent)
+	if s.inBytes {
+		s.progress.to(batch[len(batch)-1].offset, "sending, "+plural(s.sent, "message"))
+	} else {
+		s.progress.add(sent)
+	}
 	if err == nil || len(s.unsent) == 0 {
 		s.through = batch[len(batch)-1].line
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"strings"
 
 	"github.com/portmq/mq"
@@ -21,7 +22,9 @@ type reader struct {
 	lines    *bufio.Scanner
 	decode   func(line []byte) (*mq.Message, error) // nil message: nothing there
 	template mq.Message
-	line     int // the number of the last line
+	line     int   // the number of the last line
+	size     int64 // of the input; -1 if it is not known
+	offset   int64 // how much of it has been read
 }
 
 // maxLine is the longest line if the provider has no limit.
@@ -34,14 +37,25 @@ func newReader(in io.Reader, format string, template mq.Message, maxBody int) *r
 	if maxBody > 0 {
 		limit = 2*maxBody + 1<<20 // a record's body may be encoded, and has headers
 	}
-	r := &reader{lines: bufio.NewScanner(in), template: template}
+	r := &reader{lines: bufio.NewScanner(in), template: template, size: -1}
+	if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			r.size = info.Size()
+		}
+	}
 	r.lines.Buffer(make([]byte, 0, 64<<10), limit)
 	r.decode = map[string]func([]byte) (*mq.Message, error){
 		"ndjson": r.ndjson, "lines": r.text, "raw": r.text, "records": r.record,
 	}[format]
+	split := bufio.ScanLines
 	if format == "raw" {
-		r.lines.Split(everything)
+		split = everything
 	}
+	r.lines.Split(func(data []byte, atEOF bool) (advance int, token []byte, err error) {
+		advance, token, err = split(data, atEOF)
+		r.offset += int64(advance)
+		return advance, token, err
+	})
 	return r
 }
 

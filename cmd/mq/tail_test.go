@@ -12,6 +12,7 @@ import (
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/driver"
 	"github.com/portmq/mq/drivers/mem"
+	"github.com/portmq/mq/mqtest"
 )
 
 func TestPeek(t *testing.T) {
@@ -105,4 +106,32 @@ type hiding struct {
 func (h *hiding) Browse(ctx context.Context, queue string, r driver.BrowseRequest) ([]driver.Record, error) {
 	rs, err := h.Provider.Browse(ctx, queue, r)
 	return slices.DeleteFunc(rs, func(r driver.Record) bool { return h.hidden[r.ID] }), err
+}
+
+// TestTailAway: a tail outlives a backend that is gone for a while or hangs, and shows
+// what has come meanwhile, each message once.
+func TestTailAway(t *testing.T) {
+	for name, fault := range map[string]mqtest.Fault{
+		"gone":  {Op: "browse", When: func(n int) bool { return n > 10 && n < 20 }, Err: driver.ErrBadConn},
+		"hangs": {Op: "browse", When: mqtest.Nth(12), Delay: mq.Forever},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, "mem")
+				d.send(text("1"))
+				d.suffer(fault)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				go func() {
+					time.Sleep(10 * time.Second)
+					d.send(text("2"))
+				}()
+				code, stdout, stderr := d.runIn(ctx, "tail", "w", "-o", "json")
+				if code != exitOK || strings.Count(stdout, "\n") != 2 || strings.Count(stderr, "\n") != 2 ||
+					!strings.Contains(stderr, "answers again after") {
+					t.Errorf("exit code %d, %s and\n%s", code, stderr, stdout)
+				}
+			})
+		})
+	}
 }

@@ -29,7 +29,8 @@ func workCommand(a *app) *cobra.Command {
 		Short: "Run a command for each message",
 		Long: `Run a command for each message, until interrupted.
 
-The body is the command's standard input; what it prints is printed. The
+The body is the command's standard input; what it prints is printed. With
+-concurrency above 1 lines of its standard error begin with QUEUE/ID. The
 environment tells the rest:
 
   MQ_QUEUE, MQ_ID        the queue, and the message in it
@@ -75,7 +76,9 @@ messages.`,
 			}
 			a.level, a.told = slog.LevelWarn, []string{"mq: handler failed", "mq: dead letter"}
 			return a.with(func(c *mq.Client) error {
-				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{app: a, path: path, args: args[1:], hideDSN: w.hideDSN})
+				return a.work(cmd.Context(), c.Queue(args[0]), w, &runner{
+					app: a, path: path, args: args[1:], hideDSN: w.hideDSN, labels: w.cfg.Concurrency > 1,
+				})
 			})
 		},
 		ValidArgsFunction: a.completeQueue,
