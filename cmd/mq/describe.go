@@ -28,7 +28,7 @@ letters, the topics that it is bound to, what mq doctor finds, and advice.
 What the provider does not keep is left out. It changes nothing.`,
 		Example: `  mq describe orders
   mq describe orders -for 10s
-  mq describe orders -for 0s -o json | jq '.consumers[].name'`,
+  mq describe orders -for 0s -o json | jq '.consumers[]?.name'`,
 		Args: takes(1, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {

@@ -101,17 +101,32 @@ func TestAdvise(t *testing.T) {
 	}{
 		{"idle", description{reporting: true}, nil},
 		{"busy", description{stats: mq.Stats{Visible: 20, Lag: time.Second}, reporting: true}, nil},
-		{"paused", description{stats: waiting, paused: pauses{"w": {Queue: "w", By: "anna", Since: now}}},
-			[]string{"paused for 0s by anna: 20 messages waiting (mq resume w)"}},
-		{"nobody", description{stats: waiting, reporting: true},
-			[]string{"no consumer reports that it works on the queue: 20 messages waiting, the first one for 6m"}},
-		{"stuck", description{stats: waiting, rates: rates{rate(3), rate(0)}, sampled: 2 * time.Second},
-			[]string{"nothing was done in 2s: 8 messages leased, 20 waiting, the first one for 6m"}},
-		{"slow", description{stats: waiting, rates: rates{rate(3), rate(1)}},
-			[]string{"more comes than goes: 3 sent and 1 done per second, and the first message has waited for 6m (more consumers, or a higher concurrency)"}},
+		{
+			"paused",
+			description{stats: waiting, paused: pauses{"w": {Queue: "w", By: "anna", Since: now}}},
+			[]string{"paused for 0s by anna: 20 messages waiting (mq resume w)"},
+		},
+		{
+			"nobody",
+			description{stats: waiting, reporting: true},
+			[]string{"no consumer reports that it works on the queue: 20 messages waiting, the first one for 6m"},
+		},
+		{
+			"stuck",
+			description{stats: waiting, rates: rates{rate(3), rate(0)}, sampled: 2 * time.Second},
+			[]string{"nothing was done in 2s: 8 messages leased, 20 waiting, the first one for 6m"},
+		},
+		{
+			"slow",
+			description{stats: waiting, rates: rates{rate(3), rate(1)}},
+			[]string{"more comes than goes: 3 sent and 1 done per second, and the first message has waited for 6m (more consumers, or a higher concurrency)"},
+		},
 		{"blocked", description{stats: mq.Stats{Blocked: 2}}, []string{"2 messages behind an earlier one of their group (mq peek w -state leased, or delayed)"}},
-		{"silent", description{consumers: []mq.ConsumerReport{{Name: "a", At: now.Add(-3 * time.Minute)}, {Name: "b", At: now, Paused: true}}},
-			[]string{"a has not reported for 3m: it may have crashed, and its leases end by themselves", "b is paused by its own program"}},
+		{
+			"silent",
+			description{consumers: []mq.ConsumerReport{{Name: "a", At: now.Add(-3 * time.Minute)}, {Name: "b", At: now, Paused: true}}},
+			[]string{"a has not reported for 3m: it may have crashed, and its leases end by themselves", "b is paused by its own program"},
+		},
 		{"held", description{held: []holding{{"7", "a", 40 * time.Minute}, {"8", "a", time.Minute}}}, []string{"a has held message 7 for 40m (mq rescue w 7)"}},
 		{"dead, reasons not known", description{stats: mq.Stats{Archived: 3}}, []string{"3 dead letters (mq archive ls w)"}},
 		{"dead, more than were looked at", description{stats: mq.Stats{Archived: 300}, looked: 100, reasons: []mq.ReasonCount{
@@ -138,8 +153,10 @@ func TestDocsDescribe(t *testing.T) {
 				Visible: 19992, Leased: 2, Archived: 300, TotalSent: 20_294, Lag: 6*time.Minute + 12*time.Second, OldestAge: 41 * time.Minute,
 			},
 			consumers: []mq.ConsumerReport{
-				{Name: "worker-7f9/1", Running: 2, Concurrency: 2, Held: 2, Longest: []mq.HeldMessage{{ID: "4711", For: 41 * time.Minute}},
-					Done: 120, Failed: 3, LastError: "bank: 500 Internal Server Error", At: ago(12 * time.Second)},
+				{
+					Name: "worker-7f9/1", Running: 2, Concurrency: 2, Held: 2, Longest: []mq.HeldMessage{{ID: "4711", For: 41 * time.Minute}},
+					Done: 120, Failed: 3, LastError: "bank: 500 Internal Server Error", At: ago(12 * time.Second),
+				},
 			},
 			held: []holding{{"4711", "worker-7f9/1", 41 * time.Minute}, {"4712", "worker-7f9/1", 38 * time.Minute}},
 			reasons: []mq.ReasonCount{
