@@ -83,9 +83,10 @@ func TestRescueHeld(t *testing.T) {
 		defer end()
 		time.Sleep(15 * time.Second)
 		d.must("rm", "w", "2", "-yes")
+		d.must("rescue", "w", "3", "-delay", "2h") // no longer leased, and to be left so
 		d.prints("rescued 0 messages\n", "rescue", "w", "-older-than", "10m")
 		d.prints("rescued 0 messages\n", "rescue", "w", "-held-by", "nobody")
-		d.fails(exitUsage, "cannot ask whether to take back 2 messages of w: give -yes", "rescue", "w", "-older-than", "5s")
+		d.fails(exitUsage, "cannot ask whether to take back 1 message of w: give -yes", "rescue", "w", "-older-than", "5s")
 		d.fails(exitUsage, "say which", "rescue", "w")
 		d.fails(exitUsage, "ids go with neither", "rescue", "w", "1", "-held-by", "x")
 		all, err := d.client.Consumers(t.Context(), "w")
@@ -93,7 +94,7 @@ func TestRescueHeld(t *testing.T) {
 			t.Fatal(all, err)
 		}
 		host, _, _ := strings.Cut(all[0].Name, "/")
-		d.prints("rescued 2 messages\n", "rescue", "w", "-held-by", host, "-older-than", "5s", "-yes", "-delay", "1h")
+		d.prints("rescued 1 message\n", "rescue", "w", "-held-by", host, "-older-than", "5s", "-yes", "-delay", "1h")
 		if s := d.stats(); s.Delayed != 2 || s.Leased != 0 {
 			t.Errorf("%+v", s)
 		}
