@@ -168,7 +168,10 @@ const searchPage = 100
 func (q *Queue) searchPages(ctx context.Context, b driver.Browser, r driver.SearchRequest) (found Found, err error) {
 	found.Last = r.After
 	for page := r.BrowseRequest; len(found.Records) < r.Limit && found.Looked < r.Scan && !found.End; {
-		page.After, page.Limit, page.CutBody = found.Last, min(searchPage, r.Scan-found.Looked, q.client.caps.BatchLimit()), 0
+		page.After, page.Limit = found.Last, min(searchPage, r.Scan-found.Looked, q.client.caps.BatchLimit())
+		if r.Match.Text != "" {
+			page.CutBody = 0
+		}
 		var rs []driver.Record
 		err := q.client.look(ctx, func(ctx context.Context) (err error) {
 			rs, err = b.Browse(ctx, q.name, page)

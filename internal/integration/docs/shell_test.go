@@ -251,7 +251,7 @@ func (s *shop) run(command string) (stdout string) {
 	}
 	cmd := exec.CommandContext(s.Context(), "bash", "-euo", "pipefail", "-c", s.here(command))
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "MQ_DSN="+s.dsn, "OLD_DSN="+s.dsn, "NEW_DSN=mem://elsewhere", "PATH="+bin+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "MQ_DSN="+s.dsn, "OLD_DSN="+s.dsn, "NEW_DSN=mem://elsewhere", "PATH="+bin+":"+os.Getenv("PATH"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
