@@ -63,7 +63,7 @@ func Example_report() {
 	fmt.Print(drivertest.ReportHeader())
 	fmt.Print(drivertest.Report(harness))
 	// Output:
-	// | driver | order | delay | head start | headers | attempts | groups | group limit | dedup | topics | tx | manage | show archive | redrive | move | peek | act by id | pause | consumers | pop | shared | durable | portable receipts | exact bodies | exact stats | max batch | max body | max delay | max hold | resolution |
-	// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-	// | toy | id | yes | no | yes | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | yes | yes | 1000 | none | none | none | none |
+	// | driver | order | delay | head start | headers | attempts | groups | group limit | dedup | topics | tx | manage | browse | redrive | move | operate | pop | shared | durable | portable receipts | exact bodies | exact stats | max batch | max body | max delay | max hold | resolution |
+	// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+	// | toy | id | yes | no | yes | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | yes | yes | 1000 | none | none | none | none |
 }

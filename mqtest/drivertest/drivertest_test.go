@@ -426,9 +426,9 @@ func TestReport(t *testing.T) {
 		t.Errorf("header\n%s", header)
 	}
 	for want, h := range map[string]Harness{
-		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | no | yes | yes | yes | 1000 | 16 MiB | none | none | none |":       named(),
-		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | drop, purge | yes | yes | yes | yes | yes | yes | yes | yes | no | no | no | yes | yes | 1000 | 16 MiB | none | none | none |": some,
-		"| mem | unordered | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | 10 | none | none | none | 1ms |":                            modest(),
+		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes | no | yes | yes | yes | 1000 | 16 MiB | none | none | none |":       named(),
+		"| mem | due | yes | yes | yes | yes | yes | yes | yes | yes | yes | drop, purge | yes | yes | yes | yes | yes | no | no | no | yes | yes | 1000 | 16 MiB | none | none | none |": some,
+		"| mem | unordered | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | no | 10 | none | none | none | 1ms |":                         modest(),
 	} {
 		if got := Report(h); got != want+"\n" {
 			t.Errorf("got\n%s\nwant\n%s", got, want)

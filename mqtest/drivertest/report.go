@@ -30,14 +30,11 @@ var columns = []column{
 	{"dedup", mark(deduplicates)},
 	{"topics", mark(routes)},
 	{"tx", canTx},
-	{"manage", manages},
-	{"show archive", mark(canSeeArchive)},
+	{"manage", list(operation{"drop", canDrop}, operation{"list", canList}, operation{"purge", canPurge})},
+	{"browse", list(operation{"queue", canPeek}, operation{"archive", canSeeArchive})},
 	{"redrive", mark(canRedrive)},
 	{"move", mark(moves)},
-	{"peek", mark(canPeek)},
-	{"act by id", mark(canOverride)},
-	{"pause", mark(canPause)},
-	{"consumers", mark(canReport)},
+	{"operate", list(operation{"act by id", canOverride}, operation{"pause", canPause}, operation{"see consumers", canReport})},
 	{"pop", mark(canPop)},
 	{"shared", mark(shared)},
 	{"durable", mark(durable)},
@@ -71,25 +68,29 @@ func canTx(_ Harness, p driver.Provider, _ driver.Caps) string {
 	return "no"
 }
 
-// manages shows which operations of a QueueManager there are, if not all or none.
-func manages(h Harness, p driver.Provider, c driver.Caps) string {
-	ops := []struct {
-		name string
-		can  need
-	}{{"drop", canDrop}, {"list", canList}, {"purge", canPurge}}
-	var able []string
-	for _, op := range ops {
-		if op.can(h, p, c) == "" {
-			able = append(able, op.name)
+// operation is one of several that a column is about.
+type operation struct {
+	name string
+	can  need
+}
+
+// list shows which operations there are, if not all or none.
+func list(ops ...operation) func(Harness, driver.Provider, driver.Caps) string {
+	return func(h Harness, p driver.Provider, c driver.Caps) string {
+		var able []string
+		for _, op := range ops {
+			if op.can(h, p, c) == "" {
+				able = append(able, op.name)
+			}
 		}
+		switch len(able) {
+		case 0:
+			return "no"
+		case len(ops):
+			return "yes"
+		}
+		return strings.Join(able, ", ")
 	}
-	switch len(able) {
-	case 0:
-		return "no"
-	case len(ops):
-		return "yes"
-	}
-	return strings.Join(able, ", ")
 }
 
 // ReportHeader returns the header rows of a Markdown table of drivers.
