@@ -11,7 +11,7 @@ MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*
 
 # The packages of the modules that are released, and the examples. A pattern stays
 # in its module.
-PACKAGES = ./... ./cmd/mq/... ./drivers/sqlite/... ./examples/... ./mqcron/... ./mqotel/...
+PACKAGES = ./... ./cmd/mq/... ./drivers/sqlite/... ./examples/... ./mqcron/... ./mqotel/... ./mqui/...
 
 # The packages that must be covered by the tests, and by how much.
 COVERED = github.com/portmq/mq github.com/portmq/mq/driver github.com/portmq/mq/drivers/mem
@@ -31,7 +31,7 @@ SHORT ?= -short
 # RACE are the modules whose tests run under the race detector, PLAIN those of programs,
 # whose tests take mostly build time and run under it only in test-all. What takes longest
 # to run comes first.
-RACE ?= ./drivers/sqlite . ./mqcron ./mqotel
+RACE ?= ./drivers/sqlite . ./mqcron ./mqui ./mqotel
 PLAIN ?= ./cmd/mq ./examples ./tools
 
 # SQLite's translated C code takes half the time under the race detector and is not ours

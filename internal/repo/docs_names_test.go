@@ -24,7 +24,7 @@ var (
 func TestDocsNames(t *testing.T) {
 	known := make(names)
 	for _, dir := range []string{
-		".", "driver", "mqtest", "mqtest/drivertest", "mqcron", "mqotel", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub", "drivers/sqlite",
+		".", "driver", "mqtest", "mqtest/drivertest", "mqcron", "mqotel", "mqui", "drivers/mem", "drivers/pgmq", "drivers/rabbitmq", "drivers/rabbitstub", "drivers/sqlite",
 	} {
 		known.addPackage(parsePackage(t, dir))
 	}

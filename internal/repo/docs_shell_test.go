@@ -220,7 +220,7 @@ func TestDocsVariables(t *testing.T) {
 // TestDocsPaths looks for the files, the directories and the packages that are
 // named.
 func TestDocsPaths(t *testing.T) {
-	names := regexp.MustCompile(`^(?:\./|` + regexp.QuoteMeta(module) + `/|(?:bench|cmd|docs|driver|drivers|examples|internal|mqcron|mqotel|mqtest|scripts|tools|\.ci)/)([\w./-]+?)(?:/\.\.\.)?(?:@latest)?$`)
+	names := regexp.MustCompile(`^(?:\./|` + regexp.QuoteMeta(module) + `/|(?:bench|cmd|docs|driver|drivers|examples|internal|mqcron|mqotel|mqtest|mqui|scripts|tools|\.ci)/)([\w./-]+?)(?:/\.\.\.)?(?:@latest)?$`)
 	n := 0
 	for _, m := range guides(t) {
 		for _, c := range m.inline() {

@@ -1,0 +1,44 @@
+package mqui
+
+import (
+	"cmp"
+	"net"
+	"net/http"
+)
+
+// Role is what a request may do.
+type Role int8
+
+// The roles, each with the rights of the one before.
+const (
+	RoleNone    Role = iota // nothing: every page is 403
+	RoleLook                // see the pages
+	RoleOperate             // act
+)
+
+// viewer is who makes a request.
+type viewer struct {
+	role   Role
+	user   string // "" if unknown
+	remote string // the address, without its port
+}
+
+// key tells one viewer from another.
+func (v viewer) key() string { return cmp.Or(v.user, v.remote) }
+
+// viewer asks the program who makes a request.
+func (u *UI) viewer(r *http.Request) viewer {
+	v := viewer{role: RoleLook, remote: r.RemoteAddr}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		v.remote = host
+	}
+	if u.opts.Authorize != nil {
+		v.role = u.opts.Authorize(r)
+	}
+	if u.opts.User != nil {
+		v.user = u.opts.User(r)
+	} else {
+		v.user = CredentialUser(r)
+	}
+	return v
+}
