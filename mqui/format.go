@@ -2,6 +2,7 @@ package mqui
 
 import (
 	"fmt"
+	"html/template"
 	"math"
 	"regexp"
 	"strconv"
@@ -105,6 +106,8 @@ func duration(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "-"
+	case d < time.Millisecond:
+		return "0"
 	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 	case d < time.Minute:
@@ -151,4 +154,12 @@ func parseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is not a time such as 90s, 10m, 2h or 3d", cut(printable(s), 40))
 	}
 	return d, nil
+}
+
+// faint sets off a figure that is nothing to look at.
+func faint(figure string) template.HTML {
+	if figure == "0" || figure == "-" {
+		return template.HTML("<i>" + figure + "</i>")
+	}
+	return template.HTML(template.HTMLEscapeString(figure))
 }

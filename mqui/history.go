@@ -19,7 +19,7 @@ const (
 // enough to draw.
 type point struct {
 	at                                 time.Time
-	visible, leased, delayed, archived float32
+	visible, leased, delayed, archived float32 // visible ones include the blocked
 	sent, done                         float32 // a second, since the point before
 	lag, oldest                        float32 // seconds
 }
@@ -36,7 +36,7 @@ func (h *history) add(at time.Time, s mq.Stats, limit int) {
 		limit = 2
 	}
 	p := point{
-		at: at, visible: figure(s.Visible), leased: figure(s.Leased), delayed: figure(s.Delayed),
+		at: at, visible: figure(s.Visible + max(s.Blocked, 0)), leased: figure(s.Leased), delayed: figure(s.Delayed),
 		archived: figure(s.Archived), lag: seconds(s.Lag), oldest: seconds(s.OldestAge), sent: unknown, done: unknown,
 	}
 	if n := len(h.points); n > 0 {
@@ -120,24 +120,32 @@ func (h *history) grown() int64 {
 // stuckAfter is for how long a queue must have moved nothing to be called stuck.
 const stuckAfter = time.Minute
 
-// stuck reports whether messages have waited for a minute and longer, and nothing has
-// been done in that time.
+// stuck reports whether messages have waited for a minute and longer, blocked ones too, and
+// nothing has been done in that time.
 func (h *history) stuck() bool {
 	n := len(h.points)
-	if n < 2 {
+	if n < 2 || !h.overdue() {
 		return false
 	}
-	last := h.points[n-1]
-	if !(last.visible > 0) || last.lag < float32(stuckAfter.Seconds()) { // an unknown lag does not exclude it
-		return false
-	}
+	now := h.points[n-1].at
 	for i := n - 1; i > 0; i-- {
-		switch p := h.points[i]; {
-		case !(p.done == 0):
+		switch {
+		case !(h.points[i].done == 0): // also if it is not known
 			return false
-		case last.at.Sub(h.points[i-1].at) >= stuckAfter:
+		case now.Sub(h.points[i-1].at) >= stuckAfter:
 			return true
 		}
 	}
 	return false
+}
+
+// overdue reports whether the message that should come next has waited for too long, as
+// far as that is known.
+func (h *history) overdue() bool {
+	switch s := h.last; {
+	case s.Visible > 0:
+		return s.Lag < 0 || s.Lag >= stuckAfter
+	default: // only the age of the oldest message tells how long the blocked ones have waited
+		return s.Blocked > 0 && s.OldestAge >= stuckAfter
+	}
 }

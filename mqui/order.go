@@ -110,5 +110,9 @@ func (r row) severity() int64 {
 	if r.rank() == 1 {
 		return r.Grown
 	}
-	return int64(math.Log2(max(1, r.Stats.Lag.Seconds()/10)))
+	age := r.Stats.Lag
+	if r.Stuck {
+		age = max(age, r.Stats.OldestAge)
+	}
+	return int64(math.Log2(max(1, age.Seconds()/10)))
 }

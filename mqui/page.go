@@ -52,7 +52,7 @@ func helpers() template.FuncMap {
 		},
 		"int64":      func(n int) int64 { return int64(n) },
 		"pair":       func(a, b any) pair { return pair{a, b} },
-		"archiveTab": archiveTab,
+		"archiveTab": archiveTab, "faint": faint,
 	}
 	maps.Copy(f, drawing)
 	return f
