@@ -22,11 +22,25 @@ func (u *UI) guarded(next http.Handler) http.Handler {
 		switch {
 		case u.ctx.Err() != nil:
 			http.Error(w, "closed", http.StatusServiceUnavailable)
-		case !u.hostAllowed(r):
+		case !hostAllowed(r, u.opts.Hosts):
 			http.Error(w, "this host name is not allowed (see mqui.Options.Hosts)", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// CheckHost lets requests pass that name a loopback address, the address at which they
+// came in, or one of hosts, without a port; "*" is any. A UI does so itself: this is for
+// what is served beside it.
+func CheckHost(h http.Handler, hosts []string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !hostAllowed(r, hosts) {
+			secureHeaders(w.Header())
+			http.Error(w, "this host name is not allowed", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 
@@ -52,12 +66,12 @@ func secureHeaders(h http.Header) {
 
 // hostAllowed keeps out requests of a foreign page whose name was pointed at this address
 // (DNS rebinding): they carry that name.
-func (u *UI) hostAllowed(r *http.Request) bool {
+func hostAllowed(r *http.Request, hosts []string) bool {
 	host := hostName(r.Host)
 	if isLoopback(host) || isLocalAddr(host, r) {
 		return true
 	}
-	return slices.ContainsFunc(u.opts.Hosts, func(allowed string) bool {
+	return slices.ContainsFunc(hosts, func(allowed string) bool {
 		return allowed == "*" || host != "" && strings.EqualFold(hostName(allowed), host)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/portmq/mq"
 )
@@ -107,12 +108,21 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	switch {
 	case !slices.Contains(outputs, a.output):
 		return usagef("unknown output format %q (give -o table, wide or json)", a.output)
-	case a.dsn == "" && cmd.Flags().Changed("dsn"): // of a variable that is not set, perhaps
+	case emptied(cmd, "dsn"): // of a variable that is not set, perhaps
 		return usagef("-dsn is empty")
-	case a.context == "" && cmd.Flags().Changed("context"):
+	case emptied(cmd, "context"):
 		return usagef("-context is empty")
 	}
 	return nil
+}
+
+// emptied reports whether a flag was given without a value, or one of its values is empty.
+func emptied(cmd *cobra.Command, name string) bool {
+	f := cmd.Flags().Lookup(name)
+	if many, ok := f.Value.(pflag.SliceValue); ok {
+		return slices.Contains(many.GetSlice(), "")
+	}
+	return f.Changed && f.Value.String() == ""
 }
 
 // outputs are the values of -o.

@@ -9,7 +9,7 @@ var commands = []func(*app) *cobra.Command{
 	sendCommand, publishCommand, receiveCommand, peekCommand, tailCommand, purgeCommand,
 	rescueCommand, removeCommand, moveCommand,
 	ackCommand, nackCommand, extendCommand, archiveCommand,
-	workCommand, scheduleCommand, copyCommand, benchCommand,
+	workCommand, scheduleCommand, copyCommand, benchCommand, uiCommand, exportCommand,
 	checkCommand, doctorCommand, installCommand,
 	contextCommand, versionCommand,
 }

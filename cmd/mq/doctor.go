@@ -54,6 +54,7 @@ queues.`,
 type doctor struct {
 	app      *app
 	client   *mq.Client
+	dsn      string  // that of the client; "" for the one that commands use
 	db       *sql.DB // of PGMQ
 	out      *printer
 	found    []finding
@@ -107,11 +108,14 @@ func (d *doctor) examine(ctx context.Context, queues []string) error {
 	d.ok("connection", "%s answers after %v", d.client.Provider().Name(), time.Since(start).Round(100*time.Microsecond))
 	switch p := d.client.Provider().(type) {
 	case *pgmq.Provider:
-		dsn, err := d.app.theDSN()
-		if err != nil {
-			return err
+		if d.dsn == "" {
+			dsn, err := d.app.theDSN()
+			if err != nil {
+				return err
+			}
+			d.dsn = dsn
 		}
-		return d.pgmq(ctx, dsn, queues)
+		return d.pgmq(ctx, d.dsn, queues)
 	case *rabbitmq.Provider:
 		return d.rabbitmq(ctx, p, queues)
 	case *sqlite.Provider:

@@ -24,12 +24,16 @@ func versionCommand(a *app) *cobra.Command {
 	}
 }
 
-// version is what go install or go build wrote into the program.
-func version() string {
-	v := "(unknown)"
+// built is the version that go install or go build wrote into the program.
+func built() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v = info.Main.Version
+		return info.Main.Version
 	}
+	return "(unknown)"
+}
+
+// version is the version of the program, and what it was built with.
+func version() string {
 	return fmt.Sprintf("mq %s %s %s/%s (drivers: %s)",
-		v, runtime.Version(), runtime.GOOS, runtime.GOARCH, strings.Join(mq.Drivers(), ", "))
+		built(), runtime.Version(), runtime.GOOS, runtime.GOARCH, strings.Join(mq.Drivers(), ", "))
 }

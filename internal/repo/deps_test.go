@@ -17,9 +17,10 @@ var links = map[string][]string{
 	"drivers/pgmq":     postgres,
 	"drivers/rabbitmq": {"github.com/rabbitmq/amqp091-go"},
 	"drivers/sqlite":   sqlite,
-	"cmd/mq":           slices.Concat(postgres, sqlite, commandLine, cron, []string{"github.com/rabbitmq/amqp091-go"}),
+	"cmd/mq":           slices.Concat(postgres, sqlite, commandLine, cron, prometheus, []string{"github.com/rabbitmq/amqp091-go"}),
 	"mqcron":           cron,
 	"mqotel":           otel,
+	"mqui/export":      prometheus,
 
 	// Programs that let the user choose the provider, or need a database.
 	"examples/cron":               cron,
@@ -63,6 +64,19 @@ var sqlite = []string{
 }
 
 var cron = []string{"github.com/robfig/cron/v3"}
+
+var prometheus = []string{
+	"github.com/beorn7/perks",
+	"github.com/cespare/xxhash/v2",
+	"github.com/munnerz/goautoneg",
+	"github.com/prometheus/client_golang",
+	"github.com/prometheus/client_model",
+	"github.com/prometheus/common",
+	"github.com/prometheus/procfs",
+	"go.yaml.in/yaml/v2",
+	"golang.org/x/sys",
+	"google.golang.org/protobuf",
+}
 
 var commandLine = []string{
 	"github.com/mitchellh/colorstring",

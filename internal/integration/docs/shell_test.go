@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +121,29 @@ var goesOn = [][2]string{
 	{"mq work orders -timeout ", "test -s ids"},
 	{"mq work orders -idle ", "test -s out"},
 	{"mq schedule serve", `mq schedule set tick "@every 1s" orders {} && mq peek orders -n 100000 -o json | grep mqcron-name.:.tick >/dev/null`},
+	{"mq -dsn mem://demo ui ", listens},
+	{"mq ui ", listens},
+	{"mq export ", listens},
 	{"mq copy rabbitmq://old ", "mq stats -dsn rabbitmq://new orders -o json | grep -q visible.:2"},
+}
+
+// listens waits until something listens at the shop's own port, which takes the place of
+// those that the documents name.
+const listens = ": 2>/dev/null >/dev/tcp/127.0.0.1/PORT"
+
+// freePort returns a port at which nothing listens.
+func (s *shop) freePort() string {
+	s.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return port
 }
 
 // interrupted lets the commands that go on be interrupted.
@@ -156,6 +179,11 @@ func (s *shop) here(command string) string {
 		{"-duration 30s", "-duration 100ms"},
 		{"-wait 10s", "-wait 1s"},
 		{"-idle 5s", "-idle 1h"},
+		{" ui ", " ui -listen 127.0.0.1:PORT "},
+		{"mq export ", "mq export -listen 127.0.0.1:PORT "},
+		{"-listen :9090", "-listen 127.0.0.1:PORT"},
+		{"-listen 127.0.0.1:9090", "-listen 127.0.0.1:PORT"},
+		{"PORT", s.freePort()},
 	} {
 		command = strings.ReplaceAll(command, r[0], r[1])
 	}
@@ -251,7 +279,7 @@ func (s *shop) run(command string) (stdout string) {
 	}
 	cmd := exec.CommandContext(s.Context(), "bash", "-euo", "pipefail", "-c", s.here(command))
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "MQ_DSN="+s.dsn, "OLD_DSN="+s.dsn, "NEW_DSN=mem://elsewhere", "PATH="+bin+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "METRICS_TOKEN=the-token-of-a-scraper", "MQ_DSN="+s.dsn, "OLD_DSN="+s.dsn, "NEW_DSN=mem://elsewhere", "PATH="+bin+":"+os.Getenv("PATH"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
