@@ -1,6 +1,7 @@
 package mqui
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -87,9 +88,9 @@ func TestWorstFirst(t *testing.T) {
 		{Queue: "error", Err: "down"},
 	}
 	worstFirst(rows)
-	got := ""
+	var got strings.Builder
 	for _, r := range rows {
-		got += r.Queue + " "
+		got.WriteString(r.Queue + " ")
 	}
-	equal(t, "order", got, "error stuck deader dead lag a b short ")
+	equal(t, "order", got.String(), "error stuck deader dead lag a b short ")
 }

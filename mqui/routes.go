@@ -17,7 +17,7 @@ func (u *UI) routes() http.Handler {
 	for _, a := range acts {
 		mux.Handle("POST /act/"+a.name, u.act(a))
 	}
-	var h http.Handler = withSlash(mux)
+	h := withSlash(mux)
 	if u.opts.Prefix != "" {
 		h = http.StripPrefix(u.opts.Prefix, h)
 	}

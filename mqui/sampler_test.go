@@ -65,7 +65,7 @@ func TestSourceDown(t *testing.T) {
 			}
 			page := s.get("/")
 			contains(t, page, `class="banner bad"`, `data-label="Waiting">1<`, ">fine<")
-			if other.sampler.at.Before(time.Now().Add(-10 * time.Second)) {
+			if other.banner().At.Before(time.Now().Add(-10 * time.Second)) {
 				t.Error(name, ": the other source is not counted any more")
 			}
 			p.Heal()
@@ -87,7 +87,7 @@ func TestDroppedQueuesAreForgotten(t *testing.T) {
 		ok(t, s.client.DropQueue(t.Context(), name))
 	}
 	s.resample()
-	equal(t, "queues", len(s.sources[0].sampler.queues), 1)
+	equal(t, "queues", len(s.sources[0].sampler.names("")), 1)
 }
 
 // TestPageOfHangingQueue shows what can be shown within the limit of a page.

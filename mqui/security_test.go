@@ -279,11 +279,10 @@ func follow(t *testing.T, server *httptest.Server, path string, seen map[string]
 	seen[at.Path] = true
 	res, err := server.Client().Get(server.URL + path)
 	ok(t, err)
-	defer res.Body.Close()
 	equal(t, path, res.StatusCode, 200)
 	var b strings.Builder
 	_, err = io.Copy(&b, res.Body)
-	ok(t, err)
+	ok(t, errors.Join(err, res.Body.Close()))
 	for _, link := range regexp.MustCompile(`(?:href|src)="([^"#]+)"`).FindAllStringSubmatch(b.String(), -1) {
 		to, err := at.Parse(strings.ReplaceAll(link[1], "&amp;", "&"))
 		ok(t, err)

@@ -112,20 +112,17 @@ func (s *slowdown) fail(key attempt) {
 	f.count++
 }
 
-// makeRoom forgets what is long ago, and if that is not enough whatever comes first.
+// makeRoom forgets one attempt if there are many: of a few that chance chooses one that is
+// long ago, or else the last of them.
 func (s *slowdown) makeRoom() {
 	if len(s.keys) < maxAttempts {
 		return
 	}
+	n := 0
 	for key, f := range s.keys {
-		if time.Since(f.until) > forgetAfter {
+		if n++; n == 16 || time.Since(f.until) > forgetAfter {
 			delete(s.keys, key)
-		}
-	}
-	for key := range s.keys {
-		if len(s.keys) < maxAttempts {
 			return
 		}
-		delete(s.keys, key)
 	}
 }
