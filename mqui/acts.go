@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxForm is how many bytes a form may have. A message that is sent is in one.
+	// maxForm is how many bytes a request may have. A message that is sent is in one.
 	maxForm = 2 << 20
 	// actTimeout bounds an act, and longTimeout one that goes through a whole queue.
 	actTimeout  = 30 * time.Second
@@ -75,13 +75,12 @@ type acting struct {
 // drawn is no protection.
 func (u *UI) act(a act) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := u.viewer(r)
+		v := viewerOf(r)
 		if v.role < RoleOperate {
 			u.log.Warn("mqui: refused", "act", a.name, "user", v.user, "remote", v.remote)
 			http.Error(w, "this needs the right to operate", http.StatusForbidden)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
 			http.Error(w, "the form is malformed or too large", http.StatusBadRequest)
 			return

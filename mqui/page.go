@@ -82,7 +82,7 @@ func (u *UI) page(build builder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
 		defer cancel()
-		v := u.viewer(r)
+		v := viewerOf(r)
 		p, err := build(ctx, v, r)
 		if err != nil {
 			p = errorPage(err)

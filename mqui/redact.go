@@ -10,17 +10,25 @@ import (
 )
 
 // redact returns a record as it may be shown. A body that was cut is not shown to
-// Options.Redact, which could not make sense of a part, and not to anybody else.
-func (u *UI) redact(queue string, r mq.Record) mq.Record {
+// Options.Redact, which could not make sense of a part, and not to anybody else. If Redact
+// panics, nothing is shown.
+func (u *UI) redact(queue string, r mq.Record) (shown mq.Record) {
 	if u.opts.Redact == nil {
 		return r
 	}
-	r.Headers, r.Body = maps.Clone(r.Headers), bytes.Clone(r.Body)
+	defer func() {
+		if p := recover(); p != nil {
+			u.log.Error("mqui: Redact panicked, so a message is not shown", "queue", queue, "id", r.ID, "panic", p)
+			shown.Body, shown.Headers, shown.Group = nil, nil, ""
+		}
+	}()
+	shown = r
+	shown.Headers, shown.Body = maps.Clone(r.Headers), bytes.Clone(r.Body)
 	if len(r.Body) < r.BodySize {
-		r.Body = nil
+		shown.Body = nil
 	}
-	u.opts.Redact(queue, &r)
-	return r
+	u.opts.Redact(queue, &shown)
+	return shown
 }
 
 // redactReason returns a reason as it may be shown.

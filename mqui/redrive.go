@@ -83,6 +83,7 @@ func (r *redrive) run(ctx context.Context, j *job) error {
 			return err
 		}
 		for _, rec := range found.Records {
+			r.job.looked.Add(1)
 			if rec.ArchivedAt.After(r.began) || !r.wanted(rec) {
 				continue
 			}
@@ -91,7 +92,6 @@ func (r *redrive) run(ctx context.Context, j *job) error {
 			}
 		}
 		l.after, end = found.Last, found.End
-		r.job.looked.Add(int64(found.Looked))
 		r.ui.changed.notify()
 	}
 	return r.flush(ctx)

@@ -26,8 +26,16 @@ type viewer struct {
 // key tells one viewer from another.
 func (v viewer) key() string { return cmp.Or(v.user, v.remote) }
 
-// viewer asks the program who makes a request.
-func (u *UI) viewer(r *http.Request) viewer {
+type viewerKey struct{}
+
+// viewerOf returns who makes a request that has passed looking.
+func viewerOf(r *http.Request) viewer {
+	v, _ := r.Context().Value(viewerKey{}).(viewer) // without one, nobody
+	return v
+}
+
+// ask asks the program who makes a request, once.
+func (u *UI) ask(r *http.Request) viewer {
 	v := viewer{role: RoleLook, remote: r.RemoteAddr}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		v.remote = host

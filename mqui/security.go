@@ -1,6 +1,7 @@
 package mqui
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,6 +26,7 @@ func (u *UI) guarded(next http.Handler) http.Handler {
 		case !hostAllowed(r, u.opts.Hosts):
 			http.Error(w, "this host name is not allowed (see mqui.Options.Hosts)", http.StatusForbidden)
 		default:
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -47,11 +49,12 @@ func CheckHost(h http.Handler, hosts []string) http.Handler {
 // looking refuses those who may not even look.
 func (u *UI) looking(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if u.viewer(r).role < RoleLook {
+		v := u.ask(r)
+		if v.role < RoleLook {
 			http.Error(w, "forbidden", http.StatusForbidden)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), viewerKey{}, v)))
 	})
 }
 

@@ -219,6 +219,30 @@ func TestRedact(t *testing.T) {
 	lacks(t, page, "4111")
 }
 
+// TestRedactPanics shows nothing of the message, and harms nobody.
+func TestRedactPanics(t *testing.T) {
+	s := newSite(t, nil, Options{Authorize: operate, Bodies: ShowAlways, Headers: ShowAlways, Redact: func(string, *mq.Record) { panic("oh") }})
+	id := s.send(mq.Message{Body: []byte("hunter2"), Headers: mq.Headers{"k": "hunter2"}, Group: "hunter2"})[0]
+	s.dead("hunter2", 1)
+	for _, path := range append(s.paths(), "/message?source=src&queue=q&id="+id) {
+		lacks(t, s.get(path), "hunter2")
+	}
+	contains(t, s.log.String(), "Redact panicked")
+}
+
+// TestLargeRequests are read no further than a form may go.
+func TestLargeRequests(t *testing.T) {
+	s := newSite(t, nil, Options{})
+	body := strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n" + strings.Repeat("x", 4*maxForm))
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", body)
+	r.Host = "localhost"
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	s.do(r)
+	if read := int(body.Size()) - body.Len(); read > 2*maxForm {
+		t.Errorf("%d bytes were read", read)
+	}
+}
+
 // leaky is a provider whose errors contain a DSN.
 type leaky struct{ *mem.Provider }
 

@@ -64,7 +64,7 @@ func (u *UI) events(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	key := u.viewer(r).key()
+	key := viewerOf(r).key()
 	if !u.streams.enter(key) {
 		http.Error(w, "too many streams", http.StatusServiceUnavailable)
 		return

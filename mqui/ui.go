@@ -46,7 +46,8 @@ type Options struct {
 	Bodies, Headers Show
 	// Redact changes what is shown of a message: it may edit the body, the headers and
 	// the group of r, which is a copy. It is also given records with nothing but a reason
-	// or an error, which reports and counts contain. Searches look at what it leaves.
+	// or an error, which reports and counts contain. Searches look at what it leaves. It is
+	// called concurrently, and must return at once.
 	Redact func(queue string, r *mq.Record)
 	// TraceURL is the address of a trace, with {trace} in place of its ID, as in
 	// https://trace.example.com/{trace}. The ID comes from header traceparent.
