@@ -90,6 +90,10 @@ test-pgmq: bin/testsum bin/withservers servers ## Run the tests on PostgreSQL: m
 test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbitmq [MQ_TEST_AMQP=amqp://...] [TESTFLAGS=-run=TestRabbitMQ]
 	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)/rabbitmq
 
+.PHONY: ui-test
+ui-test: bin/testsum bin/withservers servers ## Look at the web page in a browser, with a million messages, and take its pictures
+	@bin/withservers $(TESTSUM) '-timeout=30m -v -update' $(LIVE)/ui
+
 .PHONY: test-docker
 test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector
 	@scripts/with-docker scripts/image mq-test
@@ -104,6 +108,7 @@ gcc:
 .PHONY: servers
 servers: gcc
 	@scripts/need /usr/lib/postgresql=postgresql pgbouncer=pgbouncer /usr/lib/rabbitmq=rabbitmq-server || true
+	@scripts/need chromium=chromium || true
 
 .PHONY: check
 check: ## Check format, go.mod, vet, staticcheck, errcheck, go fix, and what links and imports what

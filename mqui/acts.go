@@ -91,6 +91,9 @@ func (u *UI) act(a act) http.Handler {
 			err = run.do()
 		}
 		run.audit(err)
+		if run.source != nil {
+			run.source.sampler.renew(r.Context()) // so that the next page shows what was done
+		}
 		redirect(w, run.after(err))
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portmq/mq"
 )
@@ -129,6 +130,16 @@ func TestActs(t *testing.T) {
 
 	contains(t, s.log.String(), `msg="mqui: act" act=archive user=alice remote=192.0.2.7 source=src queue=q count=1 ids="1 999" idCount=2 note=broken`)
 	contains(t, s.log.String(), "act=purge user=alice", `level=WARN msg="mqui: act failed" act=drop`)
+}
+
+// The page after an act shows what it has done, however long ago the queues were counted.
+func TestActsAreShown(t *testing.T) {
+	s := newSite(t, nil, Options{Authorize: operate, Interval: time.Hour})
+	s.send(mq.Message{Body: []byte("1")})
+	s.post("pause", "reason", "tests")
+	contains(t, s.get("/queue?source=src&queue=q"), `action="act/resume"`)
+	s.post("purge", "confirm", "q")
+	contains(t, s.get("/queue?source=src&queue=q"), "Purge 0 messages")
 }
 
 func TestActsRefuse(t *testing.T) {

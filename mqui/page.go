@@ -34,6 +34,7 @@ type page struct {
 	Flash   flash
 	Version string
 	Style   string
+	Icon    string
 	Script  string
 	Content template.HTML // what Template made of it
 }
@@ -93,7 +94,7 @@ func (u *UI) page(build builder) http.Handler {
 
 func (u *UI) write(w http.ResponseWriter, r *http.Request, v viewer, p *page) {
 	p.Operate, p.Version = v.role >= RoleOperate, u.opts.Version
-	p.Style, p.Script = styleName, scriptName
+	p.Style, p.Script, p.Icon = styleName, scriptName, iconName
 	p.Flash = u.flashes.take(r.FormValue("flash"))
 	var b bytes.Buffer
 	err := p.render(&b)

@@ -23,8 +23,10 @@ type sampler struct {
 	source   *source
 	interval time.Duration
 	changed  *broadcast // after each look
+	wake     chan struct{}
 
 	mu        sync.Mutex
+	asked     []chan struct{} // closed after the next look
 	queues    map[string]*sample
 	paused    map[string]mq.PausedQueue
 	consumers map[string]int // by queue; nil if they are not known
@@ -41,17 +43,50 @@ type sample struct {
 }
 
 func newSampler(s *source, interval time.Duration, changed *broadcast) *sampler {
-	return &sampler{source: s, interval: interval, changed: changed, queues: make(map[string]*sample)}
+	return &sampler{source: s, interval: interval, changed: changed, queues: make(map[string]*sample), wake: make(chan struct{}, 1)}
 }
 
 // run looks until ctx ends.
 func (s *sampler) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		asked := s.takeAsked()
 		s.look(ctx)
+		for _, ch := range asked {
+			close(ch)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(s.pause()):
+		case <-s.wake:
 		}
+	}
+}
+
+func (s *sampler) takeAsked() []chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.asked
+	s.asked = nil
+	return asked
+}
+
+// renewLimit is how long an act waits for figures that are newer than it.
+const renewLimit = time.Second
+
+// renew waits for a look that begins after the call, but not for long.
+func (s *sampler) renew(ctx context.Context) {
+	looked := make(chan struct{})
+	s.mu.Lock()
+	s.asked = append(s.asked, looked)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been woken
+	}
+	select {
+	case <-looked:
+	case <-time.After(renewLimit):
+	case <-ctx.Done():
 	}
 }
 
