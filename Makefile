@@ -92,7 +92,7 @@ test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbi
 
 .PHONY: ui-test
 ui-test: bin/testsum bin/withservers servers ## Look at the web page in a browser, with a million messages, and take its pictures
-	@bin/withservers $(TESTSUM) '-timeout=30m -v -update' $(LIVE)/ui
+	@bin/withservers $(TESTSUM) '-timeout=30m -v -update=true' $(LIVE)/ui
 
 .PHONY: test-docker
 test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector
