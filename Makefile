@@ -91,8 +91,8 @@ test-rabbitmq: bin/testsum servers ## Run the tests on RabbitMQ: make test-rabbi
 	@$(TESTSUM) '-shuffle=on -timeout=20m $(TESTFLAGS)' $(LIVE)/rabbitmq
 
 .PHONY: ui-test
-ui-test: bin/testsum bin/withservers servers ## Look at the web page in a browser, with a million messages, and take its pictures
-	@bin/withservers $(TESTSUM) '-timeout=30m -v -update=true' $(LIVE)/ui
+ui-test: bin/withservers servers ## Look at the web page in a browser, with a million messages, and take its pictures
+	@cd $(LIVE) && $(CURDIR)/bin/withservers $(GO) test -count=1 -timeout=30m -v ./ui -update
 
 .PHONY: test-docker
 test-docker: bin/testsum ## Make the mq command's image, and run the main tests on PostgreSQL in a container, under the race detector

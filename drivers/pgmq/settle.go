@@ -148,10 +148,7 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 	if err != nil {
 		return err
 	}
-	s := make([]driver.Settlement, len(rs))
-	for i, r := range rs {
-		s[i] = driver.Settlement{Receipt: r, Op: driver.OpAck}
-	}
+	first, s := leasesOf(rs)
 	b := newBatch(q, s)
 	for _, all := range b.parts {
 		err := p.free(ctx, b, all, func(of *part) error {
@@ -161,7 +158,31 @@ func (p *Provider) Extend(ctx context.Context, name string, rs []driver.Receipt,
 			return err
 		}
 	}
-	return driver.Batch(b.errs)
+	if b.errs == nil {
+		return nil
+	}
+	errs := make([]error, len(rs))
+	for i := range rs {
+		errs[i] = b.errs[first[i]]
+	}
+	return driver.Batch(errs)
+}
+
+// leasesOf returns settlements of which each has a receipt of its own, and which of them
+// is that of each of rs: extensions of one lease are one.
+func leasesOf(rs []driver.Receipt) (first []int, s []driver.Settlement) {
+	first = make([]int, len(rs))
+	places := make(map[driver.Receipt]int, len(rs))
+	for i, r := range rs {
+		at, known := places[r]
+		if !known {
+			at = len(s)
+			places[r] = at
+			s = append(s, driver.Settlement{Receipt: r, Op: driver.OpAck})
+		}
+		first[i] = at
+	}
+	return first, s
 }
 
 // batch is a Settle under way.
@@ -205,27 +226,41 @@ type part struct {
 // that could both take effect, which are equal or not fenced, the first wins.
 func newBatch(q *queue, s []driver.Settlement) *batch {
 	b := &batch{q: q, settlements: s, receipts: make([]receipt, len(s))}
-	seen, unfenced := make(map[receipt]bool, len(s)), make(map[int64]bool)
+	seen, unfenced := make(map[receipt]int, len(s)), make(map[int64]int) // where
 	for i := range s {
 		r, err := parseReceipt(q.name, s[i].Receipt)
+		if err == nil && s[i].Op == driver.OpNack && s[i].Delay == driver.AtTimeout {
+			continue
+		}
+		first, twin := seen[r]
+		if !twin {
+			first, twin = unfenced[r.id]
+		}
 		switch {
 		case err != nil:
 			b.fail(i, err)
 			continue
-		case s[i].Op == driver.OpNack && s[i].Delay == driver.AtTimeout:
-			continue
-		case seen[r] || unfenced[r.id]:
-			b.fail(i, driver.ErrMessageNotFound)
+		case twin:
+			b.fail(i, overBy(s[first].Op))
 			continue
 		case r.fence == byNone && slices.ContainsFunc(b.receipts[:i], func(o receipt) bool { return o.id == r.id }):
 			b.fail(i, driver.ErrStaleReceipt)
 			continue
+		case r.fence == byNone:
+			unfenced[r.id] = i
 		}
-		unfenced[r.id] = r.fence == byNone
-		b.receipts[i], seen[r] = r, true
+		b.receipts[i], seen[r] = r, i
 		b.add(i)
 	}
 	return b
+}
+
+// overBy returns what a settlement finds of a message whose lease another one has ended.
+func overBy(op driver.Op) error {
+	if op == driver.OpNack {
+		return driver.ErrStaleReceipt
+	}
+	return driver.ErrMessageNotFound
 }
 
 func (b *batch) add(i int) {

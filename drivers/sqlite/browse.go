@@ -15,7 +15,7 @@ func (p *Provider) Browse(ctx context.Context, name string, r driver.BrowseReque
 	if err != nil {
 		return nil, err
 	}
-	err = p.read(ctx, func(run driver.SQLTx) error {
+	err = p.snapshot(ctx, func(run driver.SQLTx) error {
 		q, err := findQueue(ctx, run, name)
 		if err != nil {
 			return err

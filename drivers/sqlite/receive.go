@@ -59,7 +59,7 @@ func (p *Provider) receive(ctx context.Context, name string, wait time.Duration,
 		if err != nil {
 			return nil, err
 		}
-		if c.now {
+		if c.now || c.next > 0 && c.next <= now() { // the look may have waited, with an old time
 			write := p.writeLazily
 			if d.removes {
 				write = p.write

@@ -33,7 +33,8 @@ func (p *Provider) AllStats(ctx context.Context) (all map[string]driver.Stats, e
 	return all, err
 }
 
-// snapshot runs do, whose statements see the file at one moment. BeginTx would take the
+// snapshot runs do, whose statements see the file at one moment, which is before the clock
+// is read in do: else what others commit meanwhile would be in the future. BeginTx would take the
 // write lock on a program's pool with _txlock=immediate.
 func (p *Provider) snapshot(ctx context.Context, do func(driver.SQLTx) error) error {
 	return p.read(ctx, func(driver.SQLTx) error {
@@ -44,6 +45,9 @@ func (p *Provider) snapshot(ctx context.Context, do func(driver.SQLTx) error) er
 		defer func() { _ = conn.Close() }() // it goes back to the pool
 		defer rollback(ctx, conn)           // it has changed nothing
 		if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
+			return err
+		}
+		if err := query(ctx, conn, func(*sql.Rows) error { return nil }, sqlVersion); err != nil { // the moment
 			return err
 		}
 		return do(conn)

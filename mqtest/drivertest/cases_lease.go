@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -19,6 +20,7 @@ var leaseCases = []testCase{
 	{name: "lease/extend", rule: "Extend keeps a message hidden beyond its first timeout", run: leaseExtend},
 	{name: "lease/extend-from-now", rule: "Extend counts from now, not from the end of the lease (rule 4)", run: leaseExtendFromNow},
 	{name: "lease/extend-shortens", rule: "an extension may also shorten a lease", run: leaseExtendShortens},
+	{name: "lease/extend-twins", rule: "receipts that repeat in an Extend have the same answer, so that several callers may extend one lease", needs: batches, run: leaseExtendTwins},
 	{name: "lease/extend-range", rule: "an extension by nothing or less is ErrInvalid, and the lease stands", run: leaseExtendRange},
 	{name: "lease/extend-late", rule: "extending after the timeout is always stale (rule 2)", run: leaseExtendLate},
 	{name: "lease/extend-batch", rule: "in a batch of extensions the rest takes effect (rule 1)", needs: batches, run: leaseExtendBatch},
@@ -155,6 +157,23 @@ func leaseExtendShortens(t *tester) {
 	d := t.one(q)
 	shortened := timed(func() { t.ok(q.Extend(t.ctx, t.unit, d.Receipt), "extend") })
 	t.reads(t.comesBack(q, id, shortened.plus(t.unit)).ReadCount, 2)
+}
+
+func leaseExtendTwins(t *tester) {
+	q := t.queue()
+	t.send(q, "leased", "over")
+	ds := t.receive(q, 2)
+	t.ok(ds[1].Ack(t.ctx), "ack")
+	stands, over := ds[0].Receipt, ds[1].Receipt
+	err := t.p.Extend(t.ctx, q.Name(), []driver.Receipt{stands, over, stands, over}, t.long)
+	batch := (*driver.BatchError)(nil)
+	if !errors.As(err, &batch) || len(batch.Errs) != 4 || batch.Errs[0] != nil || batch.Errs[2] != nil {
+		t.Fatalf("extension of a lease and one that is over, each twice: %v, want errors of the latter", err)
+	}
+	t.dead(batch.Errs[1], "extend")
+	t.dead(batch.Errs[3], "extend")
+	t.together(8, func(int) error { return ds[0].Extend(t.ctx, t.long) })
+	t.ok(ds[0].Ack(t.ctx), "ack of a lease that many have extended at once")
 }
 
 func leaseExtendRange(t *tester) {

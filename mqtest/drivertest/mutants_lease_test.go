@@ -244,6 +244,8 @@ var survivalMutations = []mutation{
 	{"read count from 0", "ReadCount is 1 on the first", showing(func(d *driver.Delivery) { d.ReadCount-- }), "receive/read-count"},
 	{"extend adds", "4: Extend counts from now", extendAdds, "lease/extend-from-now"},
 	{"extend does nothing", "Extend makes each lease end d from now", extendsNothing, "lease/extend"},
+	{"extend of a twin refused", "Extend: receipts that repeat have the same answer", extendsOnce, "lease/extend-twins"},
+	{"loser of two nacks finds nothing", "Settle: the receipts may repeat, and then one of them wins", losersFindNothing, "settle/twin-nacks"},
 	{"extend does not shorten", "an extension may also shorten a lease", extendOnlyLengthens, "lease/extend-shortens"},
 	{"whole seconds", "4: durations work down to Caps.Resolution", asking(func(r *driver.ReceiveRequest) { r.Visibility = r.Visibility.Truncate(time.Second) + time.Second }), "lease/short"},
 	{"lease never ends", "a message that is not settled in time comes back", asking(func(r *driver.ReceiveRequest) { r.Visibility *= 1000 }), "lease/hidden"},
@@ -258,6 +260,35 @@ func extendAdds(m *mutant) {
 			return m.Provider.Extend(ctx, queue, rs[i:i+1], d+max(0, time.Until(l.ends)))
 		})
 	}
+}
+
+func extendsOnce(m *mutant) {
+	m.extend = func(ctx context.Context, queue string, rs []driver.Receipt, d time.Duration) error {
+		err := m.Provider.Extend(ctx, queue, rs, d)
+		errs := make([]error, len(rs))
+		for i, r := range rs {
+			if errs[i] = itemOf(err, i); slices.Contains(rs[:i], r) {
+				errs[i] = driver.ErrMessageNotFound
+			}
+		}
+		return driver.Batch(errs)
+	}
+}
+
+func losersFindNothing(m *mutant) {
+	m.settle = func(ctx context.Context, queue string, s []driver.Settlement) error {
+		err := m.Provider.Settle(ctx, queue, s)
+		return replacedItems(err, driver.ErrStaleReceipt, driver.ErrMessageNotFound, len(s))
+	}
+}
+
+// replacedItems replaces one error of a batch of n by another.
+func replacedItems(err error, from, to error, n int) error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = replaced(itemOf(err, i), from, to)
+	}
+	return driver.Batch(errs)
 }
 
 func extendsNothing(m *mutant) {
