@@ -160,6 +160,13 @@ race: ## Run the library's tests COUNT=5 times over, shuffled, under the race de
 fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
 	@scripts/fuzz $(FUZZTIME)
 
+DURATION ?= 5m
+PROVIDER ?= all
+.PHONY: chaos
+chaos: servers ## Break the backends and the workers at random, and prove that all promises were kept: make chaos [DURATION=5m] [SEED=42] [PROVIDER=sqlite,pgx] [CHAOSFLAGS='-keep bin']
+	@cd internal/chaos && $(GO) build -o $(CURDIR)/bin/chaos .
+	@bin/chaos -duration $(DURATION) -provider '$(PROVIDER)' $(if $(SEED),-seed $(SEED)) $(CHAOSFLAGS)
+
 .PHONY: bench
 bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 100000 -rounds 5']
 	@cd bench && $(GO) run . $(BENCHFLAGS)

@@ -68,8 +68,11 @@ func (p *Provider) receive(ctx context.Context, name string, wait time.Duration,
 				ds, err = d.claim(t)
 				return err
 			})
-			if err != nil || len(ds) > 0 {
-				return ds, err
+			if err != nil {
+				return nil, err // what was claimed has been rolled back
+			}
+			if len(ds) > 0 {
+				return ds, nil
 			}
 		}
 		left := time.Until(until)

@@ -31,12 +31,15 @@ const images = "../../../docs/images"
 // big is the queue with many messages.
 const big = "big"
 
-// rows is how many messages are in it.
+// rows is how many messages are in it: a million for the figures of the documentation.
 func rows() int {
-	if testing.Short() {
+	switch {
+	case *update:
+		return 1_000_000
+	case testing.Short():
 		return 10_000
 	}
-	return 1_000_000
+	return 100_000
 }
 
 // house is a page on all providers.

@@ -1,0 +1,99 @@
+// Chaos runs producers and consumers in several processes, breaks what they depend on, at
+// random, and proves from what they have written down that every promise of package mq was
+// kept. It exits with 1 if one was not, and with 2 if the run itself failed.
+//
+//	make chaos DURATION=1m PROVIDER=sqlite SEED=42
+//
+// The faults of a run follow from its seed, which it prints. What the processes do in
+// between does not: they are several.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/portmq/mq/internal/chaos/work"
+)
+
+// workerVariable holds the configuration of a process that is a worker.
+const workerVariable = "CHAOS_WORKER"
+
+func main() {
+	if text := os.Getenv(workerVariable); text != "" {
+		var cfg work.Config
+		if err := json.Unmarshal([]byte(text), &cfg); err != nil {
+			fmt.Println("0 error", err)
+			os.Exit(2)
+		}
+		os.Exit(work.Main(cfg))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(chaos(ctx, os.Stdout, os.Args[1:]))
+}
+
+// options are the flags.
+type options struct {
+	duration, drain, lease time.Duration
+	provider, broken, keep string
+	faults                 string
+	seed                   uint64
+	rate                   float64
+	out                    io.Writer
+}
+
+func parseFlags(out io.Writer, args []string) (o options, err error) {
+	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults happen; several providers share it")
+	fs.DurationVar(&o.drain, "drain", 2*time.Minute, "how long the workers may take to empty the queues in the end")
+	fs.DurationVar(&o.lease, "lease", 3*time.Second, "the visibility timeout")
+	fs.StringVar(&o.provider, "provider", "all", "all, or some of "+strings.Join(providerNames, ", ")+", with commas")
+	fs.StringVar(&o.faults, "faults", "", "only faults whose names contain this; none for none")
+	fs.StringVar(&o.broken, "break", os.Getenv("CHAOS_BREAK"), "break the provider, to see that the run fails: one of "+strings.Join(breakNames(), ", "))
+	fs.StringVar(&o.keep, "keep", "", "keep the ledger and the logs in this directory")
+	fs.Uint64Var(&o.seed, "seed", 0, "of the faults; 0 is any")
+	fs.Float64Var(&o.rate, "rate", 60, "sends a second of each producer")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1e9) + 1
+	}
+	return o, nil
+}
+
+// chaos runs one provider after the other.
+func chaos(ctx context.Context, out io.Writer, args []string) (code int) {
+	o, err := parseFlags(out, args)
+	o.out = out
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	}
+	names := providerNames
+	if o.provider != "all" && o.provider != "" {
+		names = strings.Split(o.provider, ",")
+	}
+	o.duration /= time.Duration(len(names))
+	for _, name := range names {
+		one, err := runProvider(ctx, o, name)
+		if err != nil {
+			_, _ = fmt.Fprintf(out, "%s: the run failed: %v\n", name, err)
+		}
+		code = max(code, one)
+	}
+	return code
+}
