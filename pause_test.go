@@ -131,8 +131,11 @@ func TestPauseWatchIsCalm(t *testing.T) {
 			t.Errorf("%d looks in 10 seconds, want one every %v", n, pauseGap)
 		}
 		stop()
-		<-done
-		<-done
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
 		before := p.looks.Load()
 		time.Sleep(time.Minute)
 		if n := p.looks.Load() - before; n != 0 {

@@ -80,7 +80,7 @@ func (s *served) ask(method, path string, change func(*http.Request)) (int, stri
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		s.Fatal(err)

@@ -70,16 +70,14 @@ func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration)
 	backend := away{app: a}
 	err := f.begin(ctx, n, show)
 	for {
+		if ctx.Err() == nil && !backend.bears(err) {
+			out.fail(err) // then there are no titles without messages
+		}
 		if failed := out.flush(); failed != nil {
 			return failed
 		}
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil || !waitFor(ctx, every) {
 			return nil // it is how a tail ends
-		case !backend.bears(err):
-			return err
-		case !waitFor(ctx, every):
-			return nil
 		}
 		err = f.look(ctx, show)
 	}

@@ -289,7 +289,7 @@ func TestNewInvalid(t *testing.T) {
 	defer srv.Close()
 	resp, err := http.Get(srv.URL + "/healthz")
 	must(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
 		t.Errorf("without sources: %d %s", resp.StatusCode, text)
 	}

@@ -138,7 +138,7 @@ func (s *shop) freePort() string {
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		s.Fatal(err)

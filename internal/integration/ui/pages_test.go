@@ -18,7 +18,7 @@ func (h *house) get(path string) (int, string) {
 	h.Helper()
 	resp, err := http.Get(h.url + path)
 	checks.OK(h, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	checks.OK(h, err)
 	return resp.StatusCode, string(body)
