@@ -29,7 +29,7 @@ func (p *Provider) Settle(ctx context.Context, name string, s []driver.Settlemen
 		}
 	}
 	p.settled(q, s)
-	return driver.Batch(b.errs)
+	return b.outcome()
 }
 
 func (p *Provider) settle(ctx context.Context, b *batch, of *part) error {
@@ -192,6 +192,7 @@ type batch struct {
 	receipts    []receipt
 	parts       []*part
 	errs        []error // nil as long as nothing has failed
+	twins       []twin
 	locked      []int   // items that others had locked when a statement last ran
 	waits       bool    // it belongs to a caller's transaction
 	revokes     bool    // it is an operator's
@@ -222,6 +223,9 @@ type part struct {
 	items []int // indexes of settlements
 }
 
+// twin is a settlement that an earlier one of the batch leaves nothing to settle.
+type twin struct{ item, first int }
+
 // newBatch fails what needs no statement to fail. Of two receipts of a message
 // that could both take effect, which are equal or not fenced, the first wins.
 func newBatch(q *queue, s []driver.Settlement) *batch {
@@ -232,16 +236,17 @@ func newBatch(q *queue, s []driver.Settlement) *batch {
 		if err == nil && s[i].Op == driver.OpNack && s[i].Delay == driver.AtTimeout {
 			continue
 		}
-		first, twin := seen[r]
-		if !twin {
-			first, twin = unfenced[r.id]
+		first, late := seen[r]
+		if !late {
+			first, late = unfenced[r.id]
 		}
 		switch {
 		case err != nil:
 			b.fail(i, err)
 			continue
-		case twin:
+		case late:
 			b.fail(i, overBy(s[first].Op))
+			b.twins = append(b.twins, twin{i, first})
 			continue
 		case r.fence == byNone && slices.ContainsFunc(b.receipts[:i], func(o receipt) bool { return o.id == r.id }):
 			b.fail(i, driver.ErrStaleReceipt)
@@ -253,6 +258,16 @@ func newBatch(q *queue, s []driver.Settlement) *batch {
 		b.add(i)
 	}
 	return b
+}
+
+// outcome returns the errors. What failed for the first of two twins fails for the other.
+func (b *batch) outcome() error {
+	for _, t := range b.twins {
+		if err := b.errs[t.first]; err != nil {
+			b.fail(t.item, err)
+		}
+	}
+	return driver.Batch(b.errs)
 }
 
 // overBy returns what a settlement finds of a message whose lease another one has ended.

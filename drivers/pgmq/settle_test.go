@@ -59,6 +59,23 @@ func TestNewBatch(t *testing.T) {
 	}
 }
 
+// TestBatchOutcome: the second of two twins fails as the first does.
+func TestBatchOutcome(t *testing.T) {
+	for _, first := range []error{driver.ErrMessageNotFound, driver.ErrStaleReceipt, driver.ErrUnavailable, nil} {
+		b := newBatch(&queue{name: "jobs"}, []driver.Settlement{ack(lease(1)), nack(lease(7), 0), nack(lease(7), 0)})
+		want := first
+		if first == nil {
+			want = driver.ErrStaleReceipt
+		} else {
+			b.fail(1, first)
+		}
+		_ = b.outcome()
+		if got := b.errs[2]; !errors.Is(got, want) || errors.Is(got, driver.ErrMessageNotFound) != (want == driver.ErrMessageNotFound) {
+			t.Errorf("the first got %v, the second %v, want %v", first, got, want)
+		}
+	}
+}
+
 // settling is a database with the queues jobs, alone, which has no archive, and
 // old, which has no headers. The statements that do not fail do nothing.
 func settling(t *testing.T, fails map[string]error) *Provider {

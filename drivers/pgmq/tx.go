@@ -63,7 +63,7 @@ func (t txProvider) Settle(ctx context.Context, name string, s []driver.Settleme
 			return t.fail(ctx, name, err)
 		}
 	}
-	if err := driver.Batch(b.errs); err != nil {
+	if err := b.outcome(); err != nil {
 		return t.abort(ctx, err)
 	}
 	for _, to := range woken(name, s) {

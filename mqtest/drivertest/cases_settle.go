@@ -14,7 +14,7 @@ var settleCases = []testCase{
 	{name: "settle/ack-batch", rule: "a batch of settlements may hold every operation", run: settleAckBatch},
 	{name: "settle/ack-twice", rule: "a successful settlement ends the lease (rule 2), and a message that is gone is ErrStaleReceipt (rule 1)", run: settleAckTwice},
 	{name: "settle/split", rule: "a batch of settlements above MaxBatch is carried out in parts", run: settleSplit},
-	{name: "settle/twin-nacks", rule: "of two nacks of one receipt in a batch one wins, the other is stale, and the message is there once", needs: batches, run: settleTwinNacks},
+	{name: "settle/twin-nacks", rule: "of two nacks of one receipt in a batch one wins, the other is stale, and the message is there once; both find none that is gone", needs: batches, run: settleTwinNacks},
 	{name: "settle/duplicates", rule: "receipts in a batch may repeat, and then one of them wins", needs: batches, run: settleDuplicates},
 	{name: "settle/no-operation", rule: "a settlement without an operation is ErrInvalid, and the lease stands", run: settleNoOperation},
 	{name: "settle/uncounted", rule: "only a nack can be uncounted: another settlement is ErrInvalid, and the lease stands", run: settleUncounted},
@@ -118,8 +118,14 @@ func settleTwinNacks(t *tester) {
 	if err = errors.Join(batch.Errs...); !errors.Is(err, mq.ErrStaleReceipt) || errors.Is(err, mq.ErrMessageNotFound) {
 		t.Errorf("the loser of two nacks: %v, want ErrStaleReceipt: the message is there", err)
 	}
-	t.one(q)
+	last := t.one(q)
 	t.none(q, "there is one message")
+	t.ok(last.Ack(t.ctx), "ack")
+	nack.Receipt = last.Receipt
+	err = t.p.Settle(t.ctx, q.Name(), []driver.Settlement{nack, nack})
+	if !errors.As(err, &batch) || len(batch.Errs) != 2 || errors.Is(batch.Errs[0], mq.ErrMessageNotFound) != errors.Is(batch.Errs[1], mq.ErrMessageNotFound) {
+		t.Errorf("two nacks of a message that is gone returned %v, want the same error twice", err)
+	}
 }
 
 func settleNoOperation(t *tester) {

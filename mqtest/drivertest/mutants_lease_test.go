@@ -246,6 +246,7 @@ var survivalMutations = []mutation{
 	{"extend does nothing", "Extend makes each lease end d from now", extendsNothing, "lease/extend"},
 	{"extend of a twin refused", "Extend: receipts that repeat have the same answer", extendsOnce, "lease/extend-twins"},
 	{"loser of two nacks finds nothing", "Settle: the receipts may repeat, and then one of them wins", losersFindNothing, "settle/twin-nacks"},
+	{"loser of two nacks does not look", "Settle: the receipts may repeat, and then one of them wins", losersDoNotLook, "settle/twin-nacks"},
 	{"extend does not shorten", "an extension may also shorten a lease", extendOnlyLengthens, "lease/extend-shortens"},
 	{"whole seconds", "4: durations work down to Caps.Resolution", asking(func(r *driver.ReceiveRequest) { r.Visibility = r.Visibility.Truncate(time.Second) + time.Second }), "lease/short"},
 	{"lease never ends", "a message that is not settled in time comes back", asking(func(r *driver.ReceiveRequest) { r.Visibility *= 1000 }), "lease/hidden"},
@@ -279,6 +280,19 @@ func losersFindNothing(m *mutant) {
 	m.settle = func(ctx context.Context, queue string, s []driver.Settlement) error {
 		err := m.Provider.Settle(ctx, queue, s)
 		return replacedItems(err, driver.ErrStaleReceipt, driver.ErrMessageNotFound, len(s))
+	}
+}
+
+func losersDoNotLook(m *mutant) {
+	m.settle = func(ctx context.Context, queue string, s []driver.Settlement) error {
+		err := m.Provider.Settle(ctx, queue, s)
+		errs := make([]error, len(s))
+		for i := range s {
+			if errs[i] = itemOf(err, i); slices.ContainsFunc(s[:i], func(o driver.Settlement) bool { return o.Receipt == s[i].Receipt && o.Op == driver.OpNack }) {
+				errs[i] = driver.ErrStaleReceipt
+			}
+		}
+		return driver.Batch(errs)
 	}
 }
 

@@ -31,7 +31,6 @@ type message struct {
 	// When it becomes, or has become, visible: not before from, and at until at the
 	// latest.
 	from, until int64
-	set         int64 // when the call returned that has set them
 
 	lastError string // the reason of the last nack that had one
 	reason    string // of the archive
@@ -58,25 +57,9 @@ type model struct {
 	end    int64
 }
 
-// isGone reports whether ErrMessageNotFound is true.
-func (r *model) isGone(m *message, e *event) bool {
-	return m.place != queued || r.leeway.Twins && e.twin()
-}
-
 // isHidden reports whether a receive may pass over the message.
 func (r *model) isHidden(m *message, e *event) bool {
-	return m.place != queued || m.mayHide(e.call) || r.looksDelayed(m, e) || r.leeway.Skips && e.locked()
-}
-
-// looksDelayed reports whether a backend whose clock was read too soon may take the
-// message for delayed.
-func (r *model) looksDelayed(m *message, e *event) bool {
-	return r.leeway.Looks && e.call.begun <= m.set
-}
-
-// twin reports whether another item with the same receipt was under way beside e.
-func (e *event) twin() bool {
-	return e.beside(func(o *event) bool { return o.kind == e.kind && o.lease == e.lease })
+	return m.place != queued || m.mayHide(e.call) || r.leeway.Skips && e.locked()
 }
 
 // locked reports whether a call that acts on the message was under way beside e.
@@ -93,7 +76,6 @@ func (e *event) beside(such func(*event) bool) bool {
 
 // due sets when the message becomes visible, if a call makes that d from now.
 func (m *message) due(c *call, d time.Duration) {
-	m.set = c.returned
 	if d == 0 {
 		m.from, m.until = longAgo, longAgo // at once
 		return
@@ -167,7 +149,7 @@ func (r *model) inState(m *message, e *event) bool {
 	case driver.StateLeased:
 		return leased && m.mayHide(e.call)
 	case driver.StateDelayed:
-		return !leased && (m.mayHide(e.call) || r.looksDelayed(m, e))
+		return !leased && m.mayHide(e.call)
 	}
 	return false
 }
@@ -186,7 +168,7 @@ func (r *model) settle(m message, e *event) (message, bool) {
 	acts, doubtful := r.holds(&m, e)
 	switch e.outcome {
 	case gone:
-		return m, r.isGone(&m, e)
+		return m, m.place != queued
 	case stale:
 		return m, m.place == queued && (!acts || doubtful || r.late(&m, e))
 	case done, unknown:
@@ -225,7 +207,7 @@ func (r *model) extend(m message, e *event) (message, bool) {
 	acts, doubtful := r.holds(&m, e)
 	switch e.outcome {
 	case gone:
-		return m, r.isGone(&m, e)
+		return m, m.place != queued
 	case stale:
 		return m, m.place == queued && (!acts || doubtful || m.mayShow(e.call, r.end))
 	case done, unknown:

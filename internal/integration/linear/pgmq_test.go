@@ -27,7 +27,7 @@ func pgmqDSN(t testing.TB, dsn, params string) string {
 
 var ways = map[string]func(*mq.Queue) Target{"through mq": Queue, "without mq": provided}
 
-var pgmqLeeway = Leeway{Skips: true, Twins: true}
+var pgmqLeeway = Leeway{Skips: true}
 
 // TestPGMQ: the clients use one library each.
 func TestPGMQ(t *testing.T) {

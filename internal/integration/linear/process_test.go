@@ -271,7 +271,6 @@ func (r remote) Stats(context.Context) (driver.Stats, error) {
 // TestSQLiteKilled: processes that work on one file are killed, at random.
 func TestSQLiteKilled(t *testing.T) {
 	for name, w := range workloads {
-		w.Leeway = sqliteLeeway
 		t.Run(name, func(t *testing.T) {
 			dsn := sqliteFile(t)
 			calm := openClient(t, dsn)

@@ -18,13 +18,11 @@ func sqliteFile(t testing.TB) string {
 	return "sqlite://" + (&url.URL{Path: filepath.Join(t.TempDir(), "queue.db")}).EscapedPath()
 }
 
-var sqliteLeeway = Leeway{Looks: true}
-
 // TestSQLite: two clients share a file, as two processes would.
 func TestSQLite(t *testing.T) {
 	for name, w := range workloads {
 		for how, cut := range map[string]float64{"": 0, ", cut off": 0.3} {
-			w.Leeway, w.Cut, w.Within = sqliteLeeway, cut, 4*time.Millisecond
+			w.Cut, w.Within = cut, 4*time.Millisecond
 			t.Run(name+how, func(t *testing.T) {
 				shared(t, 300, false, w, sqliteFile(t), Queue)
 			})

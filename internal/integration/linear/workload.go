@@ -37,13 +37,6 @@ type Leeway struct {
 	// Skips: a receive may pass over a visible message while another call acts on it, be
 	// it one that fails. Such is SKIP LOCKED.
 	Skips bool
-	// Twins: the second of two equal receipts that come in one batch, of a caller or of
-	// those that mq puts together, may get ErrMessageNotFound although the message is
-	// there.
-	Twins bool
-	// Looks: a look or a receive may take for delayed what was sent or given back while it
-	// was under way, since it has read the clock before it sees the queue.
-	Looks bool
 }
 
 // long does not end within a history, on a machine of any speed.
