@@ -193,9 +193,9 @@ type batch struct {
 	parts       []*part
 	errs        []error // nil as long as nothing has failed
 	twins       []twin
-	locked      []int   // items that others had locked when a statement last ran
-	waits       bool    // it belongs to a caller's transaction
-	revokes     bool    // it is an operator's
+	locked      []int // items that others had locked when a statement last ran
+	waits       bool  // it belongs to a caller's transaction
+	revokes     bool  // it is an operator's
 }
 
 // text returns the statement that waits for locked messages, or does not.
