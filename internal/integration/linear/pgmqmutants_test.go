@@ -1,15 +1,9 @@
 package linear
 
 import (
-	"context"
-	"database/sql"
-	sqldriver "database/sql/driver"
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
@@ -64,34 +58,8 @@ func TestPGMQMutants(t *testing.T) {
 // rewriting returns a queue with whose statements rewrite does as it likes.
 func rewriting(t testing.TB, dsn string, rewrite func(string) string) *mq.Queue {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(dsn)
-	checks.OK(t, err)
-	db := sql.OpenDB(connector{stdlib.GetConnector(*cfg), rewrite})
-	db.SetMaxIdleConns(20)
-	t.Cleanup(func() { _ = db.Close() })
+	db := checks.Rewriting(t, dsn, rewrite)
 	c := mq.New(pgmq.FromDB(db, pgmq.Config{Logger: checks.Quiet.Logger}), checks.Quiet)
 	t.Cleanup(func() { _ = c.Close() })
 	return ensuredQueue(t, c, 1)
-}
-
-type connector struct {
-	sqldriver.Connector
-	rewrite func(string) string
-}
-
-func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	cn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return conn{cn.(*stdlib.Conn), c.rewrite}, nil
-}
-
-type conn struct {
-	*stdlib.Conn
-	rewrite func(string) string
-}
-
-func (c conn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	return c.Conn.QueryContext(ctx, c.rewrite(query), args)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -20,7 +21,7 @@ func TestBlockedInFront(t *testing.T) {
 	dsn := server.Postgres(t).Database(t)
 	db := pool(t, dsn)
 	var statements atomic.Int64
-	c := borrow(t, rewritten(t, dsn, func(text string) string {
+	c := borrow(t, checks.Rewriting(t, dsn, func(text string) string {
 		if chooses(text) {
 			statements.Add(1)
 		}

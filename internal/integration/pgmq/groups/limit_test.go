@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -184,7 +185,7 @@ func TestLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := server.Database(t)
-			c := newLeaseCounter(t, dsn, test.by, test.indexed, total, open(t, dsn, "driver=pgx"), open(t, dsn, "driver=pq"), borrow(t, rewritten(t, dsn, slow)))
+			c := newLeaseCounter(t, dsn, test.by, test.indexed, total, open(t, dsn, "driver=pgx"), open(t, dsn, "driver=pq"), borrow(t, checks.Rewriting(t, dsn, slow)))
 			c.run(t, false)
 			for _, excess := range c.excesses {
 				t.Error(excess)
@@ -207,7 +208,7 @@ func TestLimitFindsFaults(t *testing.T) {
 		}
 		return slow(text)
 	}
-	c := newLeaseCounter(t, dsn, mq.GroupBy{Limit: 2}, true, *deliveries, borrow(t, rewritten(t, dsn, uncounted)))
+	c := newLeaseCounter(t, dsn, mq.GroupBy{Limit: 2}, true, *deliveries, borrow(t, checks.Rewriting(t, dsn, uncounted)))
 	c.run(t, true)
 	if len(c.excesses) == 0 {
 		t.Error("found no fault")
@@ -221,7 +222,7 @@ func TestFullInFront(t *testing.T) {
 	dsn := server.Postgres(t).Database(t)
 	db := pool(t, dsn)
 	var statements atomic.Int64
-	c := borrow(t, rewritten(t, dsn, func(text string) string {
+	c := borrow(t, checks.Rewriting(t, dsn, func(text string) string {
 		if chooses(text) {
 			statements.Add(1)
 		}

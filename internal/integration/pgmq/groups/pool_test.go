@@ -1,15 +1,10 @@
 package groups
 
 import (
-	"context"
 	"database/sql"
-	sqldriver "database/sql/driver"
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
@@ -43,45 +38,11 @@ func borrow(t testing.TB, db *sql.DB) *mq.Client {
 	return c
 }
 
-func pool(t testing.TB, dsn string) *sql.DB { return rewritten(t, dsn, nil) }
-
-// rewritten returns a pool, with whose statements rewrite does as it likes.
-func rewritten(t testing.TB, dsn string, rewrite func(string) string) *sql.DB {
+func pool(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := stdlib.GetConnector(*cfg)
-	if rewrite != nil {
-		c = connector{c, rewrite}
-	}
-	db := sql.OpenDB(c)
+	db := checks.DB(t, "pgx", dsn)
 	db.SetMaxIdleConns(20)
-	t.Cleanup(func() { _ = db.Close() })
 	return db
-}
-
-type connector struct {
-	sqldriver.Connector
-	rewrite func(string) string
-}
-
-func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	cn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return conn{cn.(*stdlib.Conn), c.rewrite}, nil
-}
-
-type conn struct {
-	*stdlib.Conn
-	rewrite func(string) string
-}
-
-func (c conn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	return c.Conn.QueryContext(ctx, c.rewrite(query), args)
 }
 
 // chooses and claims tell the two statements of a claim.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/portmq/mq"
 	"github.com/portmq/mq/drivers/pgmq"
+	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
@@ -336,7 +337,7 @@ func TestStress(t *testing.T) {
 			s := newStress(t, dsn, test.by, test.indexed, total,
 				func() *mq.Client { return open(t, dsn, "driver=pgx") },
 				func() *mq.Client { return open(t, dsn, "driver=pq") },
-				func() *mq.Client { return borrow(t, rewritten(t, dsn, slow)) })
+				func() *mq.Client { return borrow(t, checks.Rewriting(t, dsn, slow)) })
 			s.run(t)
 			for _, fault := range s.faults() {
 				t.Error(fault)
@@ -375,7 +376,7 @@ func TestStressFindsFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := c.Database(t)
-			s := newStress(t, dsn, mq.GroupBy{}, true, *deliveries, func() *mq.Client { return borrow(t, rewritten(t, dsn, test.rewrite)) })
+			s := newStress(t, dsn, mq.GroupBy{}, true, *deliveries, func() *mq.Client { return borrow(t, checks.Rewriting(t, dsn, test.rewrite)) })
 			s.enough = func() bool {
 				s.mu.Lock()
 				defer s.mu.Unlock()
