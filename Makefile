@@ -185,7 +185,7 @@ bench-rabbitmq: ## Measure mq on RabbitMQ beside amqp091-go by hand and Watermil
 
 .PHONY: cover
 cover: bin/covercheck ## Print the statement coverage of the core, and fail under COVERMIN=90 percent
-	@$(GO) test -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
+	@$(GO) test -short -coverprofile=cover.out -coverpkg=$(subst $(space),$(comma),$(COVERED)) $(PACKAGES) >bin/cover.log || { cat bin/cover.log; exit 1; }
 	@bin/covercheck -min $(COVERMIN) cover.out $(COVERED)
 
 bin/withservers: FORCE

@@ -164,11 +164,28 @@ func (a *app) contextDSN() (string, error) {
 	if name == "" {
 		return "", usagef("no provider: give -dsn or set MQ_DSN, as in MQ_DSN=pgmq://user@host/database (or name one: mq help context)")
 	}
+	return a.dsnOf(cs, name)
+}
+
+func (a *app) dsnOf(cs *contexts, name string) (string, error) {
 	dsn, err := cs.dsn(name)
 	if err != nil {
 		return "", err
 	}
 	return a.namedDSN(dsn)
+}
+
+// anyDSN returns the DSN that is meant by an argument, which may name a context: every
+// DSN has a colon.
+func (a *app) anyDSN(text string) (string, error) {
+	if text == "" || strings.Contains(text, ":") {
+		return a.namedDSN(text)
+	}
+	cs, err := a.readContexts()
+	if err != nil {
+		return "", err
+	}
+	return a.dsnOf(cs, text)
 }
 
 // namedDSN returns the DSN that is meant by an argument or flag: env:NAME is that

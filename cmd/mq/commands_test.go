@@ -175,7 +175,7 @@ func TestDocsCommands(t *testing.T) {
 			args := strings.Fields(code)
 			switch {
 			case args[0] == "mq" && len(args) > 1:
-				if cmd, rest, err := root.Find(args[1:]); err != nil {
+				if cmd, rest, err := root.Find(doubleDashes(root, args[1:])); err != nil {
 					t.Errorf("%s: %s: %v", name, code, err)
 				} else {
 					args = append([]string{cmd.Name()}, rest...)

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 func yesFlag(cmd *cobra.Command, yes *bool) {
@@ -58,6 +60,24 @@ func unlessEnded[T any](ctx context.Context, f func() (T, error)) (v T, err erro
 	case <-ctx.Done():
 		return v, context.Cause(ctx)
 	}
+}
+
+// readSecret reads a text that a terminal does not show.
+func (a *app) readSecret(ctx context.Context, prompt string) (string, error) {
+	if !isTerminal(a.stdin) {
+		lines, err := unlessEnded(ctx, a.readLines)
+		return strings.Join(lines, "\n"), err
+	}
+	fd := int(a.stdin.(*os.File).Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = term.Restore(fd, before) }() // also if ctx ends
+	_, _ = fmt.Fprint(a.stderr, prompt)
+	defer func() { _, _ = fmt.Fprintln(a.stderr) }()
+	text, err := unlessEnded(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	return strings.TrimSpace(string(text)), err
 }
 
 // interactive reports whether somebody can be asked.

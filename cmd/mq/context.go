@@ -42,11 +42,10 @@ time; or an argument. A context of that name is replaced.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dsn := args[1]
 			if dsn == "-" {
-				lines, err := unlessEnded(cmd.Context(), a.readLines)
-				if err != nil {
+				var err error
+				if dsn, err = a.readSecret(cmd.Context(), "DSN: "); err != nil {
 					return err
 				}
-				dsn = strings.Join(lines, "\n")
 			}
 			if err := checkContext(args[0], dsn); err != nil {
 				return err

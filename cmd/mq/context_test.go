@@ -29,6 +29,9 @@ func TestContext(t *testing.T) {
 		t.Errorf("-context is completed by %q", got)
 	}
 
+	d.must("send", "w", "x")
+	d.prints("QUEUE  MOVED  SKIPPED  DOUBTFUL\nw  1  0  0\n", "copy", "here", "dev", "-idle", "10ms")
+
 	d.must("context", "rm", "dev")
 	d.fails(exitUsage, "no context is in use", "context", "show")
 	for _, args := range []string{"context use dev", "context rm dev", "context show dev", "ls -context dev"} {

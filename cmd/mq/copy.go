@@ -29,7 +29,7 @@ type copying struct {
 func copyCommand(a *app) *cobra.Command {
 	var o copying
 	cmd := &cobra.Command{
-		Use:   "copy FROM-DSN TO-DSN",
+		Use:   "copy FROM TO",
 		Short: "Move the messages of queues to another provider",
 		Long: `Move the messages of queues to another provider, while both are in use.
 
@@ -52,20 +52,21 @@ for delayed messages too, and says what it left. Archives are not moved.
 A message that the target refuses, as too large or for its headers, stays in the
 source, and the command ends; with -skip it goes on with the others.
 
-A DSN may be given as env:NAME, so that its password is in a variable of that
-name, and not in the list of processes.`,
+FROM and TO are DSNs, names of contexts, or env:NAME, which is the variable of
+that name: a password in it is not in the list of processes.`,
 		Example: `  mq copy pgmq://app@localhost/shop rabbitmq://localhost -queue orders
   mq copy rabbitmq://old rabbitmq://new -queue orders -follow
   mq copy sqlite://orders.db pgmq://app@localhost/shop
-  mq copy env:OLD_DSN env:NEW_DSN -queue orders`,
+  mq copy env:OLD_DSN env:NEW_DSN -queue orders
+  mq copy old prod -queue orders`,
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.dsn != "" {
-				return usagef("-dsn does not go with copy: both DSNs are arguments")
+			if a.dsn != "" || a.context != "" {
+				return usagef("-dsn and -context do not go with copy: both are arguments")
 			}
 			return a.copy(cmd.Context(), o, args[0], args[1])
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: a.completeContext,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.queues, "queue", "q", nil, "a `queue` to move; may be repeated (default all)")
@@ -82,10 +83,10 @@ name, and not in the list of processes.`,
 
 // copy opens both providers and moves the queues.
 func (a *app) copy(ctx context.Context, o copying, fromDSN, toDSN string) (err error) {
-	if fromDSN, err = a.namedDSN(fromDSN); err != nil {
+	if fromDSN, err = a.anyDSN(fromDSN); err != nil {
 		return err
 	}
-	if toDSN, err = a.namedDSN(toDSN); err != nil {
+	if toDSN, err = a.anyDSN(toDSN); err != nil {
 		return err
 	}
 	if fromDSN == toDSN {

@@ -39,11 +39,8 @@ var (
 	demoRejects  = []error{errors.New("card declined"), errors.New("no such product"), errors.New("payload does not decode into Order: unexpected end of JSON input")}
 )
 
-// demo fills queues and works on them until ctx ends. It leaves out what the provider
-// cannot do.
-func demo(ctx context.Context, c *mq.Client) error {
-	stopped := make(chan error, 2*len(demoQueues))
-	running := 0
+// makeDemo makes the queues, with what has been waiting in them.
+func makeDemo(ctx context.Context, c *mq.Client) error {
 	for _, d := range demoQueues {
 		q, err := c.EnsureQueue(ctx, d.name, mq.QueueOptions{})
 		if err == nil {
@@ -52,6 +49,16 @@ func demo(ctx context.Context, c *mq.Client) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// runDemo fills the queues and works on them until ctx ends.
+func runDemo(ctx context.Context, c *mq.Client) error {
+	stopped := make(chan error, 2*len(demoQueues))
+	running := 0
+	for _, d := range demoQueues {
+		q := c.Queue(d.name)
 		running += 2
 		go func() { stopped <- d.send(ctx, q) }()
 		go func() { stopped <- d.work(ctx, q) }()
@@ -152,14 +159,17 @@ func demoTime(d time.Duration) time.Duration {
 	return time.Duration(rand.ExpFloat64() * float64(d))
 }
 
-// startDemo starts the demo, which ends with ctx, and the page with it if it fails.
+// startDemo makes the demo's queues and starts the rest, which ends with ctx, and the page with it if it fails.
 func startDemo(ctx context.Context, fail func(), all []origin) (stop func() error, err error) {
 	if len(all) != 1 || all[0].client.Provider().Name() != "mem" {
 		return nil, usagef("-demo sends messages: it is for one provider in memory (give -dsn mem://demo)")
 	}
+	if err := makeDemo(ctx, all[0].client); err != nil {
+		return nil, err
+	}
 	done := make(chan error, 1)
 	go func() {
-		done <- demo(ctx, all[0].client)
+		done <- runDemo(ctx, all[0].client)
 		fail()
 	}()
 	return func() error { return <-done }, nil

@@ -25,7 +25,10 @@ func TestDemo(t *testing.T) {
 				defer c.Close()
 				ctx, stop := context.WithCancel(t.Context())
 				done := make(chan error, 1)
-				go func() { done <- demo(ctx, c) }()
+				if err := makeDemo(ctx, c); err != nil {
+					t.Fatal(err)
+				}
+				go func() { done <- runDemo(ctx, c) }()
 				time.Sleep(10 * time.Minute)
 				for _, d := range demoQueues {
 					s, err := c.Queue(d.name).Stats(ctx)

@@ -56,6 +56,7 @@ func (d *desk) serve(args ...string) *served {
 		s.url = regexp.MustCompile(`http://[0-9.:]+`).FindString(s.screen.String())
 		select {
 		case c := <-code:
+			code <- c // for stop
 			d.Fatalf("mq %q: exit code %d\n%s", args, c, s.screen)
 		default:
 			if time.Now().After(end) {
