@@ -118,6 +118,7 @@ func (ps *pauses) watch(ctx context.Context, c *Consumer) (leave func()) {
 	ps.mu.Unlock()
 	switch err := ps.look(ctx, client, p); {
 	case errors.Is(err, ErrNotSupported):
+		c.log.Info("mq: Queue.Pause does not stop this consumer", "error", err)
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
 		delete(ps.consumers, c)

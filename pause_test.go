@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,14 +64,18 @@ func TestPausedUnknown(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var fetches atomic.Int32
+				var log strings.Builder
 				p := &pausable{fake: idling(&fetches), paused: tt.paused}
-				c := New(p, Config{Logger: slog.New(slog.DiscardHandler)})
+				c := New(p, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				defer c.Close()
 				go func() { _ = newConsumer(t, c.Queue("q"), idle, ConsumerConfig{}).Run(t.Context()) }()
 				time.Sleep(tt.after + time.Millisecond)
 				synctest.Wait()
 				if fetches.Load() != 1 || (p.waiters.Load() == 1) != tt.watches {
 					t.Errorf("%d fetches, %d watchers", fetches.Load(), p.waiters.Load())
+				}
+				if strings.Contains(log.String(), "Queue.Pause does not stop this consumer") == tt.watches || log.Len() == 0 {
+					t.Errorf("logged %q", log.String())
 				}
 			})
 		})
