@@ -279,6 +279,12 @@ func (s *shop) run(command string) (stdout string) {
 	}
 	cmd := exec.CommandContext(s.Context(), "bash", "-euo", "pipefail", "-c", s.here(command))
 	cmd.Dir = s.dir
+	if strings.Contains(command, "mq copy old prod") {
+		contexts := fmt.Sprintf(`{"contexts": {"old": %q, "prod": "mem://elsewhere"}}`, s.dsn)
+		if err := errors.Join(os.Mkdir(filepath.Join(s.dir, "mq"), 0o700), os.WriteFile(filepath.Join(s.dir, "mq/contexts.json"), []byte(contexts), 0o600)); err != nil {
+			s.Fatal(err)
+		}
+	}
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "METRICS_TOKEN=the-token-of-a-scraper", "MQ_DSN="+s.dsn, "OLD_DSN="+s.dsn, "NEW_DSN=mem://elsewhere", "PATH="+bin+":"+os.Getenv("PATH"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

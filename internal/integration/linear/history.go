@@ -95,6 +95,7 @@ type call struct {
 	returned    int64 // over, or forever
 	events      []*event
 	whole       bool // its events are one step
+	receives    bool
 }
 
 // History is what clients have called, and what was answered.

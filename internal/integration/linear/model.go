@@ -62,16 +62,18 @@ func (r *model) isHidden(m *message, e *event) bool {
 	return m.place != queued || m.mayHide(e.call) || r.leeway.Skips && e.locked()
 }
 
-// locked reports whether a call that acts on the message was under way beside e.
+// locked reports whether a call was under way beside e that may have locked the message:
+// one that acts on it, or a receive, which looks at all.
 func (e *event) locked() bool {
-	return e.beside(func(o *event) bool { return o.kind == claimed || o.kind == settled || o.kind == extended })
+	h := e.call.of
+	return slices.ContainsFunc(h.events[e.message], func(o *event) bool {
+		return (o.kind == settled || o.kind == extended) && e.call.overlaps(o.call)
+	}) || slices.ContainsFunc(h.calls, func(o *call) bool { return o.receives && e.call.overlaps(o) })
 }
 
-// beside reports whether there is such an event of the message that overlaps e.
-func (e *event) beside(such func(*event) bool) bool {
-	return slices.ContainsFunc(e.call.of.events[e.message], func(o *event) bool {
-		return o != e && such(o) && o.call.begun <= e.call.returned && e.call.begun <= o.call.returned
-	})
+// overlaps reports whether another call was under way beside c.
+func (c *call) overlaps(o *call) bool {
+	return o != c && o.begun <= c.returned && c.begun <= o.returned
 }
 
 // due sets when the message becomes visible, if a call makes that d from now.

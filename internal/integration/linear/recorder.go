@@ -61,7 +61,7 @@ func (r *Recorder) Receive(ctx context.Context, limit int, visibility time.Durat
 	c := r.begin(r.name, "receive %d for %v", limit, visibility)
 	ds, err := r.to.Receive(ctx, limit, visibility)
 	o := r.answer(c, err)
-	c.whole = o == done
+	c.whole, c.receives = o == done, true
 	r.add(c, received(ds, err), o, func() {
 		switch o {
 		case done:

@@ -34,8 +34,8 @@ type Workload struct {
 
 // Leeway is what a backend may do that a queue without concurrency does not.
 type Leeway struct {
-	// Skips: a receive may pass over a visible message while another call acts on it, be
-	// it one that fails. Such is SKIP LOCKED.
+	// Skips: a receive may pass over a visible message while another call has it locked,
+	// be it one that fails, or a receive that then does not take it. Such is SKIP LOCKED.
 	Skips bool
 }
 

@@ -100,14 +100,14 @@ func (h *house) keys(b *browser) {
 		h.Errorf("j went to %q and %q", first, second)
 	}
 	b.press("o")
-	b.until(`location.pathname.endsWith("/queue")`)
+	b.until(`location.pathname.endsWith("/queue") && document.readyState === "complete"`) // and hears keys
 	b.press("/")
 	if id := eval[string](b, `document.activeElement.id`); id != "filter" {
 		h.Errorf("/ went to %q", id)
 	}
 	b.press("\u001b") // Escape
 	b.press("u")
-	b.until(`location.pathname === "/"`)
+	b.until(`location.pathname === "/" && document.readyState === "complete"`)
 }
 
 // acts pauses and resumes a queue, and brings dead letters back, as a person does.
