@@ -15,6 +15,23 @@ import (
 // Receive leases what the broker delivers to consumers that are there for this
 // call only: one that stayed would be sent messages that nobody asked for.
 func (p *Provider) Receive(ctx context.Context, name string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
+	for {
+		start, once := time.Now(), r
+		once.Wait = min(r.Wait, consumerLife)
+		ds, err := p.receive(ctx, name, once)
+		if r.Wait -= time.Since(start); err != nil || len(ds) > 0 || once.Wait < consumerLife || r.Wait <= 0 {
+			return ds, err
+		}
+	}
+}
+
+// consumerLife is how long a consumer waits before another one takes its place, on another
+// channel if the queue has no lease. If a quorum queue is deleted and declared again at
+// once, RabbitMQ (3.10.8) cancels no consumer: those of the old queue become the new
+// one's, and what it sends them does not arrive.
+const consumerLife = 10 * time.Second
+
+func (p *Provider) receive(ctx context.Context, name string, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 	q := p.queue(name)
 	c, err := q.open(ctx)
 	if err != nil {

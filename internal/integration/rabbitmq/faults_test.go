@@ -158,6 +158,37 @@ func TestDeletedUnderConsumer(t *testing.T) {
 	r.take()
 }
 
+// TestRemadeUnderReceiver: a receive that waits while its queue is deleted and declared
+// again at once ends, or gets what is sent then. It does not stay deaf.
+func TestRemadeUnderReceiver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	keeper := r.open()
+	type answer struct {
+		ds  []*mq.Delivery
+		err error
+	}
+	for range 4 { // some of which the broker is fast enough to end
+		answers := make(chan answer, 1)
+		go func() {
+			ds, err := r.Receive(t.Context(), mq.ReceiveOptions{Wait: mq.Forever})
+			answers <- answer{ds, err}
+		}()
+		eventually(t, "the receiver waits", func() bool {
+			return must(r.raw.QueueDeclarePassive(queueName, true, false, false, false, nil))(t).Consumers > 0
+		})
+		ok(t, keeper.DropQueue(t.Context(), queueName))
+		must(keeper.EnsureQueue(t.Context(), queueName, mq.QueueOptions{}))(t)
+		r.send("new")
+		a := within(t, "the receive ends", answers)
+		if a.err != nil {
+			wantError(t, a.err, mq.ErrQueueNotFound)
+			a.ds = []*mq.Delivery{r.take()}
+		}
+		ok(t, a.ds[0].Ack(t.Context()))
+	}
+}
+
 // TestHold: a message that is extended again and again goes back before the
 // broker would close the channel, and the others stay.
 func TestHold(t *testing.T) {
