@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,13 +52,14 @@ type options struct {
 	faults                 string
 	seed                   uint64
 	rate                   float64
+	together               bool
 	out                    io.Writer
 }
 
 func parseFlags(out io.Writer, args []string) (o options, err error) {
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	fs.SetOutput(out)
-	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults happen; several providers share it")
+	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults happen; several providers share it, unless they run together")
 	fs.DurationVar(&o.drain, "drain", 2*time.Minute, "how long the workers may take to empty the queues in the end")
 	fs.DurationVar(&o.lease, "lease", 3*time.Second, "the visibility timeout")
 	fs.StringVar(&o.provider, "provider", "all", "all, or some of "+strings.Join(providerNames, ", ")+", with commas")
@@ -64,6 +68,7 @@ func parseFlags(out io.Writer, args []string) (o options, err error) {
 	fs.StringVar(&o.keep, "keep", "", "keep the ledger and the logs in this directory")
 	fs.Uint64Var(&o.seed, "seed", 0, "of the faults; 0 is any")
 	fs.Float64Var(&o.rate, "rate", 60, "sends a second of each producer")
+	fs.BoolVar(&o.together, "together", false, "run the providers at the same time, each for the duration")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -73,7 +78,7 @@ func parseFlags(out io.Writer, args []string) (o options, err error) {
 	return o, nil
 }
 
-// chaos runs one provider after the other.
+// chaos runs one provider after the other, or all together.
 func chaos(ctx context.Context, out io.Writer, args []string) (code int) {
 	o, err := parseFlags(out, args)
 	o.out = out
@@ -87,13 +92,32 @@ func chaos(ctx context.Context, out io.Writer, args []string) (code int) {
 	if o.provider != "all" && o.provider != "" {
 		names = strings.Split(o.provider, ",")
 	}
-	o.duration /= time.Duration(len(names))
-	for _, name := range names {
-		one, err := runProvider(ctx, o, name)
-		if err != nil {
-			_, _ = fmt.Fprintf(out, "%s: the run failed: %v\n", name, err)
+	if !o.together {
+		o.duration /= time.Duration(len(names))
+	}
+	var all sync.WaitGroup
+	codes, texts := make([]int, len(names)), make([]bytes.Buffer, len(names))
+	for i, name := range names {
+		one := o
+		if o.together {
+			one.out = &texts[i]
+			all.Go(func() { codes[i] = chaosOf(ctx, one, name) })
+		} else {
+			codes[i] = chaosOf(ctx, one, name)
 		}
-		code = max(code, one)
+	}
+	all.Wait()
+	for i := range texts {
+		_, _ = texts[i].WriteTo(out)
+	}
+	return slices.Max(codes)
+}
+
+// chaosOf runs one provider.
+func chaosOf(ctx context.Context, o options, name string) (code int) {
+	code, err := runProvider(ctx, o, name)
+	if err != nil {
+		_, _ = fmt.Fprintf(o.out, "%s: the run failed: %v\n", name, err)
 	}
 	return code
 }

@@ -79,7 +79,7 @@ func (p *postgres) start(ctx context.Context, dir string) (err error) {
 	}
 	p.dir, p.bin, p.admin, p.password = dir, bins[len(bins)-1], rand.Text(), rand.Text()
 	base := dir
-	if p.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "300m"); err == nil {
+	if p.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "1g"); err == nil {
 		base = p.disk.path
 	} else if !errors.Is(err, errSkipped) {
 		return err

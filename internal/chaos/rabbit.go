@@ -65,7 +65,7 @@ func (b *rabbit) start(ctx context.Context, dir string) (err error) {
 	b.dir, b.password = dir, rand.Text()
 	base := dir
 	if b.size == 1 {
-		if b.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "400m"); err == nil {
+		if b.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "1g"); err == nil {
 			base = b.disk.path
 		} else if !errors.Is(err, errSkipped) {
 			return err

@@ -23,7 +23,7 @@ type sqliteFile struct {
 
 func (s *sqliteFile) start(_ context.Context, dir string) (err error) {
 	s.dir = dir
-	if s.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "64m"); err == nil {
+	if s.disk, err = newSmallDisk(filepath.Join(dir, "disk"), "1g"); err == nil {
 		s.dir = s.disk.path
 	} else if !errors.Is(err, errSkipped) {
 		return err

@@ -96,15 +96,20 @@ func (w *worker) peek(ctx context.Context, name string, kind ledger.Kind) error 
 	}
 }
 
-// drain is peek where a backend shows nothing: it takes the messages.
+// drain is peek where a backend shows nothing: it takes the messages. A broker that has
+// just come back may refuse that for a while.
 func (w *worker) drain(ctx context.Context, name string, kind ledger.Kind) error {
 	q := w.Queue(name)
 	if kind == ledger.Archived {
 		q = w.Queue(name + ".archive") // as package rabbitmq calls it
 	}
-	for {
+	for refused := 0; ; {
 		ds, err := q.Receive(ctx, mq.ReceiveOptions{Max: 100, Wait: 2 * time.Second})
-		if err != nil || len(ds) == 0 {
+		switch {
+		case err != nil && refused < 20:
+			refused++
+			sleep(ctx, time.Second)
+		case err != nil || len(ds) == 0:
 			return err
 		}
 		for _, d := range ds {

@@ -83,8 +83,10 @@ func (b *backend) provider(cfg Config, logger *slog.Logger) (driver.Provider, er
 	case "mem":
 		b.begin = memory(p.(*mem.Provider))
 		return p, nil
-	case "rabbitmq", "cluster":
+	case "rabbitmq":
 		return p, nil
+	case "cluster":
+		return undelayed{p, p.(driver.QueueManager)}, nil
 	}
 	db, err := database(cfg)
 	if err != nil {
@@ -99,6 +101,19 @@ func (b *backend) provider(cfg Config, logger *slog.Logger) (driver.Provider, er
 		return &transaction{tx, tx.Commit, tx.Rollback}, nil
 	}
 	return p, nil
+}
+
+// undelayed is a provider without delays. On a cluster RabbitMQ may keep what is delayed
+// when a leader crashes: docs/rabbitmq.md.
+type undelayed struct {
+	driver.Provider
+	driver.QueueManager
+}
+
+func (u undelayed) Caps() driver.Caps {
+	caps := u.Provider.Caps()
+	caps.Delay, caps.MaxDelay = false, 0
+	return caps
 }
 
 func memory(p *mem.Provider) func(context.Context) (*transaction, error) {
