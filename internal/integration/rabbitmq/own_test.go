@@ -17,6 +17,7 @@ func TestNode(t *testing.T) {
 		"ConsumerTimeout":       testConsumerTimeout,
 		"WithinConsumerTimeout": testWithinConsumerTimeout,
 		"BrokerDown":            testBrokerDown,
+		"TLS":                   testTLS,
 	} {
 		t.Run(name, test)
 	}
