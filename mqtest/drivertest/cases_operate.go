@@ -243,6 +243,7 @@ func pauseStops(t *tester) {
 	t.handled(y, 1)
 	t.ok(q.Pause(t.ctx, "drivertest"), "Pause")
 	t.eventually("the Consumer pauses", func() bool { return c.Stats().Paused })
+	t.eventually("its message is acked", func() bool { return c.Stats().Acked == 1 })
 	t.ok(c.Health(), "Health of a Consumer whose queue is paused")
 	t.sleep(t.unit) // the fetch under way ends
 	t.send(q, "in between")
