@@ -24,7 +24,7 @@ var operateCases = []testCase{
 	{name: "override/missing", rule: "Override in a missing queue, or a move to one, is ErrQueueNotFound", needs: canOverride, run: overrideMissing},
 	{name: "override/invalid", rule: "an Override with a receipt, no operation, or what only leases have is ErrInvalid", needs: canOverride, run: overrideInvalid},
 	{name: "override/archived", rule: "RemoveArchived deletes messages from the archive, and no others", needs: all(canRemoveArchived, canSeeArchive), run: overrideArchived},
-	{name: "pause/stops", rule: "Consumers of another client fetch nothing from a queue that is paused, and go on when it is resumed", needs: all(canPause, hasAgain), run: pauseStops},
+	{name: "pause/stops", rule: "Consumers of another client fetch nothing from a queue that is paused, and go on when it is resumed", needs: all(canPause, shared), run: pauseStops},
 	{name: "pause/before", rule: "a Consumer that begins on a paused queue fetches nothing", needs: canPause, run: pauseBefore},
 	{name: "pause/others", rule: "a pause stops neither sends nor receives, nor Consumers of other queues", needs: canPause, run: pauseOthers},
 	{name: "pause/listed", rule: "Paused names who has paused a queue, and when; a second SetPaused changes nothing", needs: canPause, run: pauseListed},
