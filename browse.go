@@ -16,10 +16,10 @@ type BrowseOptions struct {
 	After string
 	// Limit is the length of the page, up to Caps.MaxBatch. Defaults to 100.
 	Limit int
-	// IDs are the only messages to show, Caps.MaxBatch at most; nil means all. Those that
-	// are not there are left out. After and Limit have no place beside them.
+	// IDs limits the page to these messages, Caps.MaxBatch at most; nil means all. Messages
+	// that do not exist are left out. IDs cannot be combined with After or Limit.
 	IDs []string
-	// CutBody is how many bytes of a body are enough; 0 means all. Record.BodySize is the
+	// CutBody is how many bytes of each body to return; 0 means all. Record.BodySize is the
 	// size of the whole body.
 	CutBody int
 }
@@ -61,7 +61,7 @@ func (o BrowseOptions) request(caps Caps, archive bool) (r driver.BrowseRequest,
 	case o.CutBody < 0:
 		return r, invalid("CutBody %d is negative", o.CutBody)
 	case o.IDs != nil && (o.After != "" || o.Limit != 0):
-		return r, invalid("IDs go with neither After nor Limit")
+		return r, invalid("IDs cannot be combined with After or Limit")
 	case len(o.IDs) > caps.BatchLimit():
 		return r, invalid("%d IDs are above the limit of %d", len(o.IDs), caps.BatchLimit())
 	case o.IDs != nil:
@@ -85,7 +85,8 @@ func records(found []driver.Record, caps Caps) []Record {
 	return rs
 }
 
-// Match chooses records: all fields that are set must fit. The zero value fits all.
+// Match selects records: a record must fit all fields that are set. The zero value fits
+// every record.
 type Match = driver.Match
 
 // SearchOptions say what to search for, and how far.
@@ -103,14 +104,14 @@ type Found struct {
 	Records []Record
 	Looked  int    // messages looked at
 	Last    string // ID of the last of them, the After to go on from
-	End     bool   // there are no more messages behind Last
+	End     bool   // there are no more messages after Last
 }
 
 // defaultScan is how far a Search looks.
 const defaultScan = 10_000
 
-// Search looks at up to o.Scan messages, and returns up to o.Limit that match. It says
-// how far it looked: what it did not find may be behind Found.Last.
+// Search looks at up to o.Scan messages, and returns up to o.Limit that match. It returns
+// how far it looked: to go on, search again with Found.Last as o.After.
 func (q *Queue) Search(ctx context.Context, o SearchOptions) (found Found, err error) {
 	err = q.do(ctx, &Call{Op: "search"}, func(ctx context.Context) error {
 		r, err := o.request(q.client.caps)
@@ -208,9 +209,9 @@ func (f *Found) add(rs []driver.Record, r driver.SearchRequest, caps Caps) {
 // ReasonCount is how many archived messages have a reason.
 type ReasonCount = driver.ReasonCount
 
-// Reasons counts the newest scan messages of the archive by their reasons, the most
-// frequent one first, and returns how many it has looked at: all there are if that is
-// less than scan. 0 means 10,000.
+// Reasons counts the newest scan messages of the archive by reason, the most frequent
+// first. looked is how many messages it has counted: the whole archive if that is less
+// than scan. A scan of 0 means 10,000.
 func (q *Queue) Reasons(ctx context.Context, scan int) (counts []ReasonCount, looked int64, err error) {
 	err = q.do(ctx, &Call{Op: "reasons"}, func(ctx context.Context) error {
 		r, err := optional[driver.ReasonCounter](q.client.provider)

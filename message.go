@@ -50,7 +50,7 @@ type Record struct {
 	Message
 	ID         string
 	State      State
-	BodySize   int // of the whole body, of which Body may be the beginning
+	BodySize   int // of the whole body; Body may be only its beginning
 	ReadCount  int
 	Attempt    int // leases that counted so far
 	EnqueuedAt time.Time
@@ -111,7 +111,7 @@ const (
 
 // The states of a Record.
 const (
-	AnyState      = driver.AnyState // as a Match: do not ask
+	AnyState      = driver.AnyState // in a Match: every state
 	StateVisible  = driver.StateVisible
 	StateLeased   = driver.StateLeased
 	StateDelayed  = driver.StateDelayed

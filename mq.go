@@ -90,11 +90,11 @@ type Config struct {
 	// every CallTimeout until they return. Defaults to 30 seconds.
 	CallTimeout time.Duration
 
-	// Name is how the Consumers of this process are called in Client.Consumers.
-	// Defaults to the name of the host, and the number of the process behind a slash.
+	// Name is the name of this process's Consumers in Client.Consumers. Defaults to
+	// the host name, a slash and the process ID.
 	Name string
 
-	// NoReports keeps Consumers from reporting to the backend what they do: see
+	// NoReports stops Consumers from reporting to the backend what they do, see
 	// Client.Consumers.
 	NoReports bool
 

@@ -9,9 +9,9 @@ import (
 
 // Override settles messages by their IDs, whatever their state and whoever holds them,
 // and returns how many it has found. It is for operators, who have no receipts: OpAck
-// deletes the messages, OpNack makes them visible now or after s.Delay, OpArchive sets
-// them aside with s.Reason, OpMove re-creates them in the queue s.To. A lease of such a
-// message ends: its holder's settlement is ErrStaleReceipt, or ErrMessageNotFound.
+// deletes the messages, OpNack makes them visible now or after s.Delay, OpArchive
+// archives them with s.Reason, OpMove re-creates them in the queue s.To. A lease of such a
+// message ends: a settlement by its holder returns ErrStaleReceipt or ErrMessageNotFound.
 //
 // s.Receipt, s.Uncounted and the Reason of a nack must not be set. OpMove needs
 // Caps.AtomicMove.
@@ -66,8 +66,8 @@ func (q *Queue) RemoveArchived(ctx context.Context, ids []string) (n int64, err 
 	return n, err
 }
 
-// inParts acts on ids, as many at a time as the provider takes, and returns how many
-// were found.
+// inParts calls act with ids, as many at a time as the provider takes, and returns how
+// many were found.
 func (q *Queue) inParts(ctx context.Context, ids []string, act func(context.Context, []string) (int64, error)) (found int64, err error) {
 	for part := range slices.Chunk(ids, q.client.caps.BatchLimit()) {
 		var n int64

@@ -10,7 +10,7 @@ import (
 )
 
 // Pause stops fetching in this Consumer. What is already leased is still handled.
-// Queue.Pause is for the Consumers of all processes.
+// Queue.Pause stops the Consumers of all processes.
 func (c *Consumer) Pause() { c.halt(&c.paused) }
 
 // Resume ends Pause.
@@ -37,24 +37,24 @@ func (c *Consumer) release(flag *bool) {
 type PausedQueue = driver.Pause
 
 // Pause keeps the Consumers of all processes from fetching from the queue, until Resume.
-// What they have leased they still handle. Consumers obey within seconds, most at once;
-// those that start meanwhile obey as well. The pause outlives this client where the
-// queue does. It binds Consumers only: Receive, Messages, and other programs that share
-// a backend's queues go on.
+// They still handle what they have leased. Consumers obey within seconds, most at once;
+// those that start later obey as well. The pause is stored with the queue, and outlives
+// this client. It binds Consumers only: Receive, Messages, Pop, and other programs that
+// share a backend's queues go on.
 //
-// by is shown to who asks why nothing moves: a name, or a reason. To pause a queue that
-// is paused changes nothing.
+// by tells operators why nothing moves: a name, a reason, or both. Pausing a queue that is
+// already paused changes nothing.
 func (q *Queue) Pause(ctx context.Context, by string) error {
 	return q.setPaused(ctx, "pause", true, by)
 }
 
-// Resume ends Pause. To resume a queue that is not paused changes nothing.
+// Resume ends Pause. Resuming a queue that is not paused changes nothing.
 func (q *Queue) Resume(ctx context.Context) error { return q.setPaused(ctx, "resume", false, "") }
 
 func (q *Queue) setPaused(ctx context.Context, op string, paused bool, by string) error {
 	return q.do(ctx, &Call{Op: op}, func(ctx context.Context) error {
 		if !isText(by) {
-			return invalid("the name of who pauses the queue has a NUL or is not UTF-8")
+			return invalid("the text that says who pauses the queue has a NUL or is not UTF-8")
 		}
 		p, err := optional[driver.Pauser](q.client.provider)
 		if err != nil {
@@ -86,24 +86,24 @@ func (c *Client) paused(ctx context.Context, p driver.Pauser) (all []PausedQueue
 }
 
 const (
-	// pauseCheck is how often a client looks which queues are paused if nothing tells it.
+	// pauseCheck is how often a client reads which queues are paused if it is not notified.
 	pauseCheck = 5 * time.Second
-	// pauseGap is between two looks at least.
+	// pauseGap is the least time between two looks.
 	pauseGap = 50 * time.Millisecond
-	// pauseLimit bounds a look, since a Consumer that begins waits for it.
+	// pauseLimit bounds a look, since a Consumer that starts waits for it.
 	pauseLimit = 3 * time.Second
 )
 
-// pauses lets the Consumers of one client know which queues are paused. A goroutine
-// looks for as long as there is a Consumer.
+// pauses makes the Consumers of one client obey the pauses of their queues. A goroutine
+// looks which queues are paused for as long as there is a Consumer.
 type pauses struct {
 	mu        sync.Mutex
 	consumers map[*Consumer]bool
 	stop      func() // ends the goroutine, and waits for it; nil if there is none
 }
 
-// watch makes c obey, from now on until the function that it returns is called. It
-// returns when it is known whether the queue of c is paused, or that it cannot be known.
+// watch makes c obey pauses until leave is called. It returns once it has read whether the
+// queue of c is paused, or has failed to.
 func (ps *pauses) watch(ctx context.Context, c *Consumer) (leave func()) {
 	client := c.queue.client
 	p, ok := client.provider.(driver.Pauser)
@@ -124,7 +124,7 @@ func (ps *pauses) watch(ctx context.Context, c *Consumer) (leave func()) {
 		delete(ps.consumers, c)
 		return func() {}
 	case err != nil && ctx.Err() == nil:
-		c.log.Warn("mq: not known yet whether the queue is paused", "error", err)
+		c.log.Warn("mq: it is not known yet whether the queue is paused", "error", err)
 	}
 	ps.start(ctx, client, p)
 	return func() { ps.leave(c) }
@@ -146,7 +146,7 @@ func (ps *pauses) start(ctx context.Context, client *Client, p driver.Pauser) {
 	}()
 }
 
-// leave forgets c, and ends the goroutine with the last Consumer.
+// leave forgets c. The last Consumer to leave ends the goroutine.
 func (ps *pauses) leave(c *Consumer) {
 	ps.mu.Lock()
 	delete(ps.consumers, c)
@@ -177,7 +177,7 @@ func (ps *pauses) run(ctx context.Context, client *Client, p driver.Pauser) {
 	}
 }
 
-// look finds out which queues are paused. After an error Consumers go on as they do.
+// look reads which queues are paused. After an error Consumers go on as before.
 func (ps *pauses) look(ctx context.Context, client *Client, p driver.Pauser) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseLimit)
 	defer cancel()

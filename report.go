@@ -15,17 +15,17 @@ import (
 )
 
 type (
-	// ConsumerReport is what a Consumer has reported of itself.
+	// ConsumerReport is what a Consumer has reported about itself.
 	ConsumerReport = driver.ConsumerReport
 	// HeldMessage is a message that a Consumer has leased.
 	HeldMessage = driver.HeldMessage
 )
 
 // Consumers returns what the Consumers of a queue, or of all queues if queue is "", have
-// reported of themselves, in every process: what they do, and which messages they hold.
-// Each reports when something changes, every 10 seconds at most and every minute at
-// least. One that has ended is not among them; one that crashed is for up to three
-// minutes. Config.NoReports ends the reports of a client.
+// reported about themselves, in every process: what they do, and which messages they hold.
+// A Consumer reports when something has changed, at most every 10 seconds, and at least
+// every minute. Consumers that have stopped are not included; one that crashed still is,
+// for up to three minutes. Config.NoReports turns off the reports of a client.
 func (c *Client) Consumers(ctx context.Context, queue string) (all []ConsumerReport, err error) {
 	err = c.do(ctx, &Call{Op: "consumers", Queue: queue}, func(ctx context.Context) error {
 		r, err := optional[driver.Registry](c.provider)
@@ -45,19 +45,17 @@ func (c *Client) Consumers(ctx context.Context, queue string) (all []ConsumerRep
 	return all, err
 }
 
-// The pause before the first report, which those who end soon do not make, those between
-// two reports, and how long one is kept: three of the longest.
 const (
-	firstReportPause = time.Second
-	minReportPause   = 10 * time.Second
-	maxReportPause   = time.Minute
+	firstReportPause = time.Second      // Consumers that end before that report nothing
+	minReportPause   = 10 * time.Second // on average, between two reports
+	maxReportPause   = time.Minute      // between two reports
 	reportTTL        = 3 * maxReportPause
 )
 
 // maxHeldReported is how many messages a report names.
 const maxHeldReported = 100
 
-// keepReporting reports what the Consumer does until the function that it returns is called.
+// keepReporting reports what the Consumer does until end is called.
 func (c *Consumer) keepReporting(ctx context.Context) (end func()) {
 	r, ok := c.queue.client.provider.(driver.Registry)
 	if !ok || c.queue.client.cfg.NoReports {
@@ -84,7 +82,7 @@ type reporter struct {
 	failed   bool
 }
 
-// run reports until ctx ends, and then takes the report back.
+// run reports until ctx ends, and then removes the report.
 func (p *reporter) run(ctx context.Context) {
 	_ = sleep(ctx, firstReportPause)
 	for ctx.Err() == nil {
@@ -102,14 +100,14 @@ func (p *reporter) run(ctx context.Context) {
 	}
 }
 
-// due reports whether there is something new, or the last report will be too old soon.
+// due reports whether something has changed, or the last report will soon be too old.
 func (p *reporter) due(r ConsumerReport) bool {
 	was := p.last
 	was.Age = r.Age
 	return !reflect.DeepEqual(was, r) || now().sub(p.at) >= maxReportPause-minReportPause
 }
 
-// reportLimit bounds a report: nobody waits for it, except who ends a Consumer.
+// reportLimit bounds a report. Only the end of a Consumer waits for one.
 const reportLimit = 2 * time.Second
 
 func (p *reporter) send(ctx context.Context, r ConsumerReport, ttl time.Duration) error {
@@ -124,7 +122,7 @@ func (p *reporter) send(ctx context.Context, r ConsumerReport, ttl time.Duration
 	return err
 }
 
-// describe returns the report of this moment.
+// describe returns the report as of now.
 func (c *Consumer) describe(id string, begun instant) ConsumerReport {
 	s := c.Stats()
 	r := ConsumerReport{

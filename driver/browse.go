@@ -21,19 +21,19 @@ type BrowseRequest struct {
 	Newest  bool   // newest first
 	After   string // ID of the last record of the page before, which may be gone; "" = from the start. ErrInvalid if it cannot be an ID
 	Limit   int    // between 1 and Caps.MaxBatch
-	// IDs, if there are any, are the only messages to show, Limit at most. Those that
-	// are not there, or cannot be IDs, are left out.
+	// IDs, if there are any, are the only messages to show, Limit at most. Texts that are
+	// no message's ID, or cannot be one, are left out.
 	IDs []string
-	// CutBody is how many bytes of a body are enough. Record.BodySize is the size of the
-	// whole body. 0 means whole bodies.
+	// CutBody is how many bytes of each body to return; 0 means all. Record.BodySize is
+	// the size of the whole body.
 	CutBody int
 }
 
-// Searcher finds messages by their content. Where a provider has none, mq browses, and
-// checks each record with [Match.Fits].
+// Searcher finds messages by their content. If a provider does not implement it, mq
+// browses, and checks each record with [Match.Fits].
 type Searcher interface {
 	// Search looks at up to r.Scan messages in the order of Browse, and returns up to
-	// r.Limit of those that r.Match fits. It stops at the last of these.
+	// r.Limit of those that r.Match fits. If it finds r.Limit it stops at the last of them.
 	Search(ctx context.Context, queue string, r SearchRequest) (Found, error)
 }
 
@@ -49,23 +49,24 @@ type Found struct {
 	Records []Record
 	Looked  int    // how many messages it has looked at
 	Last    string // ID of the last message that it has looked at, "" if there was none
-	End     bool   // there are no more messages behind Last
+	End     bool   // there are no more messages after Last
 }
 
-// Match chooses records. All fields that are set must fit. The zero Match fits all.
+// Match selects records. A record must fit all fields that are set. The zero Match fits
+// every record.
 type Match struct {
-	// State is that of the message, in a queue.
+	// State is the state of the message.
 	State State
 	// Header is the name of a header that has the value Value.
 	Header, Value string
-	// Group is the Message.Group.
+	// Group equals Message.Group.
 	Group string
 	// Text is somewhere in the body, byte for byte.
 	Text string
 	// Reason is somewhere in the header mq-reason or mq-error.
 	Reason string
-	// SentSince and SentBefore bound EnqueuedAt: not before the first, and before the
-	// second.
+	// SentSince and SentBefore bound EnqueuedAt: at SentSince or later, and before
+	// SentBefore.
 	SentSince, SentBefore time.Time
 }
 
@@ -92,7 +93,7 @@ func has(h Headers, name, value string) bool {
 // State is where a message is.
 type State int8
 
-// The states of a message. AnyState is none: a [Match] does not ask for one.
+// The states of a message. AnyState is none of them: in a [Match] it fits every state.
 const (
 	AnyState      State = iota
 	StateVisible        // due: it could be received
@@ -120,13 +121,13 @@ func (s State) String() string {
 
 // ReasonCounter counts archived messages by their reasons.
 type ReasonCounter interface {
-	// CountReasons looks at the newest scan messages of the archive, counts those with
-	// the same header mq-reason, and returns the reasons, most frequent first and then by name, and how many
-	// messages it has looked at.
+	// CountReasons counts the newest scan messages of the archive by their header
+	// mq-reason. It returns the reasons, the most frequent first and then by name, and
+	// how many messages it has looked at.
 	CountReasons(ctx context.Context, queue string, scan int) (counts []ReasonCount, looked int64, err error)
 }
 
-// ReasonCount is how many archived messages have a reason, "" for those without any.
+// ReasonCount is how many archived messages have a reason; Reason is "" for those without.
 type ReasonCount struct {
 	Reason      string
 	Count       int64

@@ -149,8 +149,9 @@ type Provider interface {
 	Settle(ctx context.Context, queue string, s []Settlement) error
 
 	// Extend makes each lease end d from now. Its batches and errors are
-	// those of Settle, except that receipts which repeat have the same answer: several
-	// callers may extend one lease at once. An extension may also shorten a lease.
+	// those of Settle, except that a receipt that is given twice gets the same answer
+	// twice: several callers may extend one lease at once. An extension may also shorten
+	// a lease.
 	Extend(ctx context.Context, queue string, rs []Receipt, d time.Duration) error
 
 	// Stats counts. A figure that the backend cannot tell is -1.

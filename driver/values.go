@@ -245,7 +245,7 @@ type Record struct {
 	Message
 	ID         string
 	State      State
-	BodySize   int // of the whole body, of which Body may be the beginning
+	BodySize   int // of the whole body; Body may be only its beginning
 	ReadCount  int
 	Attempt    int // leases so far that were attempts; 0 without Caps.Attempts
 	EnqueuedAt time.Time

@@ -25,7 +25,7 @@ func removeMessages(ctx context.Context, a *acting) error {
 func moveMessages(ctx context.Context, a *acting) error {
 	to := a.value("to")
 	if to == "" {
-		return badRequest("no queue is named to move to")
+		return badRequest("no queue is named as the target")
 	}
 	a.note = "to " + to
 	return a.override(ctx, mq.Settlement{Op: mq.OpMove, To: to, Reason: "moved by an operator"})

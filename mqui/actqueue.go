@@ -43,7 +43,7 @@ func pauseQueue(ctx context.Context, a *acting) error {
 	if why := a.value("reason"); why != "" {
 		by += ": " + why
 	}
-	a.said, a.note = "paused for all consumers that go by it", by
+	a.said, a.note = "paused for all consumers of mq", by
 	return a.queue.Pause(ctx, by)
 }
 
@@ -108,7 +108,7 @@ func readHeaders(text string) (mq.Headers, error) {
 		name, value, ok := strings.Cut(line, "=")
 		switch {
 		case !ok || name == "":
-			return nil, badRequest("give each header as name=value, one a line")
+			return nil, badRequest("give each header as name=value, one per line")
 		case h == nil:
 			h = make(mq.Headers)
 		}

@@ -12,29 +12,29 @@ import (
 )
 
 const (
-	// maxForm is how many bytes a request may have. A message that is sent is in one.
+	// maxForm is how many bytes a request may have, a message to send included.
 	maxForm = 2 << 20
-	// actTimeout bounds an act, and longTimeout one that goes through a whole queue.
+	// actTimeout bounds an action, and longTimeout one that goes through a whole queue.
 	actTimeout  = 30 * time.Second
 	longTimeout = 5 * time.Minute
 )
 
-// act is something that an operator can do.
+// act is an action of an operator.
 type act struct {
 	name  string
-	done  string // what it says: "3 messages archived"
+	done  string // the end of its result: "3 messages archived"
 	needs ability
 	long  bool // it goes on if the client leaves
 	named bool // the queue's name must be typed
-	ids   bool // it is done to messages that are named
+	ids   bool // the form names the messages
 	run   func(ctx context.Context, a *acting) error
 }
 
-// noAbility is that of acts that every provider can do.
+// noAbility is for actions that every provider can do.
 const noAbility = abilityCount
 
-// acts are all acts. Each is a path below act/, and the form that posts to it is drawn
-// only where it can be done.
+// acts are all actions. Each is a path below act/, and the form that posts to it is drawn
+// only if the provider supports it.
 var acts = []act{
 	{name: "archive", done: "archived", needs: canOverride, ids: true, run: archiveMessages},
 	{name: "remove", done: "removed", needs: canOverride, ids: true, run: removeMessages},
@@ -55,13 +55,13 @@ var acts = []act{
 	{name: "run-schedule", needs: noAbility, run: runSchedule},
 }
 
-// acting is one act under way.
+// acting is one action under way.
 type acting struct {
 	act    act
 	ui     *UI
 	viewer viewer
 	source *source
-	queue  *mq.Queue // nil for acts on none
+	queue  *mq.Queue // nil for actions that need none
 	r      *http.Request
 	ids    []string
 
@@ -71,14 +71,14 @@ type acting struct {
 	to    string // where the page goes then, "" for the queue
 }
 
-// act returns the handler of one act. It asks for the role itself: that the form was not
+// act returns the handler of one action. It checks the role itself: that the form was not
 // drawn is no protection.
 func (u *UI) act(a act) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := viewerOf(r)
 		if v.role < RoleOperate {
-			u.log.Warn("mqui: refused", "act", a.name, "user", v.user, "remote", v.remote)
-			http.Error(w, "this needs the right to operate", http.StatusForbidden)
+			u.log.Warn("mqui: action refused", "action", a.name, "user", v.user, "remote", v.remote)
+			http.Error(w, "this action needs the right to operate", http.StatusForbidden)
 			return
 		}
 		if err := r.ParseForm(); err != nil {
@@ -113,19 +113,19 @@ func (a *acting) prepare() error {
 	case a.act.needs != noAbility && !a.source.can.to(a.act.needs):
 		return errCannot
 	case a.act.ids && len(a.ids) == 0:
-		return badRequest("no message was chosen")
+		return badRequest("no message was selected")
 	case len(a.ids) > maxLimit:
 		return badRequest("too many messages at once")
 	case a.act.named && a.value("confirm") != a.value("queue"):
-		return badRequest("the name that was typed is not that of the queue: nothing was done")
+		return badRequest("the typed name is not the name of the queue: nothing was done")
 	}
 	return nil
 }
 
 var errCannot = &statusError{http.StatusNotImplemented, "this provider cannot do that"}
 
-// do runs the act. One that takes long, and would be half done, goes on when the client
-// leaves.
+// do runs the action. One that takes long, and would be left half done, goes on when the
+// client leaves.
 func (a *acting) do() error {
 	ctx, timeout := a.r.Context(), actTimeout
 	if a.act.long {

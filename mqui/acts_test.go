@@ -120,16 +120,16 @@ func TestActs(t *testing.T) {
 	equal(t, "bindings", strings.Join(bound, " "), "a.*")
 	s.post("unbind", "pattern", "a.*")
 
-	contains(t, s.post("purge", "confirm", "Q"), "not that of the queue")
+	contains(t, s.post("purge", "confirm", "Q"), "not the name of the queue")
 	equal(t, "purge", s.post("purge", "confirm", "q"), "3 messages purged")
-	contains(t, s.post("drop", "confirm", ""), "not that of the queue")
+	contains(t, s.post("drop", "confirm", ""), "not the name of the queue")
 	contains(t, s.post("drop", "confirm", "q"), "queue q dropped")
 	names, err := s.client.Queues(ctx)
 	ok(t, err)
 	equal(t, "queues", strings.Join(names, " "), "other")
 
-	contains(t, s.log.String(), `msg="mqui: act" act=archive user=alice remote=192.0.2.7 source=src queue=q count=1 ids="1 999" idCount=2 note=broken`)
-	contains(t, s.log.String(), "act=purge user=alice", `level=WARN msg="mqui: act failed" act=drop`)
+	contains(t, s.log.String(), `msg="mqui: action" action=archive user=alice remote=192.0.2.7 source=src queue=q count=1 ids="1 999" idCount=2 note=broken`)
+	contains(t, s.log.String(), "action=purge user=alice", `level=WARN msg="mqui: action failed" action=drop`)
 }
 
 // The page after an act shows what it has done, however long ago the queues were counted.
@@ -144,8 +144,8 @@ func TestActsAreShown(t *testing.T) {
 
 func TestActsRefuse(t *testing.T) {
 	s := newSite(t, nil, Options{Authorize: operate})
-	contains(t, s.post("archive"), "no message was chosen")
-	contains(t, s.post("release", "id", "1", "delay", "soon"), "is not a time")
+	contains(t, s.post("archive"), "no message was selected")
+	contains(t, s.post("release", "id", "1", "delay", "soon"), "is not a duration")
 	contains(t, s.post("move", "id", "1"), "no queue is named")
 	contains(t, s.post("send", "headers", "no value"), "name=value")
 	contains(t, s.post("run-schedule", "name", "x"), "cannot do that")

@@ -11,7 +11,7 @@ const auditIDs = 20
 // audit writes who did what, where and to how many messages. It contains no body.
 func (a *acting) audit(err error) {
 	attrs := []any{
-		slog.String("act", a.act.name),
+		slog.String("action", a.act.name),
 		slog.String("user", a.viewer.user),
 		slog.String("remote", a.viewer.remote),
 		slog.String("source", a.value("source")),
@@ -25,8 +25,8 @@ func (a *acting) audit(err error) {
 		attrs = append(attrs, slog.String("note", a.note))
 	}
 	if err != nil {
-		a.ui.log.Warn("mqui: act failed", append(attrs, slog.String("error", errorText(err)))...)
+		a.ui.log.Warn("mqui: action failed", append(attrs, slog.String("error", errorText(err)))...)
 		return
 	}
-	a.ui.log.Info("mqui: act", attrs...)
+	a.ui.log.Info("mqui: action", attrs...)
 }

@@ -10,7 +10,7 @@ import (
 const (
 	// bodyShown is how much of a body is shown at first, so that a page stays small.
 	bodyShown = 16 << 10
-	// hexShown is the same of a hex dump, which takes five times the room.
+	// hexShown is the same for a hex dump, which takes five times the room.
 	hexShown = 4 << 10
 	// maxDepth is how deep JSON may be nested to be indented: the room that this takes
 	// grows with the square of the depth.
@@ -66,8 +66,8 @@ func cutAt(shown, size int) int {
 	return shown
 }
 
-// isText reports whether b is UTF-8, but for a character that is cut at its end, and not
-// full of control characters.
+// isText reports whether b is UTF-8, except for a character that is cut off at its end, and
+// has no control characters that text does not have.
 func isText(b []byte) bool {
 	end := b
 	for range utf8.UTFMax {

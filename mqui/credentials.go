@@ -15,8 +15,8 @@ import (
 // minSecret is how long a password or a token is at least.
 const minSecret = 8
 
-// Credentials are what requests may identify themselves by: names with passwords, and
-// tokens. Only hashes are kept. They are safe for concurrent use.
+// Credentials are the names with passwords, and the tokens, that requests may present.
+// Only hashes are kept. They are safe for concurrent use.
 type Credentials struct {
 	all  []credential
 	slow slowdown
@@ -27,9 +27,9 @@ type credential struct {
 	user string
 }
 
-// ParseCredentials reads one credential a line: "user:password" for basic authentication,
-// or a token, which has no colon, for "Authorization: Bearer". Empty lines and those that
-// begin with # are left out. A password or token has at least 8 bytes.
+// ParseCredentials reads one credential per line: "user:password" for basic authentication,
+// or a token, which has no colon, for "Authorization: Bearer". Empty lines and lines that
+// begin with # are ignored. A password or token must have at least 8 bytes.
 func ParseCredentials(text string) (*Credentials, error) {
 	c := &Credentials{}
 	n := 0
@@ -44,7 +44,7 @@ func ParseCredentials(text string) (*Credentials, error) {
 		}
 	}
 	if len(c.all) == 0 {
-		return nil, errors.New("mqui: there are no credentials (one a line: user:password, or a token)")
+		return nil, errors.New("mqui: there are no credentials (one per line: user:password, or a token)")
 	}
 	return c, nil
 }
@@ -53,7 +53,7 @@ func (c *Credentials) add(line string) error {
 	user, password, basic := strings.Cut(line, ":")
 	switch {
 	case basic && user == "":
-		return errors.New("the user has no name")
+		return errors.New("the user name is empty")
 	case basic && len(password) < minSecret:
 		return fmt.Errorf("the password has fewer than %d bytes", minSecret)
 	case basic:
@@ -67,7 +67,7 @@ func (c *Credentials) add(line string) error {
 	return nil
 }
 
-// CredentialsFile reads credentials from a file. Its errors contain nothing of it.
+// CredentialsFile reads credentials from a file. Its errors show nothing of the content.
 func CredentialsFile(name string) (*Credentials, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -76,7 +76,7 @@ func CredentialsFile(name string) (*Credentials, error) {
 	return ParseCredentials(string(text))
 }
 
-// CredentialsEnv reads credentials from a variable of the environment.
+// CredentialsEnv reads credentials from an environment variable.
 func CredentialsEnv(name string) (*Credentials, error) {
 	text, ok := os.LookupEnv(name)
 	if !ok {
@@ -85,8 +85,8 @@ func CredentialsEnv(name string) (*Credentials, error) {
 	return ParseCredentials(text)
 }
 
-// match returns whose credential it is. It takes the same time whether it is the first or
-// none.
+// match returns whose credential it is. It takes the same time whichever one matches, and
+// if none does.
 func (c *Credentials) match(presented string) (user string, ok bool) {
 	sum := sha256.Sum256([]byte(presented))
 	for _, known := range c.all {
@@ -111,16 +111,17 @@ func presented(r *http.Request) (text, claims string, ok bool) {
 
 type credentialUser struct{}
 
-// CredentialUser returns the name of the credential by which Protect has let a request
-// pass, "token-" and a part of its hash for a token, or "".
+// CredentialUser returns the name of the credential with which a request has passed
+// Protect: the user, or "token-" and a part of the hash for a token. It returns "" without
+// Protect.
 func CredentialUser(r *http.Request) string {
 	user, _ := r.Context().Value(credentialUser{}).(string)
 	return user
 }
 
-// Protect lets requests pass that present one of c, and answers others with 401. After a
-// wrong one the next request of the same address and user name waits, longer with each
-// failure, up to 5 seconds. Few wait at a time; more are answered with 429.
+// Protect passes requests that present one of c to h, and answers others with 401. After a
+// wrong credential the next request from the same address and user name waits, longer with
+// each failure, up to 5 seconds. Only a few wait at a time; others are answered with 429.
 func Protect(h http.Handler, c *Credentials) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, claims, given := presented(r)

@@ -37,8 +37,8 @@ func (f filter) pairs() []string {
 	}
 }
 
-// match turns the filter into what a Search takes. What is never shown cannot be searched
-// for: the number of hits would tell it.
+// match turns the filter into a Match for Search. What is never shown cannot be searched
+// for: the number of hits would reveal it.
 func (u *UI) match(f filter, state mq.State) (m mq.Match, err error) {
 	m = mq.Match{State: state, Group: f.Group, Text: f.Text, Reason: f.Reason}
 	switch {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Finding is something that is worth a word about a backend.
+// Finding is a remark on a backend.
 type Finding struct {
 	Level Level
-	Where string // such as a queue or a table
+	Where string // what it is about, such as a queue or a table
 	Text  string
 }
 
@@ -21,7 +21,7 @@ type Level int8
 const (
 	LevelOK      Level = iota // not shown
 	LevelAdvice               // could be better
-	LevelProblem              // needs somebody
+	LevelProblem              // needs attention
 )
 
 const (
@@ -63,7 +63,7 @@ func lookOnce(ctx context.Context, look func(context.Context) ([]Finding, error)
 	return look(ctx)
 }
 
-// last returns the findings that are worth a word, the problems first.
+// last returns the findings to show, problems first.
 func (f *findings) last() (all []Finding, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// flash is the result of an act, to be shown once by the page that follows.
+// flash is the result of an action, to be shown once by the page that follows.
 type flash struct {
 	Text   string
 	Failed bool

@@ -12,9 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// printable replaces what a page might show as something else, or not at all, by an
-// escape: control characters, marks that turn the direction of text, bytes that are not
-// UTF-8. Markup is left to html/template.
+// printable escapes whatever a page might show as something else, or not at all: control
+// characters, marks that change the direction of text, bytes that are not UTF-8. Markup is left to html/template.
 func printable(s string) string { return escaped(s, "") }
 
 // printableLines is printable for a text of several lines.
@@ -151,12 +150,12 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a time such as 90s, 10m, 2h or 3d", cut(printable(s), 40))
+		return 0, fmt.Errorf("%q is not a duration such as 90s, 10m, 2h or 3d", cut(printable(s), 40))
 	}
 	return d, nil
 }
 
-// faint sets off a figure that is nothing to look at.
+// faint plays down a figure that is zero or unknown.
 func faint(figure string) template.HTML {
 	if figure == "0" || figure == "-" {
 		return template.HTML("<i>" + figure + "</i>")

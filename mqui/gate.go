@@ -10,7 +10,7 @@ import (
 // maxScans is how many searches run at a time, one for each viewer.
 const maxScans = 4
 
-// gate limits how many may be inside, in all and of each key.
+// gate limits how many may be inside, in total and per key.
 type gate struct {
 	each, all int
 
@@ -44,8 +44,8 @@ func (g *gate) leave(key string) {
 
 var errBusy = errors.New("another search is still running: try again in a moment")
 
-// await is enter, and waits for a while: the browser of the viewer may have left a search
-// that has not ended yet.
+// await is enter, but waits for a while: the viewer's browser may have left a search that
+// has not ended yet.
 func (g *gate) await(ctx context.Context, key string) error {
 	for range 20 {
 		if g.enter(key) {
@@ -60,7 +60,7 @@ func (g *gate) await(ctx context.Context, key string) error {
 	return errBusy
 }
 
-// broadcast wakes all who wait.
+// broadcast wakes all waiters.
 type broadcast struct {
 	mu sync.Mutex
 	ch chan struct{}

@@ -26,7 +26,7 @@ type point struct {
 
 // history is the last 15 minutes of a queue.
 type history struct {
-	keep   bool // or else there are only the last two
+	keep   bool // otherwise only the last two points are kept
 	points []point
 	last   mq.Stats
 }
@@ -49,9 +49,9 @@ func (h *history) add(at time.Time, s mq.Stats, limit int) {
 	h.last = s
 }
 
-// rates returns how many messages a second were sent and done between two looks. What is
-// done is what was sent and is not there. It is never negative: a queue that was dropped
-// and made again begins at zero.
+// rates returns how many messages a second were sent and done between two looks. A message
+// is done when it was sent and is no longer there. Rates are never negative: a queue that
+// was dropped and re-created begins at zero.
 func rates(before, after mq.Stats, d time.Duration) (sent, done float32) {
 	if before.TotalSent < 0 || after.TotalSent < 0 || d <= 0 {
 		return unknown, unknown

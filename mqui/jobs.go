@@ -18,7 +18,7 @@ type job struct {
 	id            string
 	source, queue string
 	by            string
-	total         int64 // messages that it may hit, about; -1 if that is not known
+	total         int64 // about how many messages it may affect; -1 if that is not known
 	began         time.Time
 	cancel        context.CancelFunc
 	looked, done  atomic.Int64
@@ -49,7 +49,7 @@ func (u *UI) startJob(a *acting, total int64, f func(context.Context, *job) erro
 	if !u.jobs.add(j) {
 		cancel()
 		end()
-		return nil, badRequest("a redrive of this queue is running already")
+		return nil, badRequest("a redrive of this queue is already running")
 	}
 	go func() {
 		defer end()

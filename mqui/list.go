@@ -21,8 +21,8 @@ type list struct {
 	Err      string
 
 	Searched bool  // it is the result of a search,
-	Looked   int   // which has looked at so many
-	Of       int64 // of so many, about; -1 if that is not known
+	Looked   int   // which has looked at that many messages
+	Of       int64 // of about that many; -1 if that is not known
 	End      bool
 	Limit    int
 

@@ -5,9 +5,9 @@ import (
 	"net"
 )
 
-// CheckListen refuses an address that others than this machine may reach, such as ":8080",
-// unless requests need credentials. It resolves no names: of these only localhost is
-// accepted.
+// CheckListen refuses an address that other machines can reach, such as ":8080", unless
+// requests need credentials. It resolves no names: the only name that it accepts without
+// credentials is localhost.
 func CheckListen(addr string, hasCredentials bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

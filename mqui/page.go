@@ -133,8 +133,8 @@ func send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	_, _ = w.Write(body) // the client is gone
 }
 
-// takesGzip reports whether to compress. A request that another site has caused is not
-// answered so: the size of the answer might tell it what is on the page.
+// takesGzip reports whether to compress. A request that another site has caused gets an
+// uncompressed answer: the size of a compressed one might reveal what is on the page.
 func takesGzip(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Header.Get("Sec-Fetch-Site") != "cross-site"
 }

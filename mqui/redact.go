@@ -9,9 +9,9 @@ import (
 	"github.com/portmq/mq"
 )
 
-// redact returns a record as it may be shown. A body that was cut is not shown to
-// Options.Redact, which could not make sense of a part, and not to anybody else. If Redact
-// panics, nothing is shown.
+// redact returns a record as it may be shown. A body that was cut is neither given to
+// Options.Redact, which could not make sense of a part, nor shown. If Redact panics,
+// neither body, headers nor group are shown.
 func (u *UI) redact(queue string, r mq.Record) (shown mq.Record) {
 	if u.opts.Redact == nil {
 		return r

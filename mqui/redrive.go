@@ -8,7 +8,7 @@ import (
 	"github.com/portmq/mq"
 )
 
-// redriveBatch is how many messages are brought back in one call at most, and looked at.
+// redriveBatch is how many messages one call looks at, or brings back, at most.
 const redriveBatch = 100
 
 // redrive brings archived messages back, in batches. Those that were archived after it
@@ -58,7 +58,7 @@ func readRate(text string) (float64, error) {
 	}
 	rate, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(rate > 0) || rate > 1e6 {
-		return 0, badRequest("give the rate as messages a second")
+		return 0, badRequest("give the rate in messages per second")
 	}
 	return rate, nil
 }
@@ -103,7 +103,7 @@ func (r *redrive) look(ctx context.Context, l listing) (mq.Found, error) {
 	return l.page(ctx, 1)
 }
 
-// wanted compares what the viewer has seen as the reason.
+// wanted compares reasons as the viewer has seen them.
 func (r *redrive) wanted(rec mq.Record) bool {
 	return r.key == "" || reasonKey(r.ui.redactReason(r.queue.Name(), rec.Reason())) == r.key
 }

@@ -40,7 +40,7 @@ func TestRedriveByReason(t *testing.T) {
 		}
 		contains(t, s.get(page), "of ~60", "Running.", "http-equiv=\"refresh\"")
 		contains(t, s.get("/queue?source=src&queue=q"), "A redrive is running")
-		contains(t, s.post("redrive-all"), "running already")
+		contains(t, s.post("redrive-all"), "already running")
 		time.Sleep(5 * time.Second)
 		contains(t, s.get(page), "60 of ~60", "Done")
 		equal(t, "messages", s.stats().Total, 60)

@@ -11,9 +11,9 @@ type Role int8
 
 // The roles, each with the rights of the one before.
 const (
-	RoleNone    Role = iota // nothing: every page is 403
+	RoleNone    Role = iota // nothing: every request is answered with 403
 	RoleLook                // see the pages
-	RoleOperate             // act
+	RoleOperate             // use actions
 )
 
 // viewer is who makes a request.

@@ -70,7 +70,7 @@ func (s *sampler) takeAsked() []chan struct{} {
 	return asked
 }
 
-// renewLimit is how long an act waits for figures that are newer than it.
+// renewLimit is how long an action waits for figures that are newer than its result.
 const renewLimit = time.Second
 
 // renew waits for a look that begins after the call, but not for long.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Schedules are what runs at fixed times. Package mqcron has them: a few lines make its
-// List and RunNow a value of this interface, which keeps this package free of it.
+// Schedules send messages at fixed times. A few lines adapt List and RunNow of package
+// mqcron to this interface; mqui itself does not link mqcron.
 type Schedules interface {
 	// List returns all schedules, sorted by name.
 	List(ctx context.Context) ([]Schedule, error)
@@ -20,8 +20,8 @@ type Schedule struct {
 	Name    string
 	Spec    string // such as "0 6 * * MON-FRI"
 	Zone    string // "" is UTC
-	Queue   string // that it sends to
-	CatchUp string // what becomes of occurrences that are missed
+	Queue   string // the queue that it sends to
+	CatchUp string // what happens to missed occurrences
 	Next    time.Time
 }
 

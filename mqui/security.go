@@ -32,9 +32,9 @@ func (u *UI) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// CheckHost lets requests pass that name a loopback address, the address at which they
-// came in, or one of hosts, without a port; "*" is any. A UI does so itself: this is for
-// what is served beside it.
+// CheckHost passes requests to h if their Host is a loopback address, the address at which
+// they came in, or one of hosts, without a port; "*" is any. Others are answered with 403.
+// A UI does this itself: CheckHost is for handlers that are served beside it.
 func CheckHost(h http.Handler, hosts []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !hostAllowed(r, hosts) {

@@ -210,7 +210,7 @@ func TestRedact(t *testing.T) {
 		"text=4111": false, "header=card%3D4111": false, "reason=4111": false,
 		"text=card+xxxx": true, "header=card%3Dxxxx": true,
 	} {
-		equal(t, query, strings.Contains(s.get("/queue?source=src&queue=q&tab=all&"+query), "Choose") ||
+		equal(t, query, strings.Contains(s.get("/queue?source=src&queue=q&tab=all&"+query), "Select") ||
 			strings.Contains(s.get("/queue?source=src&queue=q&tab=all&"+query), "message?"), hit)
 	}
 	big := s.send(mq.Message{Body: []byte(strings.Repeat("4111", maxRedacted))})[0]

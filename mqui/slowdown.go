@@ -27,15 +27,15 @@ const (
 	credentialBusy // not looked at
 )
 
-// slowdown spaces out attempts after failures, for each address and name alone: who
-// guesses does not keep others out.
+// slowdown spaces out attempts after failures, separately for each address and name:
+// whoever guesses does not keep others out.
 type slowdown struct {
 	mu      sync.Mutex
 	keys    map[attempt]*failures
 	waiting int
 }
 
-// attempt is the address and the name of who tries. It has a fixed size, whatever the
+// attempt is the address and the name of an attempt, hashed. It has a fixed size, whatever the
 // length of the name.
 type attempt [sha256.Size]byte
 
@@ -112,8 +112,8 @@ func (s *slowdown) fail(key attempt) {
 	f.count++
 }
 
-// makeRoom forgets one attempt if there are many: of a few that chance chooses one that is
-// long ago, or else the last of them.
+// makeRoom forgets one attempt if there are many: it looks at a few at random, and forgets
+// one that is long ago, or else the last of them.
 func (s *slowdown) makeRoom() {
 	if len(s.keys) < maxAttempts {
 		return

@@ -15,7 +15,7 @@ const (
 	// streamLife is when a stream ends. The browser opens the next one, whose role is
 	// asked for anew.
 	streamLife = 10 * time.Minute
-	// streamGap is between two updates at least.
+	// streamGap is the least time between two updates.
 	streamGap = time.Second
 	// heartbeat shows a proxy that the stream is alive, and the server that the client is.
 	heartbeat = 15 * time.Second

@@ -21,7 +21,7 @@ const (
 // sparkline is the rates of a queue over 15 minutes.
 type sparkline struct {
 	Sent, Done string // as the d of a path
-	Label      string // for who does not see it
+	Label      string // for screen readers
 }
 
 func newSparkline(points []point) sparkline {

@@ -16,49 +16,50 @@ import (
 
 // Source is one client whose queues are shown.
 type Source struct {
-	// Name is how the source is called on the pages and in their addresses. It is
-	// unique, and not empty.
+	// Name is the source's name on the pages and in their addresses. It must be unique
+	// and not empty.
 	Name string
-	// Client stays the caller's: Close of a UI does not close it.
+	// Client belongs to the caller: UI.Close does not close it.
 	Client *mq.Client
-	// Queues are those to show where the provider cannot list its queues.
+	// Queues are the queues to show if the provider cannot list them.
 	Queues []string
-	// Schedules, if set, are shown on a page of their own.
+	// Schedules, if set, are shown on a separate page.
 	Schedules Schedules
-	// Findings, if set, looks for what is wrong with the backend, as mq doctor does. It
-	// is called once a minute, with a ctx that ends after 30 seconds.
+	// Findings, if set, looks for problems of the backend, as mq doctor does. It is
+	// called once a minute, with a ctx that ends after 30 seconds.
 	Findings func(ctx context.Context) ([]Finding, error)
 }
 
-// Options configure a UI. The zero value shows everything but bodies and header values in
-// lists, to everybody who reaches it by a loopback address, and lets nobody act.
+// Options configure a UI. The zero value shows everything except bodies and header values
+// in lists, to everybody who reaches it by a loopback address or the address that the
+// server listens on, and allows no actions.
 type Options struct {
 	// Authorize returns the role of a request. Nil is RoleLook for all.
 	Authorize func(*http.Request) Role
-	// User names who makes a request, for the log and for the limit of one search at a
-	// time. Defaults to CredentialUser, and "" is the remote address.
+	// User returns who makes a request, for the log and for the limit of one search at a
+	// time. Defaults to CredentialUser. If it returns "" the remote address is used.
 	User func(*http.Request) string
-	// Logger gets a line for each act. Defaults to slog.Default().
+	// Logger gets a line for each action. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Bodies and Headers say when message bodies and the values of headers are shown.
 	// The headers of mq itself, such as the reason of a dead letter, are always shown.
 	Bodies, Headers Show
 	// Redact changes what is shown of a message: it may edit the body, the headers and
-	// the group of r, which is a copy. It is also given records with nothing but a reason
-	// or an error, which reports and counts contain. Searches look at what it leaves. It is
-	// called concurrently, and must return at once.
+	// the group of r, which is a copy. It also gets records that have only a reason or an
+	// error, from the counts of reasons and the reports of Consumers. Searches see only
+	// what it leaves. It is called concurrently, and must return at once.
 	Redact func(queue string, r *mq.Record)
 	// TraceURL is the address of a trace, with {trace} in place of its ID, as in
-	// https://trace.example.com/{trace}. The ID comes from header traceparent.
+	// https://traces.example.com/{trace}. The ID comes from the header traceparent.
 	TraceURL string
 
-	// Interval is how often queues are counted, a second at least. Defaults to 5 seconds.
+	// Interval is how often queues are counted, at least a second. Defaults to 5 seconds.
 	Interval time.Duration
-	// Hosts are the names, without a port, by which the UI may be reached besides those
-	// of the loopback address and the address that the server listens on. "*" allows all.
+	// Hosts are the names, without a port, under which the UI may be reached, besides
+	// loopback addresses and the address that the server listens on. "*" allows all.
 	Hosts []string
-	// Prefix is taken off the paths of requests, for a UI that is mounted without
+	// Prefix is stripped from the paths of requests, for a UI that is mounted without
 	// http.StripPrefix.
 	Prefix string
 	// Version is shown at the bottom of each page.
@@ -72,7 +73,7 @@ type Show int8
 const (
 	ShowOnClick Show = iota // on the page of a message, after a click
 	ShowAlways              // in lists as well
-	ShowNever               // not at all, and they cannot be searched
+	ShowNever               // never, and they cannot be searched
 )
 
 // UI serves the pages. It is safe for concurrent use.
@@ -108,7 +109,7 @@ func (u *UI) begin() (end func(), ok bool) {
 	return u.work.Done, true
 }
 
-// source is a Source, and what is known about it.
+// source is a Source, and its state.
 type source struct {
 	Source
 	can      *abilities
@@ -134,8 +135,8 @@ func New(sources []Source, o Options) (*UI, error) {
 	return u, nil
 }
 
-// Handler is New for a UI that lives as long as the program. It panics where New returns
-// an error.
+// Handler is New for a UI that lives as long as the program. It panics if New returns an
+// error.
 func Handler(sources []Source, o Options) http.Handler {
 	u, err := New(sources, o)
 	if err != nil {
@@ -186,7 +187,8 @@ func (u *UI) add(s Source) error {
 const closeWait = 10 * time.Second
 
 // Close ends the counting, the event streams and the redrives under way, and waits for
-// them. Later requests are answered with 503. It leaves the clients open.
+// them, for up to 10 seconds. Later requests are answered with 503. It leaves the clients
+// open.
 func (u *UI) Close() error {
 	u.mu.Lock()
 	u.stop()

@@ -14,14 +14,14 @@ import (
 	"github.com/portmq/mq"
 )
 
-// Queue is the JSON of a queue. A figure that the provider cannot tell is null.
+// Queue is the JSON of a queue. A figure that the provider does not know is null.
 type Queue struct {
 	Source   string `json:"source"`
 	Provider string `json:"provider"`
 	Queue    string `json:"queue"`
 
-	// Work is what workers are needed for: Visible + Leased + Blocked, and 0 while the
-	// queue is paused. It is what to scale by.
+	// Work is how many messages need workers: Visible + Leased + Blocked, and 0 while the
+	// queue is paused. Scale by it.
 	Work     *int64 `json:"work"`
 	Visible  *int64 `json:"visible"`
 	Leased   *int64 `json:"leased"`
@@ -119,8 +119,8 @@ func (e *Exporter) listQueues(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, out)
 }
 
-// showQueue answers with one queue. The parameter source says whose, if several sources
-// have one of that name.
+// showQueue answers with one queue. The parameter source selects the source if several
+// have a queue of that name.
 func (e *Exporter) showQueue(w http.ResponseWriter, r *http.Request) {
 	name, of := r.PathValue("queue"), r.URL.Query().Get("source")
 	var found []Queue
@@ -150,7 +150,7 @@ func (e *Exporter) showQueue(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// health pings all sources, and answers 503 if one of them is down.
+// health pings all sources, and answers 503 if any of them is down.
 func (e *Exporter) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), e.timeout)
 	defer cancel()

@@ -15,12 +15,11 @@ import (
 	"github.com/portmq/mq"
 )
 
-// Source is a client whose queues are exported, under a name of the caller's: the label
-// source.
+// Source is a client whose queues are exported. Name is the value of the label source.
 type Source struct {
 	Name   string
 	Client *mq.Client
-	// Queues are those to export where the provider cannot list its queues.
+	// Queues are the queues to export if the provider cannot list them.
 	Queues []string
 }
 
@@ -28,8 +27,8 @@ type Source struct {
 type Options struct {
 	// Timeout bounds how long one source may take to answer. Defaults to 5 seconds.
 	Timeout time.Duration
-	// MaxAge is how old the figures of a source may be that a request gets. Defaults to
-	// a second, so that several scrapers cost no more than one.
+	// MaxAge is how old the figures that a request gets may be. Defaults to a second, so
+	// that several scrapers cost no more than one.
 	MaxAge time.Duration
 }
 
@@ -41,7 +40,7 @@ type Exporter struct {
 	mux     *http.ServeMux
 }
 
-// New returns an Exporter of sources, each of which has a name of its own.
+// New returns an Exporter of sources, whose names must differ.
 func New(sources []Source, o Options) (*Exporter, error) {
 	e := &Exporter{timeout: cmp.Or(o.Timeout, 5*time.Second), mux: http.NewServeMux()}
 	names := make(map[string]bool)
@@ -95,8 +94,8 @@ type figures struct {
 // up reports whether the source has answered at all.
 func (f *figures) up() bool { return f.err == nil || f.queues != nil }
 
-// figures returns figures that are not older than maxAge. Who comes meanwhile waits for
-// the same answer.
+// figures returns figures that are not older than maxAge. Concurrent callers wait for the
+// same answer.
 func (s *source) figures() figures {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,11 +9,11 @@ import (
 // collector collects with each scrape.
 type collector struct{ e *Exporter }
 
-// The metrics. A figure that a provider cannot tell is left out.
+// The metrics. A figure that the provider does not know is left out.
 var (
 	up        = metric("up", "Whether the backend answers.", "source", "provider")
 	duration  = metric("scrape_duration_seconds", "How long the backend took to count its queues.", "source")
-	unread    = metric("scrape_error", "Whether some queues, or all, could not be read.", "source")
+	unread    = metric("scrape_error", "Whether at least one queue could not be read.", "source")
 	messages  = metric("queue_messages", "Messages in the queue, by state.", "source", "queue", "state")
 	archived  = metric("queue_archived_messages", "Messages in the archive: dead letters.", "source", "queue")
 	lag       = metric("queue_lag_seconds", "How long the message that has been visible longest has waited. Delayed and leased ones do not count.", "source", "queue")
@@ -22,9 +22,9 @@ var (
 	done      = metric("queue_done_messages_total", "Messages that have left the queue: acked, archived, moved, popped or purged.", "source", "queue")
 	paused    = metric("queue_paused", "Whether the queue is paused for all consumers.", "source", "queue")
 	consumers = metric("queue_consumers", "Consumers that have reported lately.", "source", "queue")
-	handlers  = metric("queue_running_handlers", "Handlers that run, as consumers have reported.", "source", "queue")
+	handlers  = metric("queue_running_handlers", "Running handlers, as consumers have reported.", "source", "queue")
 	held      = metric("queue_held_messages", "Messages that consumers hold, as they have reported.", "source", "queue")
-	longest   = metric("queue_longest_held_seconds", "For how long the message has been held that is held longest, as consumers have reported.", "source", "queue")
+	longest   = metric("queue_longest_held_seconds", "How long the message that is held longest has been held, as consumers have reported.", "source", "queue")
 )
 
 func metric(name, help string, labels ...string) *prometheus.Desc {

@@ -107,12 +107,12 @@
     keys[e.key]();
   });
 
-  // A list of messages has one box that chooses all.
+  // A list of messages has one box that selects all.
   const box = document.querySelector(".messages thead th:first-child");
   if (box && document.querySelector("input[name=id][type=checkbox]")) {
     const all = document.createElement("input");
     all.type = "checkbox";
-    all.setAttribute("aria-label", "Choose all");
+    all.setAttribute("aria-label", "Select all");
     all.addEventListener("change", () => {
       for (const c of document.querySelectorAll("input[name=id][type=checkbox]")) c.checked = all.checked;
     });
