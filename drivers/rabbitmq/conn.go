@@ -129,20 +129,7 @@ func (l *link) dialHost(host string) (*session, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	conn := raw
-	if o.tls != nil {
-		c := o.tls.Clone()
-		if c.ServerName == "" {
-			c.ServerName, _, _ = net.SplitHostPort(host)
-		}
-		secure := tls.Client(raw, c)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = raw.Close()
-			return nil, err
-		}
-		conn = secure
-	}
-	s, err := l.handshake(conn)
+	s, err := l.greet(ctx, raw, host)
 	if err != nil {
 		_ = raw.Close()
 		if ctx.Err() != nil && l.p.ctx.Err() == nil {
@@ -151,6 +138,22 @@ func (l *link) dialHost(host string) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// greet does the handshakes of TLS, if that is wanted, and of AMQP.
+func (l *link) greet(ctx context.Context, raw net.Conn, host string) (*session, error) {
+	if l.p.options.tls == nil {
+		return l.handshake(raw)
+	}
+	c := l.p.options.tls.Clone()
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(host)
+	}
+	conn := tls.Client(raw, c)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return l.handshake(conn)
 }
 
 // frameSize is RabbitMQ's own default of frame_max.
@@ -170,6 +173,9 @@ func (l *link) handshake(conn net.Conn) (*session, error) {
 	})
 	if err != nil {
 		_ = g.Close()
+		if g.in.secured.Load() {
+			err = errSecured // amqp091-go knows of frames only
+		}
 		return nil, err
 	}
 	s := &session{Connection: c, wire: g}

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
+	"sync/atomic"
 )
 
 // frames is a reader of AMQP frames that changes what amqp091-go cannot read:
@@ -16,7 +18,12 @@ type frames struct {
 	pass int    // how much of the frame under way is passed on as it is
 	out  []byte // the rest of a frame that was looked at
 	buf  []byte // where out is
+
+	secured atomic.Bool // the server has answered as one that speaks TLS
 }
+
+// errSecured says that plaintext was sent to a port for TLS.
+var errSecured = errors.New("the port speaks TLS (use the scheme amqps)")
 
 // headerUnreadable has the encoding of headers that cannot be separated.
 const headerUnreadable = "mq-unreadable-headers"
@@ -26,7 +33,8 @@ func newFrames(r io.Reader) *frames { return &frames{in: bufio.NewReaderSize(r, 
 // A frame is a type, a channel, the size of the payload, that, and an end.
 const (
 	frameHead   = 7
-	frameOfBody = 2 // the type of frame that announces a body, with its properties
+	frameOfBody = 2  // the type of frame that announces a body, with its properties
+	tlsAlert    = 21 // what TLS has in the place of the type, in an alert of 7 bytes
 )
 
 func (f *frames) Read(b []byte) (n int, err error) {
@@ -52,6 +60,10 @@ func (f *frames) next() error {
 	head, err := f.in.Peek(frameHead)
 	if err != nil {
 		return err
+	}
+	if head[0] == tlsAlert {
+		f.secured.Store(true)
+		return errSecured
 	}
 	size := int(binary.BigEndian.Uint32(head[3:])) + frameHead + 1
 	if head[0] != frameOfBody || size > 2*frameSize {

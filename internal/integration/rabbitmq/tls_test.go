@@ -1,8 +1,8 @@
 package rabbitmq_test
 
 import (
-	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,74 +11,94 @@ import (
 	"time"
 
 	"github.com/portmq/mq"
-	"github.com/portmq/mq/internal/integration/checks"
 	"github.com/portmq/mq/internal/integration/server"
 )
 
-// testTLS: broker and client prove who they are with certificates. Whoever cannot is
-// refused, soon, by an error that says why.
+// testTLS: both connections are encrypted and verified. Whatever is wrong with a
+// certificate is told at the first call, and no secret.
 func testTLS(t *testing.T) {
 	b := server.OwnRabbitMQ(t)
-	ours, others := server.NewAuthority(t), server.NewAuthority(t)
-	plain := must(url.Parse(b.Vhost(t)))(t)
-	client := ours.Issue("worker", 0)
-	through := func(host, port string, set map[string]string) string {
-		u := *plain
-		u.Scheme, u.Host = "amqps", net.JoinHostPort(host, port)
-		q := url.Values{"cacertfile": {ours.File()}, "certfile": {client.CertFile}, "keyfile": {client.KeyFile}}
-		for name, value := range set {
-			if q.Set(name, value); value == "" {
-				q.Del(name)
-			}
-		}
-		u.RawQuery = q.Encode()
+	r := newRigOn(t, b)
+	ca, other := server.NewAuthority(t), server.NewAuthority(t)
+	at := serveTLS(t, b, ca)
+	u, err := url.Parse(r.User(t, r.dsn, ".*", ".*", ".*"))
+	ok(t, err)
+	me := u.User.Username()
+	to := func(scheme, host string, params ...string) string {
+		u := *u
+		u.Scheme, u.Host, u.RawQuery = scheme, host, strings.Join(params, "&")
 		return u.String()
 	}
-	port, old := listenTLS(t, b, ours, ours.Issue("localhost", 0)), listenTLS(t, b, ours, ours.Issue("localhost", time.Hour))
-
-	q := must(openTLS(t, through("localhost", port, nil)).EnsureQueue(t.Context(), queueName, mq.QueueOptions{}))(t)
-	must(q.Send(t.Context(), &mq.Message{Body: []byte("secret")}))(t)
-	ds := must(q.Receive(t.Context(), mq.ReceiveOptions{Wait: patience}))(t)
-	ok(t, ds[0].Ack(t.Context()))
-	named := openTLS(t, through("127.0.0.1", port, map[string]string{"server_name_indication": "localhost"}))
-	ok(t, named.Ping(t.Context()))
-
-	password, _ := plain.User.Password()
-	stranger := others.Issue("worker", 0)
-	for what, tt := range map[string]struct{ dsn, want string }{
-		"another authority":     {through("localhost", port, map[string]string{"cacertfile": others.File()}), "unknown authority"},
-		"another host":          {through("127.0.0.1", port, nil), "127.0.0.1"},
-		"an old certificate":    {through("localhost", old, nil), "expired"},
-		"no certificate":        {through("localhost", port, map[string]string{"certfile": "", "keyfile": ""}), "cannot connect"},
-		"another's certificate": {through("localhost", port, map[string]string{"certfile": stranger.CertFile, "keyfile": stranger.KeyFile}), "cannot connect"},
-		"no TLS":                {strings.Replace(plain.String(), plain.Host, "localhost:"+port, 1), "cannot connect"},
+	trusting := func(ca *server.Authority) string { return "cacertfile=" + ca.File() }
+	showing := func(c *server.Certificate) string { return "certfile=" + c.CertFile + "&keyfile=" + c.KeyFile }
+	mine, stranger := showing(ca.Issue(me, 0)), showing(other.Issue(me, 0))
+	expired := server.Stranger(t, server.Shows(t, ca.Issue("localhost", time.Hour)))
+	for name, dsn := range map[string]string{
+		"password": to("amqps", at, trusting(ca), mine),
+		"external": to("amqps", at, trusting(ca), mine, "auth_mechanism=external"),
+		"by name":  to("amqps", strings.Replace(at, "localhost", "127.0.0.1", 1), trusting(ca), mine, "server_name_indication=localhost"),
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), checks.Patience)
-		err := openTLS(t, tt.dsn).Ping(ctx)
-		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), password) {
-			t.Errorf("%s: %v, want something with %q", what, err, tt.want)
-		}
-		cancel()
+		t.Run(name, func(t *testing.T) {
+			c := must(mq.OpenConfig(dsn, quiet))(t)
+			defer func() { ok(t, c.Close()) }()
+			q := c.Queue(queueName)
+			must(q.Send(t.Context(), &mq.Message{Body: []byte(name)}))(t)
+			d := r.takeFrom(q)
+			if ok(t, d.Ack(t.Context())); string(d.Body) != name {
+				t.Errorf("received %q", d.Body)
+			}
+		})
+	}
+	plain, err := url.Parse(r.dsn)
+	ok(t, err)
+	for _, trouble := range []struct{ name, dsn, says string }{
+		{"authority", to("amqps", at, trusting(other), mine), "unknown authority"},
+		{"host", to("amqps", strings.Replace(at, "localhost", "127.0.0.1", 1), trusting(ca), mine), "certificate for 127.0.0.1"},
+		{"expired", to("amqps", strings.Replace(expired, "127.0.0.1", "localhost", 1), trusting(ca), mine), "expired"},
+		{"no certificate", to("amqps", at, trusting(ca)), "certificate required"},
+		{"certificate of another authority", to("amqps", at, trusting(ca), stranger), "unknown certificate authority"},
+		{"plaintext", to("amqp", at, "connection_timeout=20s"), "TLS"},
+		{"TLS to plaintext", to("amqps", plain.Host, trusting(ca)), "TLS"},
+		{"silent", to("amqps", server.Stranger(t, server.Silent), trusting(ca), "connection_timeout=100ms"), "connection_timeout"},
+	} {
+		t.Run(trouble.name, func(t *testing.T) {
+			c := must(mq.OpenConfig(trouble.dsn, quiet))(t)
+			defer func() { ok(t, c.Close()) }()
+			_, sent := c.Queue(queueName).Send(t.Context(), &mq.Message{})
+			for _, err := range []error{c.Ping(t.Context()), sent} {
+				if err == nil || !contains(err, trouble.says) || !errors.Is(err, mq.ErrBadConn) || contains(err, server.Canary) {
+					t.Errorf("%v, want it to say %q and to be ErrBadConn", err, trouble.says)
+				}
+			}
+		})
 	}
 }
 
-func openTLS(t *testing.T, dsn string) *mq.Client {
-	t.Helper()
-	c := must(mq.OpenConfig(dsn, checks.Quiet))(t)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-// listenTLS makes a node listen on one more port, where it demands a certificate.
-func listenTLS(t *testing.T, b *server.Broker, ca *server.Authority, own *server.Certificate) (port string) {
+// serveTLS makes the node listen for TLS, and want certificates of its clients. It
+// returns the address.
+func serveTLS(t *testing.T, b *server.Broker, ca *server.Authority) (at string) {
 	t.Helper()
 	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	_, port, _ = net.SplitHostPort(l.Addr().String())
+	port := l.Addr().(*net.TCPAddr).Port
 	ok(t, l.Close())
-	binary := func(der []byte) string { return `base64:decode("` + base64.StdEncoding.EncodeToString(der) + `")` }
-	listener := `{"127.0.0.1", ` + port + `}`
-	b.Ctl(t, "eval", fmt.Sprintf(`rabbit_networking:ensure_ssl(), ok = rabbit_networking:start_ssl_listener(%s, [{cert, %s}, {key, {'ECPrivateKey', %s}}, {cacerts, [%s]},
-		{verify, verify_peer}, {fail_if_no_peer_cert, true}, {versions, ['tlsv1.2', 'tlsv1.3']}], 2).`, listener, binary(own.Cert), binary(own.Key), binary(ca.DER())))
-	t.Cleanup(func() { b.Ctl(t, "eval", "rabbit_networking:stop_tcp_listener("+listener+").") })
-	return port
+	cert := ca.Issue("localhost", 0)
+	b.Ctl(t, "eval", fmt.Sprintf(`
+		rabbit_networking:ensure_ssl(),
+		ok = application:set_env(rabbit, auth_mechanisms, ['PLAIN', 'AMQPLAIN', 'EXTERNAL']),
+		ok = application:set_env(rabbit, ssl_cert_login_from, common_name),
+		ok = application:set_env(rabbit, ssl_options, [{verify, verify_peer}]), %% which EXTERNAL looks at
+		[true = code:add_path(P) || P <- filelib:wildcard(filename:join([code:lib_dir(rabbit), "..", "rabbitmq_auth_mechanism_ssl*", "ebin"]))],
+		ok = rabbit_registry:register(auth_mechanism, <<"EXTERNAL">>, rabbit_auth_mechanism_ssl),
+		ok = rabbit_networking:start_ssl_listener({"127.0.0.1", %d}, [{cert, %s}, {key, {'ECPrivateKey', %s}},
+			{cacerts, [%s]}, {verify, verify_peer}, {fail_if_no_peer_cert, true}], 2).`,
+		port, binary(cert.Cert), binary(cert.Key), binary(ca.DER())))
+	t.Cleanup(func() {
+		b.Ctl(t, "eval", fmt.Sprintf(`ok = rabbit_networking:stop_tcp_listener({"127.0.0.1", %d}).`, port))
+	})
+	return fmt.Sprintf("localhost:%d", port)
+}
+
+// binary is a DER as Erlang has it.
+func binary(der []byte) string {
+	return `base64:decode("` + base64.StdEncoding.EncodeToString(der) + `")`
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -28,7 +27,7 @@ func openLocal() (*Cluster, error) {
 		return nil, err
 	}
 	l := &local{folder: folder, bin: bin}
-	password := rand.Text() // every user of the machine can connect to loopback
+	password := secret() // every user of the machine can connect to loopback
 	if err := l.init(password); err != nil {
 		return nil, errors.Join(err, l.remove())
 	}

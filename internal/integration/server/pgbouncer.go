@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -147,7 +146,7 @@ func (b *Bouncer) start(program string, c *Cluster, mode string, settings []stri
 	}
 	// Clients and PgBouncer itself log in with the same password. A server
 	// that asks for none does not mind.
-	password := cmp.Or(to.Password, rand.Text())
+	password := cmp.Or(to.Password, secret())
 	b.at = url.URL{Scheme: "postgres", User: url.UserPassword(to.User, password), Host: "127.0.0.1:" + port}
 	err = errors.Join(
 		b.write("pgbouncer.ini", fmt.Sprintf(bouncerConfig, to.Host, to.Port, port, mode)+strings.Join(settings, "\n")),

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +31,7 @@ func openBrokerContainer() (*Broker, error) {
 	if err := c.reap(); err != nil {
 		return nil, err
 	}
-	user, password := "mqtest", rand.Text()
+	user, password := "mqtest", secret()
 	port, api, err := c.run(image, user, password)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("a container of %s: %w", image, err), c.remove())

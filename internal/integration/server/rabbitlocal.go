@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +36,7 @@ func openBrokerLocal() (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &localBroker{folder: folder, bin: bin, user: "mqtest", password: rand.Text()}
+	l := &localBroker{folder: folder, bin: bin, user: "mqtest", password: secret()}
 	if err := l.init(); err != nil {
 		return nil, errors.Join(err, l.remove())
 	}

@@ -15,17 +15,17 @@ func (b *Broker) User(tb testing.TB, dsn, configure, write, read string) string 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	name := fresh()
+	name, password := fresh(), secret()
 	call := func(path string, body string2any) {
 		tb.Helper()
 		if err := b.call("PUT", path, body, nil); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	call("users/"+name, string2any{"password": name, "tags": ""})
+	call("users/"+name, string2any{"password": password, "tags": ""})
 	tb.Cleanup(func() { _ = b.call("DELETE", "users/"+name, nil, nil) })
 	vhost := url.PathEscape(strings.TrimPrefix(u.Path, "/"))
 	call("permissions/"+vhost+"/"+name, string2any{"configure": configure, "write": write, "read": read})
-	u.User = url.UserPassword(name, name)
+	u.User = url.UserPassword(name, password)
 	return u.String()
 }

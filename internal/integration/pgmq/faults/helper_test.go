@@ -145,7 +145,7 @@ func (b *base) closing(c *mq.Client) {
 }
 
 // canary stands in all payloads and passwords that must not be told.
-const canary = "c4n4ry"
+const canary = server.Canary
 
 // secrets must be neither in an error nor in the log: data, and SQL.
 var secrets = []string{canary, "INSERT INTO", "UPDATE pgmq", "DELETE FROM", "SELECT msg_id", "statement_timestamp", "unnest("}
