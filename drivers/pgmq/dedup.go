@@ -224,11 +224,15 @@ const forgetEvery = 32
 // do not pile up. What fails is tried by a later send.
 func (p *Provider) forgetKeys(ctx context.Context, q *queue, n int) {
 	text, args := statement("forget keys", q.names), []any{n, string(rune('0' + rand.IntN(75)))}
-	if !p.forgot.Swap(true) {
+	first := !p.forgot.Swap(true)
+	if first {
 		text, args = statement("forget dropped keys", nil), nil
 	}
 	err := p.within(ctx, callLimit, text, args, ignore)
-	if err != nil {
+	switch {
+	case first && sqlState(err) == "42501":
+		p.log.Warn("pgmq: keys whose time is over pile up: the role may not delete them (GRANT DELETE ON pgmq.mq_keys)")
+	case err != nil:
 		p.log.Debug("pgmq: keys that are free could not be forgotten", "queue", q.name, "error", readError(err))
 	}
 }

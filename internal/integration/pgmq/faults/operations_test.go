@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -80,6 +81,95 @@ var operations = []operation{
 		_, err := q.Stats(ctx)
 		return err
 	}},
+}
+
+// managing are the operations of those who look after a queue, and of topics and keys.
+var managing = []operation{
+	{"browse ids", true, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Peek(ctx, mq.BrowseOptions{IDs: []string{"1"}, CutBody: 10})
+		return err
+	}},
+	{"search", true, func(ctx context.Context, _ *base, q *mq.Queue) error { return search(ctx, q, mq.Match{Group: canary}) }},
+	{"search bodies", true, func(ctx context.Context, _ *base, q *mq.Queue) error { return search(ctx, q, mq.Match{Text: canary}) }},
+	{"reasons", true, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, _, err := q.Reasons(ctx, 100)
+		return err
+	}},
+	{"override ack", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		return override(ctx, q, mq.Settlement{Op: mq.OpAck})
+	}},
+	{"override nack", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		return override(ctx, q, mq.Settlement{Op: mq.OpNack})
+	}},
+	{"override archive", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		return override(ctx, q, mq.Settlement{Op: mq.OpArchive, Reason: canary})
+	}},
+	{"remove archived", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.RemoveArchived(ctx, []string{"1"})
+		return err
+	}},
+	{"pause and resume", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		if err := q.Pause(ctx, canary); err != nil {
+			return err
+		}
+		return q.Resume(ctx)
+	}},
+	{"paused", true, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Client().Paused(ctx)
+		return err
+	}},
+	{"report", false, report},
+	{"send once", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		m := message()
+		m.DedupKey, m.DedupFor = rand.Text(), time.Microsecond
+		_, _, err := q.SendOnce(ctx, m)
+		return err
+	}},
+	{"stats of all", true, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Client().StatsAll(ctx)
+		return err
+	}},
+	{"bind", false, func(ctx context.Context, _ *base, q *mq.Queue) error { return q.Bind(ctx, "a.*") }},
+	{"publish", false, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Client().Publish(ctx, "a.b", message())
+		return err
+	}},
+	{"bindings", true, func(ctx context.Context, _ *base, q *mq.Queue) error {
+		_, err := q.Bindings(ctx)
+		return err
+	}},
+	{"unbind", false, func(ctx context.Context, _ *base, q *mq.Queue) error { return q.Unbind(ctx, "b.*") }},
+}
+
+func search(ctx context.Context, q *mq.Queue, m mq.Match) error {
+	for _, archive := range []bool{false, true} {
+		if _, err := q.Search(ctx, mq.SearchOptions{Match: m, Archive: archive}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func override(ctx context.Context, q *mq.Queue, s mq.Settlement) error {
+	_, err := q.Override(ctx, []string{"1", "2"}, s)
+	return err
+}
+
+// report is what a Consumer does with the provider, until old reports are certain to have
+// been removed, which one does now and then.
+func report(ctx context.Context, _ *base, q *mq.Queue) error {
+	p := q.Client().Provider().(*pgmq.Provider)
+	r := driver.ConsumerReport{ID: "1", Queue: q.Name(), Name: canary}
+	for range 400 {
+		if err := p.Report(ctx, r, time.Hour); err != nil {
+			return err
+		}
+	}
+	if err := p.Report(ctx, r, 0); err != nil {
+		return err
+	}
+	_, err := q.Client().Consumers(ctx, q.Name())
+	return err
 }
 
 // inTransactions are operations that begin with a transaction of the caller.
