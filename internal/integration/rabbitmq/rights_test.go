@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,23 +18,22 @@ const (
 	isQueue   = `orders`
 	isArchive = `orders\.archive`
 	isDefault = `amq\.default`
-	isDelay   = `mq\.delay\..*`
-	isTopic   = `mq\.topic`
 )
 
-// need is what a call needs, as docs/rabbitmq.md says.
+// need is a row of the table in docs/rabbitmq.md.
 type need struct {
-	name                   string
-	configure, write, read []string
-	call                   func(*rig, *mq.Queue) error
+	name   string
+	rights [3][]string // to configure, write and read
+	call   func(*rig, *mq.Queue) error
 }
 
-var needs = []need{
-	{name: "send", write: []string{isDefault}, call: func(r *rig, q *mq.Queue) error {
+// calls are those of the table, by the first column of their rows.
+var calls = map[string]func(*rig, *mq.Queue) error{
+	"send": func(r *rig, q *mq.Queue) error {
 		_, err := q.Send(r.Context(), &mq.Message{})
 		return err
-	}},
-	{name: "receive, ack, nack", read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"receive, ack, nack, extend": func(r *rig, q *mq.Queue) error {
 		d, err := receiveOne(r, q)
 		if err == nil {
 			err = d.Nack(r.Context(), 0)
@@ -40,51 +42,77 @@ var needs = []need{
 			d, err = receiveOne(r, q)
 		}
 		if err == nil {
+			err = d.Extend(r.Context(), time.Minute)
+		}
+		if err == nil {
 			err = d.Ack(r.Context())
 		}
 		return err
-	}},
-	{name: "archive", write: []string{isDefault}, read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"nack that is uncounted or has a reason, archive": func(r *rig, q *mq.Queue) error {
 		d, err := receiveOne(r, q)
 		if err == nil {
 			err = d.Archive(r.Context(), "why")
 		}
-		return err
-	}},
-	{name: "send later", write: []string{isQueue, isDelay}, read: []string{`mq\.delay\.out`}, call: sendLater},
-	{name: "stats, ping, ensure what is there", call: func(r *rig, q *mq.Queue) error {
+		return err // such a nack needs no rights, see TestNackWithoutRights
+	},
+	"send with a delay, nack with a delay": sendLater, // nor does a nack, see TestRetriesWithoutRights
+	"`Stats`, `Ping`, `EnsureQueue` of a queue that exists with its archive": func(r *rig, q *mq.Queue) error {
 		_, err := q.Stats(r.Context())
 		_, ensured := q.Client().EnsureQueue(r.Context(), queueName, mq.QueueOptions{})
 		return errors.Join(err, ensured, q.Client().Ping(r.Context()))
-	}},
-	{name: "purge", read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"`Purge`": func(r *rig, q *mq.Queue) error {
 		_, err := q.Purge(r.Context())
 		return err
-	}},
-	{name: "make", configure: []string{isQueue, isArchive, `mq\.lock\.orders`}, write: []string{isDefault}, read: []string{isQueue}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"`EnsureQueue` of a new queue": func(r *rig, q *mq.Queue) error {
 		must(r.raw.QueueDelete(queueName, false, false, false))(r)
 		must(r.raw.QueueDelete(queueName+".archive", false, false, false))(r)
 		_, err := q.Client().EnsureQueue(r.Context(), queueName, mq.QueueOptions{})
 		return err
-	}},
-	{name: "make delays", configure: []string{isDelay, `mq\.lock\.mq\.delay\.out`}, write: []string{isQueue, isDelay}, read: []string{isDelay}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"the first delay in a vhost": func(r *rig, q *mq.Queue) error {
 		r.removeDelays()
 		return sendLater(r, q)
-	}},
-	{name: "publish", write: []string{isTopic}, call: publish},
-	{name: "bind", write: []string{isQueue}, read: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
-		return q.Bind(r.Context(), "a.*")
-	}},
-	{name: "unbind", write: []string{isQueue}, read: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
-		return q.Unbind(r.Context(), "b.*")
-	}},
-	{name: "make the exchange for topics", configure: []string{isTopic}, write: []string{isTopic}, call: func(r *rig, q *mq.Queue) error {
+	},
+	"`DropQueue`": func(r *rig, q *mq.Queue) error { return q.Client().DropQueue(r.Context(), queueName) },
+	"`Publish`":   publish,
+	"`Bind`, `Unbind`": func(r *rig, q *mq.Queue) error {
+		return errors.Join(q.Bind(r.Context(), "a.*"), q.Unbind(r.Context(), "b.*"))
+	},
+	"the first `Bind` or `Publish` in a vhost": func(r *rig, q *mq.Queue) error {
 		ok(r, r.raw.ExchangeDelete("mq.topic", false, false))
 		return publish(r, q)
-	}},
-	{name: "drop", configure: []string{isQueue, isArchive}, call: func(r *rig, q *mq.Queue) error {
-		return q.Client().DropQueue(r.Context(), queueName)
-	}},
+	},
+}
+
+// names finds those that a cell has as code. What follows "and" is of a nack.
+var names = regexp.MustCompile("`([^`]+)`")
+
+// readNeeds reads the table.
+func readNeeds(t *testing.T) (all []need) {
+	t.Helper()
+	text := string(must(os.ReadFile("../../../docs/rabbitmq.md"))(t))
+	_, table, _ := strings.Cut(text, "| call | configure | write | read |\n|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		n := need{name: strings.TrimSpace(cells[1])}
+		n.call = calls[n.name]
+		for kind := range n.rights {
+			cell, _, _ := strings.Cut(cells[2+kind], ", and")
+			for _, name := range names.FindAllStringSubmatch(cell, -1) {
+				right := strings.ReplaceAll(regexp.QuoteMeta(name[1]), `\*`, `.*`)
+				n.rights[kind] = append(n.rights[kind], right)
+			}
+			if strings.HasSuffix(cell, "besides ") { // of Publish
+				n.rights[1] = []string{`mq\.topic`}
+			}
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 func sendLater(r *rig, q *mq.Queue) error {
@@ -150,27 +178,33 @@ func oneOf(names []string) string {
 // with any of them missing its error says so.
 func TestRights(t *testing.T) {
 	t.Parallel()
+	needs := readNeeds(t)
+	if len(needs) != len(calls) {
+		t.Errorf("docs/rabbitmq.md has %d rows, the test %d", len(needs), len(calls))
+	}
 	for _, n := range needs {
 		t.Run(n.name, func(t *testing.T) {
 			t.Parallel()
+			if n.call == nil {
+				t.Fatal("the test has no such row")
+			}
 			r := newRig(t)
 			must(r.Send(t.Context(), &mq.Message{Delay: 700 * time.Millisecond}))(t) // makes the delays
 			ok(t, r.take().Ack(t.Context()))
 			ok(t, r.Bind(t.Context(), "b.*")) // makes the exchange for topics
 			r.send("1", "2", "3", "4", "5", "6")
-			rights := [3][]string{n.configure, n.write, n.read}
-			for kind := range rights {
-				for missing := range rights[kind] {
-					less := rights
-					less[kind] = append(append([]string(nil), less[kind][:missing]...), less[kind][missing+1:]...)
+			for kind := range n.rights {
+				for missing := range n.rights[kind] {
+					less := n.rights
+					less[kind] = slices.Delete(slices.Clone(less[kind]), missing, missing+1)
 					err := n.call(r, r.as(less[0], less[1], less[2]))
 					if err == nil || !contains(err, "ACCESS_REFUSED", "docs/rabbitmq.md") {
-						t.Errorf("without the %s right to %s: %v", [...]string{"configure", "write", "read"}[kind], rights[kind][missing], err)
+						t.Errorf("without the %s right to %s: %v", [...]string{"configure", "write", "read"}[kind], n.rights[kind][missing], err)
 					}
 					must(r.Client().EnsureQueue(t.Context(), queueName, mq.QueueOptions{}))(t)
 				}
 			}
-			ok(t, n.call(r, r.as(n.configure, n.write, n.read)))
+			ok(t, n.call(r, r.as(n.rights[0], n.rights[1], n.rights[2])))
 		})
 	}
 }
