@@ -108,7 +108,7 @@ var cases = slices.Concat(
 	leaseCases, staleCases, settleCases, nackCases, attemptCases, reasonCases, receiptCases, delayCases, headStartCases, dedupCases, topicCases, archiveCases, redriveCases, moveCases,
 	popCases, peekCases, browseCases, operateCases, statsCases, groupCases, pathCases, drainCases, freeCases, groupLimitCases, txCases,
 	deliveryCases, messagesCases, consumerCases, outcomeCases, stopCases, typedCases,
-	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases, unchangedCases,
+	unsupportedCases, contextCases, concurrencyCases, faultCases, hangCases, unchangedCases, hostileCases,
 )
 
 // Run checks the provider of h against every rule of package driver that
