@@ -74,8 +74,12 @@ func (q *Queue) ReceiveHeads(ctx context.Context, by *GroupBy, o ReceiveOptions)
 // stops in front of a delayed one. by.Limit must be 0 or 1.
 func (q *Queue) ReceiveGroup(ctx context.Context, by *GroupBy, value string, o GroupOptions) ([]*Delivery, error) {
 	req, err := q.groupRequest(by, o.ReceiveOptions)
-	if err == nil && by.Limit > 1 {
+	switch {
+	case err != nil:
+	case by.Limit > 1:
 		err = invalid("GroupBy.Limit is %d, and ReceiveGroup allows only 0 or 1 (use ReceiveHeads for a limit)", by.Limit)
+	case !isText(value):
+		err = invalid("the group has a NUL or is not UTF-8")
 	}
 	return q.receive(ctx, "receive group", req, err, func(ctx context.Context, q *Queue, r driver.ReceiveRequest) ([]driver.Delivery, error) {
 		g, err := q.client.groups()

@@ -35,7 +35,7 @@ func TestWary(t *testing.T) {
 	blindClaim := statement("claim", layout113.names("jobs").blind())
 	for name, receive := range map[string]func(*rig) ([]driver.Delivery, error){"receive": claims["receive"], "pop": claims["pop"]} {
 		for _, bad := range []queued{{err: pgxError("22P05", "ERROR", "")}, {err: pgxError("54000", "ERROR", "")}, {took: time.Hour}} {
-			t.Run(fmt.Sprint(name, bad.err), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, " ", sqlState(bad.err)), func(t *testing.T) {
 				onRig(t, func(t *testing.T, r *rig) {
 					r.ctx = t.Context()
 					q := r.known("jobs")

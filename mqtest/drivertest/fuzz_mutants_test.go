@@ -14,7 +14,7 @@ import (
 var beyondFuzz = []string{
 	"open/", "names/", "lifecycle/ensure", "lifecycle/drop", "lifecycle/list", "wait/", "receive/no-wait",
 	"receive/cancelled", "receive/own-queue", "stale/batch", "group/", "group-limit/", "drain/", "stats/blocked", "tx/", "move/", "stale/move", "send/group-key",
-	"send/split", "dedup/batch", "dedup/tx", "topic/", "browse/", "search/", "reasons/", "override/", "pause/", "report/", "peek/after-no-id", "send/not-shared-out", "settle/duplicates", "settle/twin-nacks", "lease/extend-twins", "body/empty", "body/sizes", "redrive/unchanged",
+	"send/split", "dedup/batch", "dedup/tx", "topic/", "browse/", "search/", "reasons/", "override/", "pause/", "report/", "peek/after-no-id", "send/not-shared-out", "settle/duplicates", "settle/twin-nacks", "lease/extend-twins", "body/empty", "body/sizes", "redrive/unchanged", "hostile/",
 }
 
 // TestFuzzNoticesMutants runs the seeds of Fuzz on the mutants that break what

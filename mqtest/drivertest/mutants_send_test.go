@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,8 @@ var bodyMutations = []mutation{
 	{"numbers rounded", "8: else equal as JSON", reencodes, "body/json"},
 	{"body cut at a NUL", "8: bodies round-trip", storing(func(m *driver.Message) { m.Body, _, _ = bytes.Cut(m.Body, []byte{0}) }), "body/not-json body/bytes"},
 	{"empty body is null", "8: bodies round-trip", storing(nullBody), "body/empty"},
+	{"controls cleaned", "8: headers round-trip", storing(cleanHeaders), "hostile/messages"},
+	{"counts taken from a header", "4: ReadCount counts leases", showing(countFromHeader), "hostile/reserved"},
 	{"long body cut", "8: bodies round-trip", storing(func(m *driver.Message) { m.Body = m.Body[:min(len(m.Body), 64<<10)] }), "body/sizes"},
 }
 
@@ -81,6 +84,19 @@ func reencodes(m *mutant) {
 			m.Body, _ = json.Marshal(v)
 		}
 	})(m)
+}
+
+func cleanHeaders(m *driver.Message) {
+	for name, value := range m.Headers {
+		m.Headers = maps.Clone(m.Headers)
+		m.Headers[name] = strings.ReplaceAll(value, "\x1b", "")
+	}
+}
+
+func countFromHeader(d *driver.Delivery) {
+	if _, has := d.Headers["mq-read-count"]; has {
+		d.ReadCount++
+	}
 }
 
 func nullBody(m *driver.Message) {

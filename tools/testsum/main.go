@@ -1,11 +1,12 @@
 // Command testsum runs the tests of one or more modules and says what came
 // of it in one line.
 //
-//	testsum [-skips file] [-slowest n] [-args "go test flags"] dir...
+//	testsum [-skips file] [-secrets regexp] [-slowest n] [-args "go test flags"] dir...
 //
 // It prints a line for each package, the whole output of each test that
 // failed, and how long it took. It exits with 1 if a test or a build failed,
-// if a test was skipped that the skips file does not allow, or if no test ran.
+// if a test was skipped that the skips file does not allow, if a test or what it
+// runs printed one of the secrets, or if no test ran.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +29,7 @@ import (
 
 func main() {
 	skips := flag.String("skips", "", "file of regular expressions, one a line, of the tests that may be skipped")
+	secrets := flag.String("secrets", "", "regular expression of what no test may print, such as the passwords that tests use")
 	args := flag.String("args", "", "further arguments of go test")
 	slowest := flag.Int("slowest", 0, "how many of the slowest tests to list")
 	flag.Parse()
@@ -34,6 +37,9 @@ func main() {
 	heedSignals()
 	start := time.Now()
 	s := newSummary(os.Stdout)
+	if *secrets != "" {
+		s.secrets = regexp.MustCompile(*secrets)
+	}
 	if err := run(s, *skips, *args, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
 		os.Exit(1)
@@ -145,6 +151,8 @@ type summary struct {
 	allowed, reasons        []*regexp.Regexp // skips
 	passed, failed, skipped int
 	unexpected              []string
+	secrets                 *regexp.Regexp              // or nil
+	told                    map[string]string           // lines with secrets, by test
 	output                  map[string]*strings.Builder // of what has not ended yet
 	running                 map[string]bool
 	shuffle                 map[string]string // by package: how to repeat the order
@@ -161,6 +169,7 @@ func newSummary(w io.Writer) *summary {
 		shuffle: map[string]string{},
 		parents: map[string]bool{},
 		broken:  map[string]bool{},
+		told:    map[string]string{},
 	}
 }
 
@@ -209,6 +218,9 @@ func (s *summary) event(e event) {
 	case "run":
 		s.running[e.name()] = true
 	case "output":
+		if s.secrets != nil && s.secrets.MatchString(e.Output) {
+			s.told[e.name()] = e.Output
+		}
 		if e.Test == "" {
 			s.packageOutput(e)
 			return
@@ -326,9 +338,12 @@ func (s *summary) close() bool {
 	for _, name := range s.unexpected {
 		fmt.Fprintf(s.w, "skipped, and not allowed to be: %s\n", name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.told)) {
+		fmt.Fprintf(s.w, "a secret was printed: %s: %s", name, s.told[name])
+	}
 	if s.passed == 0 {
 		fmt.Fprintln(s.w, "no test ran")
 	}
 	fmt.Fprintf(s.w, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
-	return s.failed == 0 && len(s.unexpected) == 0 && s.passed > 0
+	return s.failed == 0 && len(s.unexpected) == 0 && len(s.told) == 0 && s.passed > 0
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -56,6 +57,11 @@ func TestSummary(t *testing.T) {
 			last:   "1 passed, 0 failed, 1 skipped",
 		},
 		{
+			name:   "a secret in the output of a test that passes",
+			events: `run A|output A password=canary-1|pass A|pass`,
+			last:   "1 passed, 0 failed, 0 skipped",
+		},
+		{
 			name:   "no test ran",
 			events: `skip`,
 			last:   "0 passed, 0 failed, 0 skipped",
@@ -64,6 +70,7 @@ func TestSummary(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
 			s := newSummary(&out)
+			s.secrets = regexp.MustCompile("canary|another")
 			if err := s.allow(tt.skips); err != nil {
 				t.Fatal(err)
 			}
@@ -77,6 +84,9 @@ func TestSummary(t *testing.T) {
 			}
 			if strings.Contains(tt.events, "boom") && !strings.Contains(out.String(), "boom") {
 				t.Error("the crash's output is lost")
+			}
+			if strings.Contains(tt.events, "canary") && !strings.Contains(out.String(), "pkg.A: password") {
+				t.Error("it does not say what was printed")
 			}
 		})
 	}

@@ -25,7 +25,7 @@ var withPGX = with("driver=pgx")
 // TestPQ: another client library encodes arguments, reads rows, names errors
 // and loses connections in its own way.
 func TestPQ(t *testing.T) {
-	suite(t, harness(t, withPQ), []string{"open", "send", "body", "receive", "archive", "group", "topic", "tx", "context", "fault", "hang"})
+	suite(t, harness(t, withPQ), []string{"open", "send", "body", "receive", "archive", "group", "topic", "tx", "context", "fault", "hang", "hostile"})
 }
 
 var withPQ = with("driver=pq")
@@ -41,7 +41,7 @@ func TestOrderID(t *testing.T) {
 func TestBytes(t *testing.T) {
 	h := harness(t, with("body=bytes"))
 	h.Want.ExactBodies = true
-	suite(t, h, []string{"open", "send", "body", "group", "tx"})
+	suite(t, h, []string{"open", "send", "body", "group", "tx", "hostile"})
 }
 
 // TestFromDB: the sessions are the caller's, with the caller's settings, and
