@@ -56,6 +56,9 @@ func hostileMessages(t *tester) {
 		if t.caps.Groups {
 			m.Group = text
 		}
+		if deduplicates(t.h, t.p, t.caps) == "" && len(text) < 256 {
+			m.DedupKey, m.DedupFor = text, time.Hour
+		}
 		if _, err := q.Send(t.ctx, m); t.refused(err, fmt.Sprintf("Send of %.40q", text)) {
 			continue
 		}
@@ -182,6 +185,6 @@ func hostileLarge(t *tester) {
 	}
 	t.send(q, "goes on")
 	got := t.one(q)
-	t.refused(q.Settle(t.ctx, mq.Settlement{Receipt: got.Receipt, Op: mq.OpNack, Reason: big, Delay: time.Duration(0)}), "nack with a reason of 2 MiB")
+	t.refused(q.Settle(t.ctx, mq.Settlement{Receipt: got.Receipt, Op: mq.OpNack, Reason: big}), "nack with a reason of 2 MiB")
 	t.unharmed(beside, d)
 }

@@ -307,6 +307,34 @@ func TestGrantsToMake(t *testing.T) {
 	b.ok(drop())
 }
 
+// TestGrantsToInstall: whoever may create schemas can install, and nobody else. Another
+// interval takes the owner of the queue and rights on the trigger's table.
+func TestGrantsToInstall(t *testing.T) {
+	b, role := newBaseWithRole(t)
+	who, db := role.Username(), b.pool("pgx", as(b.dsn, role))
+	b.denied(pgmq.Install(t.Context(), db), "without CREATE on the database")
+	b.exec("DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO " + who + "', current_database()); END $$")
+	b.ok(pgmq.Install(t.Context(), db))
+	c := b.open(as(b.dsn, role))
+	every := func(d time.Duration) error {
+		_, err := c.EnsureQueue(t.Context(), "mine", mq.QueueOptions{Drivers: []mq.DriverOptions{pgmq.QueueOptions{NotifyInterval: d}}})
+		return err
+	}
+	b.ok(every(time.Second))
+	b.exec("ALTER TABLE pgmq.notify_insert_throttle OWNER TO CURRENT_USER")
+	throttle := []string{"INSERT", "UPDATE", "SELECT", "DELETE"}
+	for i, right := range throttle {
+		b.exec("REVOKE ALL ON pgmq.notify_insert_throttle FROM " + who)
+		for _, right := range slices.Delete(slices.Clone(throttle), i, i+1) {
+			b.exec("GRANT " + right + " ON pgmq.notify_insert_throttle TO " + who)
+		}
+		b.denied(every(2*time.Second), "without "+right+" on the trigger's table")
+	}
+	b.exec("GRANT ALL ON pgmq.notify_insert_throttle TO " + who)
+	b.ok(every(2 * time.Second))
+	b.exec("DROP OWNED BY " + who)
+}
+
 // regrant is grant for a role that owns a queue, and keeps it.
 func (b *base) regrant(role *url.Userinfo, rights ...string) {
 	b.Helper()
