@@ -102,6 +102,14 @@ var settings = []string{
 	"-c", "max_connections=500",
 }
 
+// AsInProduction makes the servers of ours that are started from now on run with the
+// settings of users, for programs that measure: PostgreSQL waits for the disk, RabbitMQ
+// collects figures and may use as much memory as it does by default.
+func AsInProduction() {
+	settings = []string{"-c", "max_connections=500"}
+	brokerLimits = ""
+}
+
 // ourDSN is the administrator's DSN of a server of ours.
 func ourDSN(password, port string) *url.URL {
 	return &url.URL{

@@ -145,6 +145,9 @@ func (b *Broker) listens() error {
 	return c.Close()
 }
 
+// Get reads a path of the management plugin, such as "nodes".
+func (b *Broker) Get(path string, answer any) error { return b.call("GET", path, nil, answer) }
+
 // call calls the management plugin.
 func (b *Broker) call(method, path string, body string2any, answer any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

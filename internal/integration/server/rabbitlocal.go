@@ -58,16 +58,19 @@ func brokerPrograms() (bin string, err error) {
 	return filepath.Dir(path), nil
 }
 
-// brokerConfig is all that differs from the defaults. The figures of the
-// management plugin are not collected: they cost time, and are late.
+// brokerConfig and brokerLimits are all that differs from the defaults.
 const brokerConfig = `listeners.tcp.1 = 127.0.0.1:%s
 management.tcp.ip = 127.0.0.1
 management.tcp.port = %s
-management_agent.disable_metrics_collector = true
 default_user = %s
 default_pass = %s
 default_user_tags.administrator = true
 log.console = false
+`
+
+// brokerLimits spare the machine. The figures of the management plugin are not
+// collected: they cost time, and are late.
+var brokerLimits = `management_agent.disable_metrics_collector = true
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 50MB
 `
@@ -79,7 +82,7 @@ func (l *localBroker) init() (err error) {
 		}
 	}
 	err = errors.Join(
-		l.write("rabbitmq.conf", fmt.Sprintf(brokerConfig, l.port, l.api, l.user, l.password)),
+		l.write("rabbitmq.conf", fmt.Sprintf(brokerConfig, l.port, l.api, l.user, l.password)+brokerLimits),
 		l.write("advanced.config", "[{kernel,[{inet_dist_use_interface,{127,0,0,1}}]}].\n"),
 		l.write("enabled_plugins", "[rabbitmq_management].\n"),
 		l.write("node", l.script()),
