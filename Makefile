@@ -164,12 +164,20 @@ race: ## Run the library's tests COUNT=5 times over, shuffled, under the race de
 fuzz: ## Fuzz every fuzz target for FUZZTIME=10s
 	@scripts/fuzz $(FUZZTIME)
 
-DURATION ?= 5m
-PROVIDER ?= all
 .PHONY: chaos
+chaos: DURATION ?= 5m
+chaos: PROVIDER ?= all
 chaos: servers ## Break the backends and the workers at random, and prove that all promises were kept: make chaos [DURATION=5m] [SEED=42] [PROVIDER=sqlite,pgx] [CHAOSFLAGS='-keep bin']
 	@cd internal/chaos && $(GO) build -o $(CURDIR)/bin/chaos .
 	@bin/chaos -duration $(DURATION) -provider '$(PROVIDER)' $(if $(SEED),-seed $(SEED)) $(CHAOSFLAGS)
+
+.PHONY: soak
+soak: DURATION ?= 2m
+soak: PROVIDER ?= pgmq,rabbitmq
+soak: RATE ?= 500
+soak: servers ## Send at a steady rate, and see whether anything grows: make soak [DURATION=1h] [RATE=500] [PROVIDER=pgmq,rabbitmq] [SOAKFLAGS='-break snapshot']
+	@cd bench && $(GO) build -o $(CURDIR)/bin/soak ./soak
+	@bin/soak -duration $(DURATION) -provider '$(PROVIDER)' -rate $(RATE) -dir bin $(SOAKFLAGS)
 
 .PHONY: bench
 bench: ## Measure mq beside its embedded peers: make bench [BENCHFLAGS='-n 100000 -rounds 5']
