@@ -24,7 +24,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	asks           *bool   // whether somebody can be asked, nil to find out
+	asks           *bool   // whether there is a user to ask, nil to find out
 	shown          *screen // where tables are shown, nil to find out
 	config         string  // the directory of the contexts, "" for the user's
 
@@ -36,7 +36,7 @@ type app struct {
 	quiet   bool
 	level   slog.Level // of what the library logs, without -verbose; 0: errors
 	dsnFrom string     // the variable that the DSN is from
-	told    []string   // lines of the library whose content the command reports itself
+	told    []string   // log lines of the library whose content the command reports itself
 
 	duplicates bool // Config.AllowDuplicateMoves
 
@@ -85,9 +85,9 @@ Flags may be written with one dash or with two.`,
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand())
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN`, or env:NAME for that in a variable (default $MQ_DSN)")
-	flags.StringVar(&a.context, "context", "", "use the DSN of this `name` (mq context; default $MQ_CONTEXT)")
-	flags.StringVarP(&a.output, "output", "o", "table", "`table`, wide, which cuts nothing and shows times in full, or json: one object per line")
+	flags.StringVar(&a.dsn, "dsn", "", "the provider's `DSN`, or env:NAME to read it from a variable (default $MQ_DSN)")
+	flags.StringVar(&a.context, "context", "", "use the context of this `name` (see mq context; default $MQ_CONTEXT)")
+	flags.StringVarP(&a.output, "output", "o", "table", "the `format`: table, wide (nothing cut, times in full) or json (one object per line)")
 	flags.BoolVar(&a.quiet, "quiet", false, "only results and errors: no notes, no \"sent 1 message\"")
 	flags.BoolVar(&a.verbose, "verbose", false, "show the library's log")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
@@ -188,9 +188,9 @@ func (a *app) anyDSN(text string) (string, error) {
 	return a.dsnOf(cs, text)
 }
 
-// namedDSN returns the DSN that is meant by an argument or flag: env:NAME is that
-// of a variable, since other users of the machine see arguments, and the
-// passwords in them.
+// namedDSN returns the DSN that an argument or flag names: env:NAME reads it from a
+// variable, since other users of the machine can see arguments, and the passwords in
+// them.
 func (a *app) namedDSN(text string) (string, error) {
 	name, ok := strings.CutPrefix(text, "env:")
 	if !ok {
@@ -248,7 +248,7 @@ func (a *app) logger() *slog.Logger {
 	return slog.New(&without{h, a.told})
 }
 
-// without is a log without the lines that say what is told elsewhere.
+// without is a log without the lines that are reported elsewhere.
 type without struct {
 	slog.Handler
 	told []string
@@ -279,7 +279,7 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-// fault tells the user what has failed.
+// fault reports what has failed.
 func (a *app) fault(format string, args ...any) {
 	fmt.Fprintln(a.stderr, "mq:", printable(fmt.Sprintf(format, args...)))
 }

@@ -16,8 +16,8 @@ func archiveCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "archive {RECEIPT... | - | COMMAND}",
 		Short: "Set messages aside in the archive, and work on archives",
-		Long: `Set leased messages aside in their queue's archive, or, with a command, look at
-archives, where dead letters are, and bring messages back.
+		Long: `Set leased messages aside in the archive of their queue. The commands below list,
+redrive and delete the messages in an archive, which is where dead letters are.
 
 ` + receiptsHelp,
 		Example: `  mq archive -reason 'bad address' orders:p1:7:1:1763800000000000:orders
@@ -33,7 +33,7 @@ archives, where dead letters are, and bring messages back.
 			return a.settle(cmd.Context(), "archived", args, mq.Settlement{Op: mq.OpArchive, Reason: reason})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for who looks into the archive")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks into the archive")
 	cmd.AddCommand(archiveListCommand(a), archiveShowCommand(a), archiveStatsCommand(a), archivePutCommand(a),
 		archiveRedriveCommand(a), archiveRemoveCommand(a), archivePurgeCommand(a))
 	return cmd

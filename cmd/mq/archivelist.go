@@ -55,9 +55,9 @@ func archiveListCommand(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.IntVarP(&n, "limit", "n", 100, "how many messages to list at most")
-	flags.StringVar(&b.after, "after", "", "begin behind the message with this `id`")
+	flags.StringVar(&b.after, "after", "", "start after the message with this `id`")
 	flags.BoolVar(&b.newest, "newest", false, "newest first")
-	flags.StringVar(&reason, "reason", "", "only those whose reason has this `text` in it")
+	flags.StringVar(&reason, "reason", "", "only messages whose reason contains this `text`")
 	return cmd
 }
 

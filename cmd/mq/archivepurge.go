@@ -26,8 +26,8 @@ func archivePurgeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge QUEUE",
 		Short: "Delete archived messages",
-		Long: `Delete archived messages: those that are there when it begins. mq archive rm
-deletes them by their ids.`,
+		Long: `Delete the messages that are in the archive when it begins: all of them, or those
+that match the flags. mq archive rm deletes messages by their ids.`,
 		Example: `  mq archive purge orders
   mq archive purge -yes -older-than 30d orders
   mq archive purge orders -reason 'card declined'`,
@@ -47,8 +47,8 @@ deletes them by their ids.`,
 		ValidArgsFunction: a.completeQueue,
 	}
 	yesFlag(cmd, &yes)
-	cmd.Flags().Var(&p.older, "older-than", "only what was archived that long ago, as in 12h or 30d")
-	cmd.Flags().StringVar(&p.reason, "reason", "", "only those whose reason has this `text` in it")
+	cmd.Flags().Var(&p.older, "older-than", "only messages archived at least that long ago, as in 12h or 30d")
+	cmd.Flags().StringVar(&p.reason, "reason", "", "only messages whose reason contains this `text`")
 	return cmd
 }
 
@@ -83,7 +83,7 @@ func (p archivePurging) run(ctx context.Context, a *app, q *mq.Queue) error {
 }
 
 // eachArchived calls act with the ids of messages, several at a time, that were archived
-// by a time and have a text in their reason. It ends when act has hit limit of them.
+// by a time and have a text in their reason. It ends when act has found limit of them.
 func eachArchived(ctx context.Context, q *mq.Queue, by time.Time, reason string, limit int64, act func(context.Context, []string) (int64, error)) (done int64, err error) {
 	var ids []string
 	flush := func() error {

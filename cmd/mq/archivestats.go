@@ -13,7 +13,7 @@ func archiveStatsCommand(a *app) *cobra.Command {
 	var scan int
 	cmd := &cobra.Command{
 		Use:   "stats QUEUE",
-		Short: "Count archived messages by their reasons",
+		Short: "Count archived messages by reason",
 		Example: `  mq archive stats orders
   mq archive stats orders -scan 1000000 -o json | jq 'select(.count > 100) | .reason'`,
 		Args: takes(1, 1),

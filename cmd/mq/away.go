@@ -12,7 +12,7 @@ import (
 type away struct {
 	app   *app
 	seen  bool      // the backend has answered once
-	since time.Time // when it was gone first; zero if it is there
+	since time.Time // when it went away; zero if it is there
 }
 
 // bears reports whether to go on after err, and says so when that changes. A backend
@@ -33,7 +33,7 @@ func (w *away) bears(err error) bool {
 	return true
 }
 
-// passing reports whether err may be over soon.
+// passing reports whether err may be temporary.
 func passing(err error) bool {
 	return errors.Is(err, mq.ErrUnavailable) || errors.Is(err, mq.ErrBadConn) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -13,12 +13,12 @@ import (
 func contextCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "context",
-		Short: "Name DSNs, so that nobody types them",
-		Long: `Name DSNs, so that nobody types them, nor the passwords in them.
+		Short: "Name DSNs, so that nobody has to type them",
+		Long: `Name DSNs, so that nobody has to type them and the passwords in them.
 
-A command takes -dsn, or else the context of -context, MQ_DSN, the context that
-MQ_CONTEXT names, or the one that is in use, in this order. They are in
-mq/contexts.json in the user's directory for settings (~/.config on Linux), which
+A command takes the first of these: -dsn, the context that -context names, MQ_DSN,
+the context that MQ_CONTEXT names, the context in use. Contexts are stored in
+mq/contexts.json in the user's configuration directory (~/.config on Linux), which
 only its owner may read.`,
 		Args:    func(*cobra.Command, []string) error { return usagef("give one of add, ls, use, show and rm") },
 		RunE:    func(*cobra.Command, []string) error { return nil },
@@ -32,9 +32,9 @@ func contextAddCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "add NAME {DSN | env:NAME | -}",
 		Short: "Name a DSN",
-		Long: `Name a DSN: one that is read from the standard input (-), so that other users of
-the machine do not see it; the name of a variable (env:NAME), which is read each
-time; or an argument. A context of that name is replaced.`,
+		Long: `Name a DSN. It is read from the standard input (-), so that other users of the
+machine do not see it, from a variable (env:NAME), each time it is used, or from
+the argument. An existing context of that name is replaced.`,
 		Example: `  mq context add dev pgmq://app@localhost/shop
   mq context add prod env:PROD_DSN
   echo 'pgmq://app:secret@db/shop' | mq context add stage -`,
@@ -79,7 +79,7 @@ func checkContext(name, dsn string) error {
 	return nil
 }
 
-// changeContexts changes the file, and shows the context that was meant.
+// changeContexts changes the file, and shows the context of that name.
 func (a *app) changeContexts(name string, change func(*contexts) error) error {
 	cs, err := a.readContexts()
 	if err == nil {
@@ -132,7 +132,7 @@ func contextListCommand(a *app) *cobra.Command {
 func contextUseCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "use NAME",
-		Short:   "Use a context where neither a flag nor a variable names another one",
+		Short:   "Use a context unless a flag or a variable names another",
 		Example: `  mq context add dev mem://dev && mq context use dev`,
 		Args:    takes(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -149,7 +149,7 @@ func contextUseCommand(a *app) *cobra.Command {
 func contextShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "show [NAME]",
-		Short:   "Show a context, or the one that is in use, without its password",
+		Short:   "Show a context, by default the one in use, without its password",
 		Example: `  mq context add dev mem://dev && mq context show dev`,
 		Args:    takes(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {

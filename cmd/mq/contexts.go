@@ -40,7 +40,7 @@ func (a *app) readContexts() (*contexts, error) {
 	}
 	if err == nil {
 		if err = json.Unmarshal(text, cs); err != nil {
-			err = fmt.Errorf("%s is damaged: %w (mend or remove it)", cs.path, err)
+			err = fmt.Errorf("%s is damaged: %w (repair or remove it)", cs.path, err)
 		}
 	}
 	return cs, err
@@ -57,7 +57,7 @@ func (cs *contexts) private() error {
 			return err
 		}
 		if got := info.Mode().Perm(); got&0o077 != 0 {
-			return fmt.Errorf("others have access to %s, where passwords are: its mode is %#o (chmod %o %s)", path, got, mode, path)
+			return fmt.Errorf("others have access to %s, which contains passwords: its mode is %#o (chmod %o %s)", path, got, mode, path)
 		}
 	}
 	return nil

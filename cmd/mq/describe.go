@@ -20,12 +20,12 @@ func describeCommand(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "describe QUEUE...",
-		Short: "Show all about a queue: figures, rates, consumers, dead letters, advice",
-		Long: `Show all about a queue: its figures and rates, who has paused it, its consumers
-and the messages that they have held longest, the reasons of its newest dead
-letters, the topics that it is bound to, what mq doctor finds, and advice.
+		Short: "Show everything about a queue: figures, rates, consumers, dead letters, advice",
+		Long: `Show everything about a queue: its figures and rates, who has paused it, its
+consumers and the messages that they have held longest, the reasons of its newest
+dead letters, the topics that it is bound to, what mq doctor finds, and advice.
 
-What the provider does not keep is left out. It changes nothing.`,
+Whatever the provider does not store is left out. The command changes nothing.`,
 		Example: `  mq describe orders
   mq describe orders -for 10s
   mq describe orders -for 0s -o json | jq '.consumers[]?.name'`,

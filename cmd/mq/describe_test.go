@@ -109,7 +109,7 @@ func TestAdvise(t *testing.T) {
 		{
 			"nobody",
 			description{stats: waiting, reporting: true},
-			[]string{"no consumer reports that it works on the queue: 20 messages waiting, the first one for 6m"},
+			[]string{"no consumer has reported on this queue: 20 messages waiting, the first one for 6m"},
 		},
 		{
 			"stuck",
@@ -119,7 +119,7 @@ func TestAdvise(t *testing.T) {
 		{
 			"slow",
 			description{stats: waiting, rates: rates{rate(3), rate(1)}},
-			[]string{"more comes than goes: 3 sent and 1 done per second, and the first message has waited for 6m (more consumers, or a higher concurrency)"},
+			[]string{"messages come faster than they are done: 3 sent and 1 done per second, and the first message has waited for 6m (more consumers, or a higher concurrency)"},
 		},
 		{"blocked", description{stats: mq.Stats{Blocked: 2}}, []string{"2 messages behind an earlier one of their group (mq peek w -state leased, or delayed)"}},
 		{

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// When something is worth a word.
+// From when on something is worth advice.
 const (
 	longLag    = time.Minute
 	longHold   = 10 * time.Minute
@@ -31,11 +31,11 @@ func (d *description) adviseWaiting(say func(string, ...any)) {
 	case paused:
 		say("paused for %s by %s: %s waiting (mq resume %s)", age(time.Since(p.Since)), p.By, plural(s.Visible, "message"), d.queue)
 	case late && d.reporting && len(d.consumers) == 0:
-		say("no consumer reports that it works on the queue: %s waiting, the first one for %s", plural(s.Visible, "message"), age(s.Lag))
+		say("no consumer has reported on this queue: %s waiting, the first one for %s", plural(s.Visible, "message"), age(s.Lag))
 	case late && d.rates.done != nil && *d.rates.done == 0:
 		say("nothing was done in %v: %s leased, %d waiting, the first one for %s", d.sampled, plural(s.Leased, "message"), s.Visible, age(s.Lag))
 	case late && d.rates.done != nil && *d.rates.sent > *d.rates.done:
-		say("more comes than goes: %s sent and %s done per second, and the first message has waited for %s (more consumers, or a higher concurrency)",
+		say("messages come faster than they are done: %s sent and %s done per second, and the first message has waited for %s (more consumers, or a higher concurrency)",
 			perSecond(d.rates.sent), perSecond(d.rates.done), age(s.Lag))
 	case s.Visible == 0 && s.Blocked > 0:
 		say("%s behind an earlier one of their group (mq peek %s -state leased, or delayed)", plural(s.Blocked, "message"), d.queue)

@@ -10,16 +10,16 @@ func exportCommand(a *app) *cobra.Command {
 	var s serving
 	cmd := &cobra.Command{
 		Use:   "export [QUEUE...]",
-		Short: "Serve the figures of queues to Prometheus, autoscalers and health checks",
-		Long: `Serve the figures of queues to Prometheus, autoscalers and health checks:
+		Short: "Serve metrics of queues to Prometheus, autoscalers and health checks",
+		Long: `Serve metrics of queues to Prometheus, autoscalers and health checks:
 
   /metrics               in Prometheus' format
   /api/v1/queues/NAME    as JSON, also for KEDA's scaler metrics-api
   /api/v1/queues         all of them
   /healthz               200 while all providers answer, else 503
 
-The queues are named only where the provider cannot list them, as RabbitMQ. What
-is exported, and alerts for it, are in docs/observability.md.`,
+Name queues only if the provider cannot list them, as on RabbitMQ. The metrics,
+and alerts for them, are in docs/observability.md.`,
 		Example: `  mq export -dsn pgmq://app@localhost/shop
   mq export -listen :9090 -credentials env:METRICS_TOKEN -host mq-export`,
 		RunE: func(cmd *cobra.Command, args []string) error {

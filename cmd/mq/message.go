@@ -13,7 +13,7 @@ import (
 	"github.com/portmq/mq"
 )
 
-// messageLine is the JSON of a message but for its body, which marshal adds.
+// messageLine is the JSON of a message except for its body, which marshal adds.
 type messageLine struct {
 	Queue      string     `json:"queue"`
 	ID         string     `json:"id"`
@@ -77,7 +77,7 @@ func (m messageLine) base64() *[]byte {
 }
 
 // embeddable reports whether body can stand in a line of JSON as it is. Spaces
-// around it would be lost to who parses the line.
+// around it would be lost to a parser of the line.
 func embeddable(body []byte) bool {
 	return json.Valid(body) && len(bytes.TrimSpace(body)) == len(body) && utf8.Valid(body) && !bytes.ContainsFunc(body, unicode.IsControl)
 }

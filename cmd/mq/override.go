@@ -12,14 +12,17 @@ import (
 )
 
 const idsHelp = `Whoever holds such a message loses its lease. - reads ids from the standard input,
-one a line. The exit code is 1 if none of the messages is there.`
+one per line. The exit code is 1 if none of the messages exists.`
 
-// noneOf says that no message was hit.
+// noneOf is the error if no message was found.
 func noneOf(where, shows string) error {
 	return fmt.Errorf("%s has none of these messages (%s shows what there is)", where, shows)
 }
 
-// ids returns the ids of arguments, or reads them if there is but "-".
+func noneInQueue(queue string) error   { return noneOf(queue, "mq peek") }
+func noneInArchive(queue string) error { return noneOf("the archive of "+queue, "mq archive ls") }
+
+// ids returns the ids in args, sorted and each once, or reads them if args is "-".
 func (a *app) ids(ctx context.Context, args []string) (ids []string, err error) {
 	if len(args) == 1 && args[0] == "-" {
 		if args, err = unlessEnded(ctx, a.readLines); err != nil {
@@ -32,7 +35,7 @@ func (a *app) ids(ctx context.Context, args []string) (ids []string, err error) 
 }
 
 // byID does something to the messages with the given ids, and says to how many.
-func (a *app) byID(q *mq.Queue, done string, ids []string, act func() (int64, error)) error {
+func (a *app) byID(q *mq.Queue, done string, ids []string, none func(queue string) error, act func() (int64, error)) error {
 	n, err := act()
 	if err != nil {
 		err = lacks(q.Client(), err, "cannot do that to messages by their ids")
@@ -42,20 +45,20 @@ func (a *app) byID(q *mq.Queue, done string, ids []string, act func() (int64, er
 		return err
 	}
 	if n == 0 && len(ids) > 0 {
-		return noneOf(q.Name(), "mq peek")
+		return none(q.Name())
 	}
 	return a.done(doneLine{Done: done, Count: n, Asked: int64(len(ids)), Queue: q.Name()})
 }
 
 // override settles messages by their ids.
 func (a *app) override(ctx context.Context, q *mq.Queue, done string, ids []string, s mq.Settlement) error {
-	return a.byID(q, done, ids, func() (int64, error) { return q.Override(ctx, ids, s) })
+	return a.byID(q, done, ids, noneInQueue, func() (int64, error) { return q.Override(ctx, ids, s) })
 }
 
 func removeCommand(a *app) *cobra.Command {
 	return a.removing("rm QUEUE {ID... | -}", "Delete messages by their ids, leased ones too",
 		"Delete messages by their ids, leased ones too.\n\n"+idsHelp,
-		"  mq rm -yes orders 5 6\n  mq peek orders -text '\"id\":4' -o json | jq -r .id | mq rm -yes orders -",
+		"  mq rm -yes orders 5 6\n  mq peek orders -text '\"id\":4' -o json | jq -r .id | mq rm -yes orders -", noneInQueue,
 		func(ctx context.Context, q *mq.Queue, ids []string) (int64, error) {
 			return q.Override(ctx, ids, mq.Settlement{Op: mq.OpAck})
 		})
@@ -63,12 +66,12 @@ func removeCommand(a *app) *cobra.Command {
 
 func archiveRemoveCommand(a *app) *cobra.Command {
 	return a.removing("rm QUEUE {ID... | -}", "Delete archived messages by their ids", "",
-		"  mq archive rm -yes orders 17 18",
+		"  mq archive rm -yes orders 17 18", noneInArchive,
 		func(ctx context.Context, q *mq.Queue, ids []string) (int64, error) { return q.RemoveArchived(ctx, ids) })
 }
 
 // removing makes a command that deletes messages by their ids, and asks before.
-func (a *app) removing(use, short, long, example string, remove func(context.Context, *mq.Queue, []string) (int64, error)) *cobra.Command {
+func (a *app) removing(use, short, long, example string, none func(queue string) error, remove func(context.Context, *mq.Queue, []string) (int64, error)) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example,
@@ -84,7 +87,7 @@ func (a *app) removing(use, short, long, example string, remove func(context.Con
 			}
 			return a.with(func(c *mq.Client) error {
 				q := c.Queue(args[0])
-				return a.byID(q, "deleted", ids, func() (int64, error) { return remove(ctx, q, ids) })
+				return a.byID(q, "deleted", ids, none, func() (int64, error) { return remove(ctx, q, ids) })
 			})
 		},
 		ValidArgsFunction: a.completeQueue,
@@ -97,8 +100,8 @@ func archivePutCommand(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "put QUEUE {ID... | -}",
-		Short: "Set messages aside by their ids, leased ones too",
-		Long:  "Set messages aside in the archive by their ids, leased ones too.\n\n" + idsHelp,
+		Short: "Archive messages by their ids, leased ones too",
+		Long:  "Archive messages by their ids, leased ones too.\n\n" + idsHelp,
 		Example: `  mq archive put orders 5 6 -reason 'bad address'
   mq peek orders -group customer-7 -o json | jq -r .id | mq archive put orders -`,
 		Args: takes(2, many),
@@ -107,7 +110,7 @@ func archivePutCommand(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeQueue,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for who looks into the archive")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks into the archive")
 	return cmd
 }
 
@@ -116,7 +119,7 @@ func moveCommand(a *app) *cobra.Command {
 		Use:   "move FROM TO {ID... | -}",
 		Short: "Move messages to another queue by their ids, leased ones too",
 		Long: `Move messages to another queue of the provider by their ids, leased ones too.
-There they are new messages. mq copy moves whole queues.
+They become new messages there. mq copy moves whole queues.
 
 ` + idsHelp,
 		Example: `  mq move orders invoices 5 6`,

@@ -54,7 +54,7 @@ func TestByIDUnsupported(t *testing.T) {
 	for _, args := range []string{"rescue w 1", "archive put w 1", "rm w 1 -yes", "archive rm w 1 -yes"} {
 		d.fails(exitFailure, "rabbitstub cannot do that to messages by their ids", strings.Fields(args)...)
 	}
-	d.fails(exitFailure, "rabbitstub does not keep who holds which message: give ids", "rescue", "w", "-held-by", "x")
+	d.fails(exitFailure, "rabbitstub does not store who holds which message (give ids)", "rescue", "w", "-held-by", "x")
 	d.fails(exitFailure, "rabbitstub does not count dead letters by reason", "archive", "stats", "w")
 }
 

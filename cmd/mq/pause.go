@@ -18,11 +18,11 @@ func pauseCommand(a *app) *cobra.Command {
 	var by string
 	cmd := &cobra.Command{
 		Use:   "pause QUEUE...",
-		Short: "Keep all consumers from fetching from queues",
-		Long: `Keep all consumers, mq work included, from fetching from queues, until mq resume.
+		Short: "Stop all consumers from fetching from queues",
+		Long: `Stop all consumers, mq work included, from fetching from queues, until mq resume.
 
-Messages that they have are still handled, and messages can be sent. Programs that
-do not use this library, and mq receive, go on.`,
+They still handle the messages that they have, and messages can still be sent.
+Programs that do not use this library, and mq receive, go on.`,
 		Example: `  mq pause orders
   mq pause orders invoices -by 'anna: the bank is down'`,
 		Args: takes(1, many),
@@ -38,7 +38,7 @@ do not use this library, and mq receive, go on.`,
 func resumeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "resume QUEUE...",
-		Short:   "Let consumers fetch again from queues that are paused",
+		Short:   "Let consumers fetch from paused queues again",
 		Example: `  mq resume orders`,
 		Args:    takes(1, many),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,7 +56,7 @@ func (a *app) eachPause(title string, names []string, f func(*mq.Queue) error) e
 		for _, name := range names {
 			q := c.Queue(name)
 			if err := f(q); err != nil {
-				errs = append(errs, lacks(c, err, "does not keep which queues are paused"))
+				errs = append(errs, lacks(c, err, "does not store which queues are paused"))
 				continue
 			}
 			out.row(queueLine{Queue: q.Name()}, q.Name())
@@ -69,7 +69,7 @@ func (a *app) eachPause(title string, names []string, f func(*mq.Queue) error) e
 	})
 }
 
-// lacks says what a provider does not do if err is that.
+// lacks says what the provider does not do if err is ErrNotSupported.
 func lacks(c *mq.Client, err error, what string) error {
 	if errors.Is(err, mq.ErrNotSupported) {
 		return fmt.Errorf("%s %s: %w", c.Provider().Name(), what, mq.ErrNotSupported)
@@ -92,7 +92,7 @@ func whoami() string {
 // pauses are the queues that are paused, by name.
 type pauses map[string]mq.PausedQueue
 
-// readPauses returns none where the provider keeps none.
+// readPauses returns none if the provider stores none.
 func readPauses(ctx context.Context, c *mq.Client) (pauses, error) {
 	all, err := c.Paused(ctx)
 	if errors.Is(err, mq.ErrNotSupported) {

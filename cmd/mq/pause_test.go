@@ -34,7 +34,7 @@ func TestPause(t *testing.T) {
 func TestPauseUnsupported(t *testing.T) {
 	d := newDesk(t, "rabbitstub")
 	for _, command := range []string{"pause", "resume"} {
-		d.fails(exitFailure, "rabbitstub does not keep which queues are paused", command, "w")
+		d.fails(exitFailure, "rabbitstub does not store which queues are paused", command, "w")
 	}
 	if got := d.must("stats", "w"); strings.Contains(got, "PAUSED") {
 		t.Errorf("stats prints %s", got)

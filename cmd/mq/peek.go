@@ -25,8 +25,8 @@ func peekCommand(a *app) *cobra.Command {
 		Short: "Show messages without leasing them, oldest first",
 		Long: `Show messages without leasing them, oldest first.
 
-With -state, -header, -group or -text it shows those that fit, of the first -scan
-messages, and says how far it looked.`,
+With -state, -header, -group or -text it looks at the first -scan messages, shows
+those that match, and says how far it looked.`,
 		Example: `  mq peek orders
   mq peek orders -newest -n 1000 -o json | jq -c .body
   mq peek orders -after 4711
@@ -44,12 +44,12 @@ messages, and says how far it looked.`,
 	}
 	flags := cmd.Flags()
 	flags.IntVarP(&p.n, "limit", "n", 10, "how many messages to show at most")
-	flags.StringVar(&p.after, "after", "", "begin behind the message with this `id`")
+	flags.StringVar(&p.after, "after", "", "start after the message with this `id`")
 	flags.BoolVar(&p.newest, "newest", false, "newest first")
-	flags.StringVar(&p.state, "state", "", "only messages that are `visible`, leased or delayed")
+	flags.StringVar(&p.state, "state", "", "only messages in this `state`: visible, leased or delayed")
 	flags.StringVarP(&p.header, "header", "H", "", "only messages with this header, as `name=value`")
 	flags.StringVarP(&p.match.Group, "group", "g", "", "only messages of this FIFO `group`")
-	flags.StringVar(&p.match.Text, "text", "", "only messages whose body has this `text` in it")
+	flags.StringVar(&p.match.Text, "text", "", "only messages whose body contains this `text`")
 	scanFlag(cmd, &p.scan)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -28,8 +28,8 @@ func receiveCommand(a *app) *cobra.Command {
 		Short: "Lease messages, and show them with their receipts",
 		Long: `Lease messages, and show them with their receipts.
 
-Nobody else gets them until -visibility is over, unless they are settled before:
-mq ack, nack, extend and archive take the receipts. Some providers, as RabbitMQ,
+Nobody else gets them until -visibility is over, unless they are settled first: mq
+ack, nack, extend and archive take the receipts. Some providers, such as RabbitMQ,
 give the messages back as soon as the command ends; there only -ack makes sense.
 
 It ends after -n messages, or when there is none within -wait.`,
@@ -51,7 +51,7 @@ It ends after -n messages, or when there is none within -wait.`,
 	flags.DurationVar(&r.Wait, "wait", 0, "how long to wait for a message")
 	flags.DurationVar(&r.Visibility, "visibility", 0, "how long to lease them (default 30s, or the provider's limit)")
 	flags.BoolVar(&r.ack, "ack", false, "delete each message once it has been shown")
-	flags.BoolVar(&r.pop, "pop", false, "delete the messages in the moment they are received")
+	flags.BoolVar(&r.pop, "pop", false, "delete the messages the moment they are received")
 	r.group.flags(cmd, "messages of free groups, one of each `group` unless -group-limit says otherwise")
 	return cmd
 }

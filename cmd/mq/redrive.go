@@ -23,8 +23,8 @@ func archiveRedriveCommand(a *app) *cobra.Command {
 		Use:   "redrive QUEUE [ID...]",
 		Short: "Bring archived messages back to the queue, as new messages",
 		Long: `Bring archived messages back to the queue, as new messages: those with the given
-ids, or those whose reason has a text in it, or simply the oldest ones. What
-workers reject while it runs stays in the archive.`,
+ids, those whose reason contains a text, or the oldest ones. Messages that workers
+reject while it runs stay in the archive.`,
 		Example: `  mq archive redrive orders 17 18
   mq archive redrive orders -n 100
   mq archive redrive orders -all -reason 'card declined'`,
@@ -47,7 +47,7 @@ workers reject while it runs stays in the archive.`,
 					return fmt.Errorf("%w (redriven %s)", err, plural(n, "message"))
 				}
 				if n == 0 && len(args) > 1 {
-					return noneOf("the archive of "+q.Name(), "mq archive ls")
+					return noneInArchive(q.Name())
 				}
 				return a.done(doneLine{Done: "redriven", Count: n, Queue: q.Name()})
 			})
@@ -57,7 +57,7 @@ workers reject while it runs stays in the archive.`,
 	flags := cmd.Flags()
 	flags.Int64VarP(&r.n, "limit", "n", 1, "how many at most")
 	flags.BoolVar(&r.all, "all", false, "all of them")
-	flags.StringVar(&r.reason, "reason", "", "only those whose reason has this `text` in it")
+	flags.StringVar(&r.reason, "reason", "", "only messages whose reason contains this `text`")
 	return cmd
 }
 

@@ -23,11 +23,11 @@ func rescueCommand(a *app) *cobra.Command {
 	var r rescuing
 	cmd := &cobra.Command{
 		Use:   "rescue QUEUE [ID... | -]",
-		Short: "Take messages from those who hold them, and give them back",
-		Long: `Take messages from those who hold them, and give them back to the queue: those with
-the given ids, or those that consumers report to hold (mq describe shows them), by
-name, by how long, or both. What a consumer has begun it does not undo: make sure
-that its work may be done twice.
+		Short: "Take messages from their holders, and give them back to the queue",
+		Long: `Take messages from their holders, and give them back to the queue: the messages
+with the given ids, or those that consumers have reported holding (mq describe
+shows them), selected by consumer, by how long, or both. What a consumer has begun
+is not undone: make sure that its work may be done twice.
 
 ` + idsHelp,
 		Example: `  mq rescue orders 7 8
@@ -47,9 +47,9 @@ that its work may be done twice.
 		ValidArgsFunction: a.completeQueue,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&r.heldBy, "held-by", "", "what the consumer of this `name`, or all on this host, hold")
-	flags.Var(&r.olderThan, "older-than", "only what has been held that long, as in 10m")
-	flags.DurationVar(&r.delay, "delay", 0, "after how long they may be received again")
+	flags.StringVar(&r.heldBy, "held-by", "", "messages held by the consumers of this `name`, or of this host")
+	flags.Var(&r.olderThan, "older-than", "only messages held for at least that long, as in 10m")
+	flags.DurationVar(&r.delay, "delay", 0, "how long until they may be received again")
 	yesFlag(cmd, &r.yes)
 	return cmd
 }
@@ -77,14 +77,14 @@ func (r rescuing) run(ctx context.Context, a *app, queue string, args []string) 
 func (r rescuing) held(ctx context.Context, a *app, q *mq.Queue) (ids []string, err error) {
 	reports, err := q.Client().Consumers(ctx, q.Name())
 	if err != nil {
-		return nil, lacks(q.Client(), err, "does not keep who holds which message: give ids")
+		return nil, lacks(q.Client(), err, "does not store who holds which message (give ids)")
 	}
 	for _, report := range reports {
 		if !r.means(report.Name) {
 			continue
 		}
 		if report.Held > len(report.Longest) {
-			a.note("%s holds %s, and has named the %d held longest", report.Name, plural(int64(report.Held), "message"), len(report.Longest))
+			a.note("%s holds %s, and names only the %d held longest", report.Name, plural(int64(report.Held), "message"), len(report.Longest))
 		}
 		for _, h := range report.Longest {
 			if holdsFor(report, h) >= r.olderThan.duration() {
@@ -95,8 +95,8 @@ func (r rescuing) held(ctx context.Context, a *app, q *mq.Queue) (ids []string, 
 	return stillLeased(ctx, q, ids)
 }
 
-// means reports whether a consumer is one of those. Names are host/process unless the
-// program gives others.
+// means reports whether -held-by means a consumer. Names are host/process unless the
+// program sets others.
 func (r rescuing) means(name string) bool {
 	return r.heldBy == "" || name == r.heldBy || strings.HasPrefix(name, r.heldBy+"/")
 }

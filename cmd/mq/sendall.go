@@ -31,7 +31,7 @@ const sendTime = time.Minute
 type target struct {
 	limit int // of a batch
 	send  func(context.Context, []*mq.Message) (ids []string, err error)
-	done  doneLine // what is shown in the end, but for the count
+	done  doneLine // what is shown at the end, except for the count
 }
 
 func toQueue(q *mq.Queue) target {

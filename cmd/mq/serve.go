@@ -29,12 +29,12 @@ type serving struct {
 
 func (s *serving) flags(cmd *cobra.Command, listen string) {
 	f := cmd.Flags()
-	// They take the places of the flags of that name that all commands have.
-	f.StringArrayVar(&s.dsns, "dsn", nil, "a provider's `DSN`, or env:NAME for that in a variable; may be repeated (default $MQ_DSN)")
-	f.StringArrayVar(&s.contexts, "context", nil, "use the DSN of this `name` (mq context); may be repeated (default $MQ_CONTEXT)")
+	// They replace the flags of the same name that all commands have.
+	f.StringArrayVar(&s.dsns, "dsn", nil, "a provider's `DSN`, or env:NAME to read it from a variable; may be repeated (default $MQ_DSN)")
+	f.StringArrayVar(&s.contexts, "context", nil, "use the context of this `name` (see mq context); may be repeated (default $MQ_CONTEXT)")
 	f.StringVar(&s.listen, "listen", listen, "the `address` to listen on: any but a loopback one needs -credentials")
-	f.StringArrayVar(&s.hosts, "host", nil, "a `name` by which it is reached, besides localhost and its address; * is any; may be repeated")
-	f.StringVar(&s.credentials, "credentials", "", "a `file`, or env:NAME for a variable, with user:password or a token in each line")
+	f.StringArrayVar(&s.hosts, "host", nil, "a host `name` under which it is reached, besides localhost and its address; * is any; may be repeated")
+	f.StringVar(&s.credentials, "credentials", "", "a `file`, or env:NAME for a variable, with one user:password or token per line")
 }
 
 // origin is a provider that is served.
@@ -43,8 +43,8 @@ type origin struct {
 	client    *mq.Client
 }
 
-// open opens the providers of the flags, or the one that other commands would use. The
-// caller closes them, also after an error.
+// open opens the providers that the flags name, or the one that other commands would use.
+// The caller closes them, also after an error.
 func (s *serving) open(a *app) (all []origin, err error) {
 	add := func(name, dsn string) error {
 		c, err := a.openDSN(dsn)
@@ -153,7 +153,8 @@ func (s *serving) exporter(all []origin, queues []string) (*export.Exporter, err
 // serveGrace is how long requests under way have to end.
 const serveGrace = 3 * time.Second
 
-// serve serves h until ctx ends. closing is called when no new requests are taken.
+// serve serves h until ctx ends, and then calls closing before it waits for requests under
+// way.
 func (s *serving) serve(ctx context.Context, a *app, what string, h http.Handler, closing func() error) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 const receiptsHelp = `A receipt is what mq receive shows, its queue included; - reads receipts from
-the standard input, one a line. Those that are stale are named, the others take
+the standard input, one per line. Those that are stale are named, the others take
 effect. Receipts work only where the provider's outlive the command that
 received, as on PGMQ; elsewhere use mq receive -ack or mq work.`
 

@@ -20,11 +20,11 @@ func statsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats [QUEUE...]",
 		Short: "Count the messages of queues",
-		Long: `Count the messages of queues, of all if none is named.
+		Long: `Count the messages of queues, of all queues if none is named.
 
-Unknown figures are "-", and ~ marks an estimate. -watch adds the messages sent and
-done per second since the sample before, dead letters and removed ones included,
-and marks figures that rise and fall. It outlives a restart of the backend.`,
+"-" is an unknown figure, and ~ marks an estimate. -watch adds the messages sent and
+done per second since the last sample, where done includes dead letters and removed
+messages, and marks figures that rise or fall. It outlives a restart of the backend.`,
 		Example: `  mq stats
   mq stats -watch -interval 5s orders
   mq stats -o json | jq 'select(.visible > 1000) | .queue'`,

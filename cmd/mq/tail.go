@@ -17,8 +17,8 @@ func tailCommand(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "tail QUEUE",
-		Short: "Show the newest messages and those that come, without leasing them",
-		Long: `Show the newest messages and those that come, without leasing them, until
+		Short: "Show the newest messages and new ones as they arrive, without leasing them",
+		Long: `Show the newest messages and new ones as they arrive, without leasing them, until
 interrupted.
 
 It looks into the queue every -interval: a message that came and went in between
@@ -42,8 +42,8 @@ is not seen. It outlives a restart of the backend.`,
 	return cmd
 }
 
-// A message with an id below the newest may turn up for this long, and this many
-// messages behind: ids are given before a transaction commits.
+// A message with an id below the newest may turn up this late, and this many messages
+// behind: ids are assigned before a transaction commits.
 const late, lateBy = 5 * time.Second, 1000
 
 // follower reads a queue over and over, and knows what it has seen.
@@ -71,7 +71,7 @@ func (a *app) tail(ctx context.Context, q *mq.Queue, n int, every time.Duration)
 	err := f.begin(ctx, n, show)
 	for {
 		if ctx.Err() == nil && !backend.bears(err) {
-			out.fail(err) // then there are no titles without messages
+			out.fail(err) // which also keeps the titles of an empty table away
 		}
 		if failed := out.flush(); failed != nil {
 			return failed

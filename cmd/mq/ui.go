@@ -28,15 +28,16 @@ func uiCommand(a *app) *cobra.Command {
 		Short: "Serve a web page that shows queues, and with -operate acts on them",
 		Long: `Serve a web page that shows queues, messages, dead letters and consumers, of one
 provider or of several. It changes nothing unless -operate allows it; then each
-act writes a line to the error output: who, what, and how many messages.
+action writes a line to the error output: who, what, and how many messages.
 
-It listens on this machine only. Another address needs -credentials, and TLS in
-front of it. /metrics, /healthz and /api/ are those of mq export.
+By default only this machine can reach it. Any other address needs -credentials,
+and should have a proxy with TLS in front of it. /metrics, /healthz and /api/ are
+those of mq export.
 
-The queues are named only where the provider cannot list them, as RabbitMQ.
+Name queues only if the provider cannot list them, as on RabbitMQ.
 
--demo fills queues in memory and works on them, for a look around; acts are
-allowed there.`,
+-demo fills queues in memory and works on them, so that you can look around;
+actions are allowed there.`,
 		Example: `  mq -dsn mem://demo ui -demo
   mq ui -dsn pgmq://app@localhost/shop -dsn sqlite://queue.db
   mq ui -operate -bodies never -trace 'https://traces.example.com/{trace}'`,
@@ -51,7 +52,7 @@ allowed there.`,
 	}
 	u.flags(cmd, "127.0.0.1:8080")
 	f := cmd.Flags()
-	f.BoolVar(&u.operate, "operate", false, "allow acts: redrive, remove, pause, send, purge and the like")
+	f.BoolVar(&u.operate, "operate", false, "allow actions: redrive, remove, pause, send, purge and the like")
 	f.BoolVar(&u.demo, "demo", false, "send messages and work on them, in memory")
 	f.StringVar(&u.bodies, "bodies", "click", "when bodies are shown: `click`, always or never")
 	f.StringVar(&u.headers, "headers", "click", "when the values of headers are shown: `click`, always or never")
@@ -89,7 +90,7 @@ func (u *uiFlags) run(ctx context.Context, a *app, all []origin, queues []string
 
 func (u *uiFlags) what() string {
 	if u.operate || u.demo {
-		return "the page, with acts,"
+		return "the page, with actions,"
 	}
 	return "the page, read-only (see -operate),"
 }
@@ -151,8 +152,8 @@ func (u *uiFlags) sources(a *app, all []origin, queues []string) (sources []mqui
 	return sources
 }
 
-// doctorFindings are what the doctor finds wrong. What it looks at it leaves as it is: on
-// RabbitMQ, where looking at a queue declares it, it looks at none.
+// doctorFindings returns what the doctor finds wrong. It changes nothing: on RabbitMQ,
+// where looking at a queue declares it, it looks at none.
 func doctorFindings(ctx context.Context, a *app, o origin) ([]mqui.Finding, error) {
 	d := &doctor{app: a, client: o.client, dsn: o.dsn}
 	err := d.examine(ctx, nil)
@@ -168,7 +169,7 @@ func doctorFindings(ctx context.Context, a *app, o origin) ([]mqui.Finding, erro
 	return wrong, err
 }
 
-// schedules are those of mqcron's default control queue.
+// schedules are the schedules in mqcron's default control queue.
 type schedules struct{ client *mq.Client }
 
 // List returns none where no process has ever made a schedule.
