@@ -8,10 +8,10 @@ import (
 	"github.com/portmq/mq/driver"
 )
 
-// Override settles by receipts without a fence. A nack makes the time of sending of a
-// message that was received later by a microsecond: a receipt names it, so that those of
-// the old lease are stale at once. Those without one, as its time is infinite, are stale
-// when the message is leased again.
+// Override settles by receipts without a fence. A nack of a message that has been received
+// adds a microsecond to its time of sending: receipts contain that time, so those of the
+// old lease are stale at once. Receipts of a message whose time is infinite do not, and
+// become stale when the message is leased again.
 func (p *Provider) Override(ctx context.Context, name string, ids []string, s driver.Settlement) (int64, error) {
 	q, err := p.attach(ctx, p.pool, name)
 	if err != nil {

@@ -49,14 +49,14 @@ type child struct {
 	name string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
-	out  chan string   // its answers, each behind the number of its command
+	out  chan string   // its answers, each after the number of its command
 	over chan struct{} // closed when it has ended
 
 	mu   sync.Mutex // of one command at a time
 	told int
 }
 
-// startChild starts a process, and waits until it works. Its log is a file of its own.
+// startChild starts a process, and waits until it works. Its log is a separate file.
 func startChild(dir, name string, cfg work.Config) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -119,8 +119,7 @@ func (c *child) tell(ctx context.Context, command string, patience time.Duration
 	return word, nil
 }
 
-// answer returns the answer to a command. One to an earlier command, which has come too
-// late, is passed over.
+// answer returns the answer to a command. Late answers to earlier commands are passed over.
 func (c *child) answer(ctx context.Context, number int, patience time.Duration) (string, error) {
 	late := time.After(patience)
 	for {
@@ -159,7 +158,7 @@ func (c *child) exit(ctx context.Context, patience time.Duration) error {
 	}
 }
 
-// dump has a process that hangs write its stacks to its log.
+// dump makes a hanging process write its stacks to its log.
 func (c *child) dump() {
 	_ = c.cmd.Process.Signal(syscall.SIGQUIT)
 	select {

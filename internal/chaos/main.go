@@ -1,11 +1,11 @@
 // Chaos runs producers and consumers in several processes, breaks what they depend on, at
-// random, and proves from what they have written down that every promise of package mq was
+// random, and proves from the ledger of their calls that every promise of package mq was
 // kept. It exits with 1 if one was not, and with 2 if the run itself failed.
 //
 //	make chaos DURATION=1m PROVIDER=sqlite SEED=42
 //
-// The faults of a run follow from its seed, which it prints. What the processes do in
-// between does not: they are several.
+// The seed, which a run prints, determines its faults. It does not determine what the
+// processes do in between, since they run side by side.
 package main
 
 import (
@@ -60,14 +60,14 @@ func parseFlags(out io.Writer, args []string) (o options, err error) {
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults happen; several providers share it, unless they run together")
-	fs.DurationVar(&o.drain, "drain", 2*time.Minute, "how long the workers may take to empty the queues in the end")
+	fs.DurationVar(&o.drain, "drain", 2*time.Minute, "how long the workers may take to empty the queues at the end")
 	fs.DurationVar(&o.lease, "lease", 3*time.Second, "the visibility timeout")
-	fs.StringVar(&o.provider, "provider", "all", "all, or some of "+strings.Join(providerNames, ", ")+", with commas")
+	fs.StringVar(&o.provider, "provider", "all", "all, or some of "+strings.Join(providerNames, ", ")+", separated by commas")
 	fs.StringVar(&o.faults, "faults", "", "only faults whose names contain this; none for none")
-	fs.StringVar(&o.broken, "break", os.Getenv("CHAOS_BREAK"), "break the provider, to see that the run fails: one of "+strings.Join(breakNames(), ", "))
+	fs.StringVar(&o.broken, "break", os.Getenv("CHAOS_BREAK"), "break the provider, to check that the run fails: one of "+strings.Join(breakNames(), ", "))
 	fs.StringVar(&o.keep, "keep", "", "keep the ledger and the logs in this directory")
-	fs.Uint64Var(&o.seed, "seed", 0, "of the faults; 0 is any")
-	fs.Float64Var(&o.rate, "rate", 60, "sends a second of each producer")
+	fs.Uint64Var(&o.seed, "seed", 0, "the seed of the faults; 0 for a random one")
+	fs.Float64Var(&o.rate, "rate", 60, "sends per second of each producer")
 	fs.BoolVar(&o.together, "together", false, "run the providers at the same time, each for the duration")
 	if err := fs.Parse(args); err != nil {
 		return o, err

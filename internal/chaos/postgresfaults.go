@@ -99,8 +99,8 @@ func (p *postgres) full(ctx context.Context, _ pick) (healing, error) {
 	return heal, errors.Join(p.exec(ctx, "ALTER ROLE worker CONNECTION LIMIT 4"), p.endSessions(ctx))
 }
 
-// repeat runs statements in the run's database again and again. That they are in the way
-// of others, and others in theirs, is no fault of anybody.
+// repeat runs statements in the run's database again and again. They may block others, and
+// be blocked by others: the errors of that are ignored.
 func (p *postgres) repeat(statements ...string) func(context.Context, pick) (healing, error) {
 	return func(ctx context.Context, pick pick) (healing, error) {
 		db, err := p.inside()
@@ -120,7 +120,7 @@ func (p *postgres) repeat(statements ...string) func(context.Context, pick) (hea
 	}
 }
 
-// expected returns nil for an error that two sessions in each other's way may get.
+// expected returns nil for an error that sessions which block each other may get.
 func expected(err error) error {
 	for _, text := range []string{"40P01", "55P03", "57014", "42P01", "40001", "XX000"} {
 		if err != nil && strings.Contains(err.Error(), text) {
@@ -178,7 +178,7 @@ func (p *postgres) rotate(r *runner) func(context.Context, pick) (healing, error
 	}
 }
 
-// fillDisk fills the server's disk. It may end of that, and is started again.
+// fillDisk fills the server's disk. If the server ends it is started again.
 func (p *postgres) fillDisk(ctx context.Context, pick pick) (healing, error) {
 	if !strings.HasPrefix(p.node.data, p.disk.path) {
 		return nil, fmt.Errorf("%w: the primary has moved to another disk", errSkipped)
@@ -197,8 +197,8 @@ func (p *postgres) fillDisk(ctx context.Context, pick pick) (healing, error) {
 }
 
 // promote makes a standby that confirms each commit, then makes it the primary. The old one
-// goes on, so that sessions stay on a node that can commit nothing any more: it waits for a
-// standby for ever. Thus what was acknowledged is on both.
+// goes on, so that sessions stay on a node that can no longer commit anything: it waits for a
+// standby forever. So whatever was acknowledged is on both.
 func (p *postgres) promote(ctx context.Context, _ pick) (healing, error) {
 	next, err := p.standby(ctx)
 	if err != nil {

@@ -32,7 +32,7 @@ type state struct {
 // pair is a connection and its continuation.
 type pair struct {
 	ends   [2]net.Conn
-	frozen bool // swallows what is sent, for ever
+	frozen bool // swallows whatever is sent, forever
 	cutIn  int  // bytes until it is cut, 0 for never
 }
 

@@ -81,8 +81,8 @@ func (b *rabbit) leader(ctx context.Context, _ pick) (*rabbitNode, error) {
 }
 
 // youngQueue is how old a quorum queue of RabbitMQ 3.10 must be before it is killed: else it
-// may stay without a leader for ever, as docs/rabbitmq.md says. The same was seen of one that
-// was dropped and made again at the moment when a node came up after a crash.
+// may stay without a leader forever, as docs/rabbitmq.md says. The same was seen with one that
+// was dropped and re-created at the moment when a node came up after a crash.
 const youngQueue = 5 * time.Second
 
 // crashNode kills a node, and starts it again.
@@ -110,7 +110,7 @@ func (b *rabbit) freeze(ctx context.Context, p pick) (healing, error) {
 	return func(context.Context) error { n.toAll(syscall.SIGCONT); return nil }, err
 }
 
-// setting evaluates an expression on each node, and another one in the end.
+// setting evaluates an expression on each node, and another one at the end.
 func (b *rabbit) setting(begin, end string) func(context.Context, pick) (healing, error) {
 	eval := func(ctx context.Context, expression string) (err error) {
 		for _, n := range b.nodes {

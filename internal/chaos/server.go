@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// servant is a program that runs as another user where we are root, since servers refuse
-// to be root.
+// servant is a program that runs as another user if we are root, since servers refuse to
+// run as root.
 type servant struct {
 	cmd  *exec.Cmd
 	log  string

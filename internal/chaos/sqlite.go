@@ -56,7 +56,7 @@ func (s *sqliteFile) faults(r *runner) (all []*fault, skips []skipped) {
 // clockSkipped is why no clock is set.
 var clockSkipped = skipped{"steps of the clock", "the clock is that of the whole machine, and there is no libfaketime"}
 
-// hold runs statements on a connection of its own, and rolls back in the end.
+// hold runs statements on a connection of its own, and rolls back at the end.
 func (s *sqliteFile) hold(statements string) func(context.Context, pick) (func(context.Context) error, error) {
 	return func(ctx context.Context, _ pick) (func(context.Context) error, error) {
 		conn, err := s.db.Conn(ctx)
@@ -76,8 +76,8 @@ func (s *sqliteFile) hold(statements string) func(context.Context, pick) (func(c
 	}
 }
 
-// repeat runs a statement again and again. That it is refused, as by a lock, is no fault of
-// anybody.
+// repeat runs a statement again and again. That it is refused, for example by a lock, is
+// expected.
 func (s *sqliteFile) repeat(statement string) func(context.Context, pick) (func(context.Context) error, error) {
 	return func(ctx context.Context, p pick) (func(context.Context) error, error) {
 		for end := time.Now().Add(p.hold); ; sleep(ctx, 50*time.Millisecond) {

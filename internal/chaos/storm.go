@@ -61,7 +61,7 @@ func (r *runner) note(name string, err error) {
 	r.failed = append(r.failed, fmt.Errorf("%s: %w", name, err))
 }
 
-// limit bounds the begin and the end of a fault each.
+// limit bounds the start of a fault, and its end.
 const limit = 2 * time.Minute
 
 // strike makes a fault happen, and heals it.

@@ -48,7 +48,7 @@ func (r *runner) choose(p pick) string {
 	return names[p.IntN(len(names))]
 }
 
-// pauseWorker stops a process for longer than its leases last, perhaps.
+// pauseWorker stops a process, perhaps for longer than its leases last.
 func (r *runner) pauseWorker(_ context.Context, p pick) (func(context.Context) error, error) {
 	c := r.child(r.choose(p))
 	if err := c.signal(syscall.SIGSTOP); err != nil {
@@ -117,8 +117,8 @@ func (r *runner) deploy(ctx context.Context) (err error) {
 	return err
 }
 
-// dropQueue drops a queue that is in use, and makes it again. A fault of the backend may be in
-// the way.
+// dropQueue drops a queue that is in use, and re-creates it. A fault of the backend may
+// prevent that for a while.
 func (r *runner) dropQueue(ctx context.Context, _ pick) (func(context.Context) error, error) {
 	heal := func(ctx context.Context) (err error) {
 		r.drops.Lock()

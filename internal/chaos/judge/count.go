@@ -4,7 +4,7 @@ package judge
 // leases that were given back without being held against the message, and Unanswered
 // counts those that nobody has answered.
 //
-// A lease that nobody has written down must be one of a receive whose answer was lost.
+// A lease that nobody has recorded must come from a receive whose answer was lost.
 func Counts(h History, f *Facts) (found []Breach) {
 	if !f.ExactReads {
 		return nil

@@ -42,7 +42,7 @@ type member struct {
 // Once a later one was delivered, an earlier one is done.
 func GroupOrder(h History, _ *Facts) []Breach {
 	all := members(h)
-	var next *member // of those behind, the one that was delivered first
+	var next *member // of those after it, the one that was delivered first
 	for _, m := range slices.Backward(all) {
 		if next != nil && m.last > next.first && m.ended < next.begin {
 			return breach("group order", h, "%s was delivered, and %s, which was sent before it, %v later",

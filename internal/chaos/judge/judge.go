@@ -1,11 +1,11 @@
 // Package judge proves from the ledger of a chaos run that the promises of package mq
 // were kept. Each rule is a function of the history of one subject, which is a message, a
 // group, an ID or a schedule, and of a few facts about the whole run. So a rule is tested
-// by histories made by hand, and a run of any length is judged a part at a time.
+// by handwritten histories, and a run of any length is judged part by part.
 //
 // Events have the time of the process that wrote them: a call took effect somewhere
 // between its two events. The rules only use what is certain. A lease, for example, is
-// certainly held from the return of the receive to the begin of the first settlement.
+// certainly held from the return of the receive to the start of the first settlement.
 package judge
 
 import (
@@ -54,7 +54,7 @@ type Facts struct {
 	// Doubts are the receives that may have leased messages without a word: those of
 	// processes that were killed, and those whose answer was lost.
 	Doubts []Span
-	// Faults are the faults, from the begin to the end of what they may have caused.
+	// Faults are the faults, from their start to the end of their effects.
 	Faults []Span
 	// Every is the time between two occurrences of a schedule, in seconds.
 	Every int
@@ -72,7 +72,7 @@ func (f *Facts) doubts(queue string, from, to int64) (n int) {
 	return n
 }
 
-// faulty returns the begin of the first fault that overlaps a time.
+// faulty returns the start of the first fault that overlaps a time.
 func (f *Facts) faulty(from, to int64) (at int64, ok bool) {
 	for _, s := range f.Faults {
 		if s.overlaps(from, to) && (!ok || s.From < at) {

@@ -191,16 +191,16 @@ func (l *lease) comesBack(c call, later *lease, f *Facts) bool {
 	return !f.undone(c.begin, later.at)
 }
 
-// half reports whether a nack or an archive may have happened by half, which has left the
-// message and a copy of it.
+// half reports whether a nack or an archive may have been half done, which has left both
+// the message and a copy of it.
 func half(all []*lease) bool {
 	return slices.ContainsFunc(all, func(l *lease) bool {
 		return slices.ContainsFunc(l.settles, func(c call) bool { return c.op != ledger.Ack && c.result != done })
 	})
 }
 
-// LeasedOnce checks that a message that is delivered again has a lost lease behind it: a nack, or the
-// end of its time.
+// LeasedOnce checks that a message is delivered again only after its lease has ended: by a
+// nack, or by its timeout.
 func LeasedOnce(h History, f *Facts) (found []Breach) {
 	all := leases(h, f)
 	if f.Copies && half(all) {

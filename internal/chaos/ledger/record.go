@@ -12,7 +12,7 @@ import "time"
 // Kind is what an event is.
 type Kind string
 
-// The events of a worker. Those of a call that has ended have the time of its begin in
+// The events of a worker. Those of a call that has ended have the time of its start in
 // From.
 const (
 	SendBegin   Kind = "sb" // For is the delay
@@ -46,14 +46,14 @@ const (
 	Stuck Kind = "st" // Key is a worker that did not go on when all faults were over
 )
 
-// The events of the controller, and what is there in the end.
+// The events of the controller, and what is there at the end.
 const (
 	FaultBegin Kind = "fb" // Key names the fault, Receipt numbers it
 	Healed     Kind = "fh" // For is how long its effects may last
 	DropBegin  Kind = "db"
 	Dropped    Kind = "do"
-	Queued     Kind = "iq" // a message that is in the queue in the end
-	Archived   Kind = "ia" // a message that is in the archive in the end
+	Queued     Kind = "iq" // a message that is in the queue at the end
+	Archived   Kind = "ia" // a message that is in the archive at the end
 )
 
 // Values of Op.
@@ -66,7 +66,7 @@ const (
 	Doubt     = "doubt"
 )
 
-// InTx is the Note of the begin of a settlement in a transaction of the caller.
+// InTx is the Note of SettleBegin in a transaction of the caller.
 const InTx = "tx"
 
 // Record is one event. Fields that an event does not have are zero.

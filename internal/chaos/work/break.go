@@ -15,8 +15,8 @@ import (
 	"github.com/portmq/mq/mqtest"
 )
 
-// Breaks are the ways in which a provider can be broken, so as to see that the run
-// finds it, and the rules that are then broken.
+// Breaks are the ways in which a provider can be broken, to check that a run finds it, and
+// the rule that each violates.
 var Breaks = map[string]string{
 	"nofence":     "not theirs", // a settlement takes effect whoever has the message
 	"ackfirst":    "lost",       // a message is acked when it is received
@@ -127,7 +127,7 @@ func (b *broken) ReceiveHeads(ctx context.Context, queue string, r driver.GroupR
 	return b.spoil(ctx, queue, ds), err
 }
 
-// deaf reports whether a receiver that waits hears of nothing any more.
+// deaf reports whether a waiting receiver is no longer woken.
 func (b *broken) deaf(wait time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

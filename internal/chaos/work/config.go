@@ -10,7 +10,7 @@ type Config struct {
 	Provider string        // mem, sqlite, pgx, pq, frompool or rabbitmq
 	DSN      string        // of mq.Open; of frompool that of the pool
 	Lease    time.Duration // the visibility timeout of all receives
-	Rate     float64       // sends a second of each producer
+	Rate     float64       // sends per second of each producer
 	Seed     uint64
 	Break    string // how the provider is broken, see Breaks
 	Workers  []Worker
@@ -29,11 +29,11 @@ type Role string
 const (
 	Producer Role = "producer"
 	Consumer Role = "consumer"
-	// Keeper looks, drops queues, and writes down what is there in the end.
+	// Keeper counts and drops queues, and records what is there at the end.
 	Keeper Role = "keeper"
 )
 
-// The queues. Messages that are in no queue of a run are not of the run.
+// The queues. Messages in other queues are not part of the run.
 const (
 	Plain    = "plain"    // sends of all kinds, keys included; three ways to receive
 	Grouped  = "grouped"  // messages of groups

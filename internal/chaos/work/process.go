@@ -14,8 +14,8 @@ import (
 	"github.com/portmq/mq/internal/chaos/ledger"
 )
 
-// Commands of a process, one a line behind a number. It answers each with a line: the
-// number and "ok" and a word, or the text of an error. That of its start has number 0.
+// Commands of a process, one per line, after a number. It answers each with a line: the
+// number, "ok" and a word, or the text of an error. The answer to its start has number 0.
 const (
 	Progress = "progress" // what each worker has done so far, as name=number
 	Quiet    = "quiet"    // stop producing
@@ -44,8 +44,8 @@ type worker struct {
 	all    sync.WaitGroup
 }
 
-// Main is the main of a worker process. It returns when its standard input ends, or says
-// so.
+// Main is the main of a worker process. It returns when its standard input ends, or at the
+// command Exit.
 func Main(cfg Config) int {
 	p := &process{cfg: cfg, base: measure()}
 	for _, w := range cfg.Workers {

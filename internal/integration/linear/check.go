@@ -12,7 +12,7 @@ import (
 
 // Result is what a check has found.
 type Result struct {
-	// Undecided says that there was not enough time.
+	// Undecided reports that there was not enough time.
 	Undecided bool
 	// Fault says why no order explains the history, or is "".
 	Fault string
@@ -141,7 +141,7 @@ func stuck(model porcupine.Model, info porcupine.LinearizationInfo) string {
 	return fmt.Sprintf("the longest order that works: %s\nand then: %s\n", strings.Join(order, " "), model.DescribeState(state))
 }
 
-// picture writes a page that shows the history, if somebody wants one.
+// picture writes a page that shows the history, if Folder is set.
 func picture(model porcupine.Model, info porcupine.LinearizationInfo) string {
 	dir := os.Getenv(Folder)
 	if dir == "" {

@@ -19,7 +19,7 @@ const maxMessages = 6
 // forever is when a call returns whose outcome nobody knows.
 const forever = math.MaxInt64
 
-// kind is what an event says of its message.
+// kind is what an event says about its message.
 type kind int8
 
 const (
@@ -50,8 +50,8 @@ func (o outcome) String() string {
 	return [...]string{"done", "stale", "not found", "unknown", "refused"}[o]
 }
 
-// outcomeOf returns what err says of a call. ok is false if that is not one of the
-// answers that a call may give.
+// outcomeOf returns what err says about a call. ok is false if that is not an answer that
+// a call may give.
 func outcomeOf(err error) (o outcome, ok bool) {
 	switch {
 	case err == nil:
@@ -68,7 +68,7 @@ func outcomeOf(err error) (o outcome, ok bool) {
 	return unknown, false
 }
 
-// event is what one call says of one message.
+// event is what one call says about one message.
 type event struct {
 	kind      kind
 	message   int
@@ -134,7 +134,7 @@ func (h *History) Calls() int { return len(h.calls) }
 
 func (h *History) now() int64 { return int64(time.Since(h.start)) }
 
-// begin notes the begin of a call.
+// begin notes the start of a call.
 func (h *History) begin(client, format string, args ...any) *call {
 	return &call{of: h, client: client, text: fmt.Sprintf(format, args...), begun: h.now()}
 }

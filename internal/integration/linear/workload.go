@@ -34,8 +34,8 @@ type Workload struct {
 
 // Leeway is what a backend may do that a queue without concurrency does not.
 type Leeway struct {
-	// Skips: a receive may pass over a visible message while another call has it locked,
-	// be it one that fails, or a receive that then does not take it. Such is SKIP LOCKED.
+	// Skips: a receive may pass over a visible message while another call has it locked, even
+	// one that fails, or a receive that then does not take it, as with SKIP LOCKED.
 	Skips bool
 }
 
@@ -262,7 +262,7 @@ type Tally struct {
 	Histories, Calls, Unknowns, Undecided int
 }
 
-// errUndecided is what Add returns in the end if too little was decided.
+// errUndecided is what Err returns if too little was decided.
 var errUndecided = errors.New("too many histories are undecided")
 
 // Add counts a history.
