@@ -43,9 +43,10 @@ func TestDescribe(t *testing.T) {
 				t.Errorf("describe prints\n%swithout\n%s", got, want)
 			}
 		}
+		time.Sleep(time.Minute) // until the consumer has reported the pause
 		got = strings.ReplaceAll(d.must("describe", "w", "-o", "json", "-for", "0s"), all[0].Name, "NAME")
 		for _, want := range []string{
-			`{"provider":"mem","queue":"w","total":3,`, `"paused_by":"anna"`, `"bindings":["orders.*.paid"],"consumers":[{"name":"NAME","running":2,"concurrency":2,"held":2,`,
+			`{"provider":"mem","queue":"w","total":3,`, `"paused_by":"anna"`, `"bindings":["orders.*.paid"],"consumers":[{"name":"NAME","running":2,"concurrency":2,"paused":true,"held":2,`,
 			`"held":[{"id":"3","by":"NAME","seconds":`, `"reasons":[{"reason":"bank: 500","count":1,`, `"reasons_looked_at":2,"advice":["paused`,
 		} {
 			if !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
