@@ -195,5 +195,4 @@ func TestOperatePooled(t *testing.T) {
 	listen := must(pgx.ParseConfig(dsn))(t)
 	listen.DefaultQueryExecMode = pgx.QueryExecModeExec
 	provide(t, "pgx", and(dsn, "default_query_exec_mode=exec"), pgmq.Config{Listen: listen}).operates("why")
-	provide(t, "postgres", and(dsn, "binary_parameters=yes"), pgmq.Config{}).search(driver.SearchRequest{Match: driver.Match{Text: "2"}})
 }
