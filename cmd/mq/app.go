@@ -113,7 +113,7 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	case emptied(cmd, "context"):
 		return usagef("-context is empty")
 	}
-	return nil
+	return checkChoosing(cmd)
 }
 
 // emptied reports whether a flag was given without a value, or one of its values is empty.

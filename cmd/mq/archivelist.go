@@ -58,6 +58,7 @@ func archiveListCommand(a *app) *cobra.Command {
 	flags.StringVar(&b.after, "after", "", "start after the message with this `id`")
 	flags.BoolVar(&b.newest, "newest", false, "newest first")
 	flags.StringVar(&reason, "reason", "", "only messages whose reason contains this `text`")
+	choosing(cmd, "reason")
 	return cmd
 }
 

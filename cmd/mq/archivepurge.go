@@ -49,6 +49,7 @@ that match the flags. mq archive rm deletes messages by their ids.`,
 	yesFlag(cmd, &yes)
 	cmd.Flags().Var(&p.older, "older-than", "only messages archived at least that long ago, as in 12h or 30d")
 	cmd.Flags().StringVar(&p.reason, "reason", "", "only messages whose reason contains this `text`")
+	choosing(cmd, "reason")
 	return cmd
 }
 

@@ -54,6 +54,26 @@ func mistyped(word string) bool {
 	return len(word) > 2 && !strings.HasPrefix(word, "--") && unicode.IsLetter(rune(word[2]))
 }
 
+// choosing marks flags that select messages. An empty value is refused, because it would
+// select all of them: it usually comes from a variable that is not set.
+func choosing(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		_ = cmd.Flags().SetAnnotation(name, choosingFlag, nil) // it fails only if there is no such flag
+	}
+}
+
+const choosingFlag = "choosing"
+
+// checkChoosing refuses empty values of such flags.
+func checkChoosing(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if _, marked := f.Annotations[choosingFlag]; marked && f.Value.String() == "" && err == nil {
+			err = usagef("-%s is empty, which would select all messages", f.Name)
+		}
+	})
+	return err
+}
+
 // many is no limit for takes.
 const many = -1
 

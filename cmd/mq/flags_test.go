@@ -7,6 +7,25 @@ import (
 	"testing/synctest"
 )
 
+// TestSelectEmpty: "$REASON" of a variable that is not set must not hit all messages.
+func TestSelectEmpty(t *testing.T) {
+	d := newDesk(t, "mem")
+	d.send(text("1"))
+	d.must("archive", "-reason", "bad", d.receipts("1")[0])
+	for _, args := range [][]string{
+		{"archive", "purge", "w", "-yes", "-reason", ""},
+		{"archive", "redrive", "w", "-all", "-reason="},
+		{"archive", "ls", "w", "-reason", ""},
+		{"rescue", "w", "-yes", "-older-than", "1ns", "-held-by", ""},
+		{"peek", "w", "-text", ""}, {"peek", "w", "-group", ""}, {"peek", "w", "-header", ""}, {"peek", "w", "-state", ""},
+	} {
+		d.fails(exitUsage, "is empty, which would select all", args...)
+	}
+	if s := d.stats(); s.Archived != 1 {
+		t.Errorf("there are %d archived messages, want 1", s.Archived)
+	}
+}
+
 func TestDoubleDashes(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"-dsn mem://x ls", "--dsn mem://x ls"},

@@ -50,6 +50,7 @@ those that match, and says how far it looked.`,
 	flags.StringVarP(&p.header, "header", "H", "", "only messages with this header, as `name=value`")
 	flags.StringVarP(&p.match.Group, "group", "g", "", "only messages of this FIFO `group`")
 	flags.StringVar(&p.match.Text, "text", "", "only messages whose body contains this `text`")
+	choosing(cmd, "state", "header", "group", "text")
 	scanFlag(cmd, &p.scan)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -58,6 +58,7 @@ reject while it runs stay in the archive.`,
 	flags.Int64VarP(&r.n, "limit", "n", 1, "how many at most")
 	flags.BoolVar(&r.all, "all", false, "all of them")
 	flags.StringVar(&r.reason, "reason", "", "only messages whose reason contains this `text`")
+	choosing(cmd, "reason")
 	return cmd
 }
 

@@ -48,6 +48,7 @@ is not undone: make sure that its work may be done twice.
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.heldBy, "held-by", "", "messages held by the consumers of this `name`, or of this host")
+	choosing(cmd, "held-by")
 	flags.Var(&r.olderThan, "older-than", "only messages held for at least that long, as in 10m")
 	flags.DurationVar(&r.delay, "delay", 0, "how long until they may be received again")
 	yesFlag(cmd, &r.yes)
