@@ -95,6 +95,15 @@ func TestMetrics(t *testing.T) {
 	)
 }
 
+// The name of a source may come from that of a file, in any encoding.
+func TestMetricsNotUTF8(t *testing.T) {
+	status, text := get(exporter(t, Options{}, Source{Name: "s\xff", Client: filled(t, mem.New())}), "/metrics")
+	if status != http.StatusOK {
+		t.Errorf("status %d: %s", status, text)
+	}
+	has(t, text, "mq_up{provider=\"mem\",source=\"s\ufffd\"} 1")
+}
+
 // What consumers have reported is exported, and so is an empty queue.
 func TestMetricsOfConsumers(t *testing.T) {
 	p := mem.New()
