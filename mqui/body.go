@@ -30,13 +30,13 @@ type body struct {
 // otherwise as it is, every digit of it, or else text, or else a hex dump.
 func newBody(b []byte, size, limit int) *body {
 	switch {
-	case len(b) == size && json.Valid(b) && depth(b) <= maxDepth && size > 0:
+	case len(b) == size && utf8.Valid(b) && json.Valid(b) && depth(b) <= maxDepth: // json passes what is not UTF-8
 		var out bytes.Buffer
 		if err := json.Indent(&out, b, "", "  "); err == nil && out.Len() <= 4*maxBody {
 			return textBody(out.Bytes(), "JSON", size, limit)
 		}
 		return textBody(b, "JSON", size, limit)
-	case isText(b):
+	case isText(b, len(b) < size):
 		return textBody(b, "text", size, limit)
 	}
 	limit = max(limit/4, hexShown)
@@ -68,10 +68,10 @@ func cutAt(shown, size int) int {
 
 // isText reports whether b is UTF-8, except for a character that is cut off at its end, and
 // has no control characters that text does not have.
-func isText(b []byte) bool {
+func isText(b []byte, wasCut bool) bool {
 	end := b
 	for range utf8.UTFMax {
-		if utf8.Valid(end) {
+		if utf8.Valid(end) || !wasCut {
 			break
 		}
 		end = end[:max(len(end)-1, 0)]

@@ -13,6 +13,8 @@ func TestBody(t *testing.T) {
 		{`{"a":1}}`, "text", `{"a":1}}`},
 		{"grüße\n", "text", "grüße\n"},
 		{"", "text", ""},
+		{"{\"a\":\"\xff\"}", "binary", "00000000  7b 22 61 22 3a 22 ff 22  7d                       |{\"a\":\".\"}|\n"},
+		{"abc\xc3", "binary", "00000000  61 62 63 c3                                       |abc.|\n"}, // not cut: it ends so
 		{"\x00\x01\xff", "binary", "00000000  00 01 ff                                          |...|\n"},
 	} {
 		b := newBody([]byte(c.in), len(c.in), bodyShown)
