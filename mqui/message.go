@@ -101,7 +101,11 @@ func (u *UI) content(d *messageData, r *http.Request, rec mq.Record, whole bool)
 	if r.FormValue("all") != "" {
 		limit = maxBody
 	}
-	d.Body = newBody(rec.Body, rec.BodySize, limit)
+	size := rec.BodySize
+	if u.opts.Redact != nil {
+		size = len(rec.Body) // of what is left
+	}
+	d.Body = newBody(rec.Body, size, limit)
 	if d.Body.More && limit < maxBody {
 		d.AllURL = address("message", append(again, "all", "1")...) + "#body"
 	}

@@ -219,6 +219,17 @@ func TestRedact(t *testing.T) {
 	lacks(t, page, "4111")
 }
 
+// TestRedactSize: what Redact leaves is whole, however long the body was.
+func TestRedactSize(t *testing.T) {
+	s := newSite(t, nil, Options{Redact: func(_ string, r *mq.Record) { r.Body = []byte(`{"card":"***"}`) }})
+	id := s.send(mq.Message{Body: []byte(`{"card":"4111111111111111"}`)})[0]
+	page := s.get("/message?source=src&queue=q&show=1&id=" + id)
+	contains(t, page, "JSON, 14 bytes<")
+	if strings.Contains(page, "Show more") {
+		t.Errorf("there is more to show of a redacted body:\n%s", page)
+	}
+}
+
 // TestRedactPanics shows nothing of the message, and harms nobody.
 func TestRedactPanics(t *testing.T) {
 	s := newSite(t, nil, Options{Authorize: operate, Bodies: ShowAlways, Headers: ShowAlways, Redact: func(string, *mq.Record) { panic("oh") }})
