@@ -51,14 +51,18 @@ func startRedrive(ctx context.Context, a *acting) error {
 	return nil
 }
 
+// The lowest and the highest rate. Below minRate the pause between two messages could
+// overflow a time.Duration, and there would be none.
+const minRate, maxRate = 1e-3, 1e6
+
 // readRate reads how many messages a second are wanted.
 func readRate(text string) (float64, error) {
 	if text == "" {
 		return 0, nil
 	}
 	rate, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(rate > 0) || rate > 1e6 {
-		return 0, badRequest("give the rate in messages per second")
+	if err != nil || !(rate >= minRate && rate <= maxRate) {
+		return 0, badRequest("give the rate in messages per second, at least 0.001")
 	}
 	return rate, nil
 }

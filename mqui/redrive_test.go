@@ -86,7 +86,9 @@ func TestRedriveCancel(t *testing.T) {
 		equal(t, "cancel", s.post("cancel", "job", id), "the redrive is being cancelled")
 		time.Sleep(time.Second)
 		contains(t, s.get(page), "Cancelled")
-		contains(t, s.post("redrive-all", "rate", "0"), "give the rate")
+		for _, rate := range []string{"0", "1e-11", "1e9", "NaN", "x"} { // 1e-11: longer than a time.Duration
+			contains(t, s.post("redrive-all", "rate", rate), "give the rate")
+		}
 		// Close ends what runs.
 		page = s.start("rate", "1")
 		ok(t, s.Close())
