@@ -33,7 +33,7 @@ type credential struct {
 func ParseCredentials(text string) (*Credentials, error) {
 	c := &Credentials{}
 	n := 0
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) { // some editors begin a file with a mark
 		n++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {

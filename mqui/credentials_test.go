@@ -15,6 +15,15 @@ import (
 
 const someCredentials = "# who may\nalice:correct horse:x\n\n  t0ken-t0ken-t0ken \n"
 
+// TestCredentialsMark: the mark at the beginning of a file is no part of a name.
+func TestCredentialsMark(t *testing.T) {
+	c, err := ParseCredentials("\ufeffalice:correct horse\r\n")
+	ok(t, err)
+	if user, right := c.match("basic alice:correct horse"); user != "alice" || !right {
+		t.Errorf("the user is %q, %v", user, right)
+	}
+}
+
 // door is a handler behind Protect, which answers with the user's name.
 func door(t *testing.T) http.Handler {
 	t.Helper()
