@@ -81,13 +81,7 @@ func checkContext(name, dsn string) error {
 
 // changeContexts changes the file, and shows the context of that name.
 func (a *app) changeContexts(name string, change func(*contexts) error) error {
-	cs, err := a.readContexts()
-	if err == nil {
-		err = change(cs)
-	}
-	if err == nil {
-		err = cs.write()
-	}
+	cs, err := a.updateContexts(change)
 	if err != nil || a.quiet {
 		return err
 	}
@@ -180,18 +174,15 @@ func contextRemoveCommand(a *app) *cobra.Command {
 		Example: `  mq context add dev mem://dev && mq context rm dev`,
 		Args:    takes(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			cs, err := a.readContexts()
-			if err == nil {
-				_, err = cs.dsn(args[0])
-			}
-			if err != nil {
+			_, err := a.updateContexts(func(cs *contexts) error {
+				_, err := cs.dsn(args[0])
+				delete(cs.Contexts, args[0])
+				if cs.Current == args[0] {
+					cs.Current = ""
+				}
 				return err
-			}
-			delete(cs.Contexts, args[0])
-			if cs.Current == args[0] {
-				cs.Current = ""
-			}
-			return cs.write()
+			})
+			return err
 		},
 		ValidArgsFunction: a.completeContext,
 	}

@@ -2,12 +2,37 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
+
+// TestContextAtOnce: commands that run at the same time lose none of their contexts.
+func TestContextAtOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("it has no lock that ends with the process")
+	}
+	d := newDesk(t, "mem")
+	d.must("context", "add", "first", "mem://x")
+	var wg sync.WaitGroup
+	const n = 20
+	for i := range n {
+		a, _, stderr := d.app()
+		wg.Go(func() {
+			if code := a.run(t.Context(), []string{"context", "add", fmt.Sprint("c", i), "mem://x", "-quiet"}); code != exitOK {
+				t.Error(stderr)
+			}
+		})
+	}
+	wg.Wait()
+	if got := strings.Count(d.must("context", "ls", "-o", "json"), "\n"); got != n+1 {
+		t.Errorf("there are %d contexts, want %d", got, n+1)
+	}
+}
 
 func TestContext(t *testing.T) {
 	d := newDesk(t, "mem")

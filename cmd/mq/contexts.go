@@ -63,16 +63,37 @@ func (cs *contexts) private() error {
 	return nil
 }
 
-// write replaces the file in one step.
-func (cs *contexts) write() error {
-	if cs.path == "" {
-		return errors.New("there is no home directory for contexts (set HOME)")
-	}
-	text, err := json.MarshalIndent(cs, "", "\t")
+// updateContexts changes the file. Of several commands that do so at once each sees the
+// changes of those before.
+func (a *app) updateContexts(change func(*contexts) error) (*contexts, error) {
+	cs, err := a.readContexts()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if cs.path == "" {
+		return nil, errors.New("there is no home directory for contexts (set HOME)")
 	}
 	if err := os.MkdirAll(filepath.Dir(cs.path), 0o700); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(filepath.Dir(cs.path))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if cs, err = a.readContexts(); err == nil { // as it is now that nobody else changes it
+		err = change(cs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cs, cs.write()
+}
+
+// write replaces the file in one step.
+func (cs *contexts) write() error {
+	text, err := json.MarshalIndent(cs, "", "\t")
+	if err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(cs.path), ".contexts-*") // its mode is 0600
