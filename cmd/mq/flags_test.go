@@ -17,7 +17,10 @@ func TestSelectEmpty(t *testing.T) {
 		{"archive", "redrive", "w", "-all", "-reason="},
 		{"archive", "ls", "w", "-reason", ""},
 		{"rescue", "w", "-yes", "-older-than", "1ns", "-held-by", ""},
-		{"peek", "w", "-text", ""}, {"peek", "w", "-group", ""}, {"peek", "w", "-header", ""}, {"peek", "w", "-state", ""},
+		{"peek", "w", "-text", ""},
+		{"peek", "w", "-group", ""},
+		{"peek", "w", "-header", ""},
+		{"peek", "w", "-state", ""},
 	} {
 		d.fails(exitUsage, "is empty, which would select all", args...)
 	}
