@@ -28,7 +28,7 @@ const (
 )
 
 // slowdown spaces out attempts after failures, separately for each address and name:
-// whoever guesses does not keep others out.
+// guessing does not lock out others.
 type slowdown struct {
 	mu      sync.Mutex
 	keys    map[attempt]*failures

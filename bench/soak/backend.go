@@ -72,10 +72,10 @@ func openPostgres(ctx context.Context) (b backend, err error) {
 		return nil, errors.Join(err, p.admin.Close(ctx))
 	}
 	if p.conn, err = p.session(ctx); err != nil {
-		return nil, errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, bounded(ctx, p.close))
 	}
 	if err := p.conn.QueryRow(ctx, "SHOW server_version").Scan(&p.version); err != nil {
-		return nil, errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, bounded(ctx, p.close))
 	}
 	return p, nil
 }

@@ -49,7 +49,7 @@ type plan struct {
 }
 
 // interval is how often a run is sampled: as often as a picture can show.
-func (p plan) interval() time.Duration { return max(p.duration/240, min(time.Second, p.duration/40)) }
+func (p plan) interval() time.Duration { return max(p.duration/200, min(time.Second, p.duration/40)) }
 
 // breaks are ways to break a run, to see that it fails.
 var breaks = []string{"", "goroutines", "snapshot"}
@@ -97,7 +97,7 @@ func soakOne(ctx context.Context, out io.Writer, p plan, name string) (flat bool
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, b.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, bounded(ctx, b.close)) }()
 	_, _ = fmt.Fprintf(out, "%s: %d messages a second for %v, %s\n", name, p.rate, p.duration, b)
 	r, err := run(ctx, p, b)
 	if r != nil && len(r.samples) > 0 { // of a run that failed as well

@@ -27,13 +27,20 @@ func run(ctx context.Context, p plan, b backend) (r *record, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, l.drop(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, bounded(ctx, l.drop)) }()
 	if p.broken == "snapshot" {
 		if err := b.hold(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return l.run(ctx, b)
+}
+
+// bounded does what is to be done even if ctx has ended, for a minute at most.
+func bounded(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return do(ctx)
 }
 
 func (l *load) drop(ctx context.Context) (err error) {
@@ -104,10 +111,12 @@ func (l *load) watch(ctx context.Context, b backend, r *record) error {
 	for n := time.Duration(1); sleep(ctx, n*l.interval()-time.Since(l.begin)); n++ {
 		s := newSample(time.Since(l.begin))
 		last = l.look(s, last)
-		err := l.lookAtQueues(context.WithoutCancel(ctx), s)
-		if err == nil {
-			err = b.look(context.WithoutCancel(ctx), s)
-		}
+		err := bounded(ctx, func(ctx context.Context) error {
+			if err := l.lookAtQueues(ctx, s); err != nil {
+				return err
+			}
+			return b.look(ctx, s)
+		})
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,9 +21,9 @@ var hour = plan{duration: time.Hour, rate: 500}
 // flatRecord is an hour in which nothing grows, however much it swings.
 func flatRecord() *record {
 	r := &record{sent: 1, done: 1}
-	for i := range 240 {
-		s := newSample(time.Duration(i+1) * 15 * time.Second)
-		saw := float64(i % 7)
+	for i := range 200 {
+		s := newSample(time.Duration(i+1) * 18 * time.Second)
+		saw := float64(i*i%7) + rand.Float64()/10
 		s.values = [columns]float64{
 			sentRate: 500, doneRate: 500 + saw, sendP50: 1 + saw, sendP99: 10, latencyP50: 2 + saw, latencyP99: 20, backlog: 100 + saw,
 			heapLive: 4 + saw/10, heapInUse: 8 + saw, goroutines: 60 + saw, connections: 10, channels: 8, tableSize: 10 + saw,
@@ -63,20 +64,20 @@ func TestJudge(t *testing.T) {
 		"a held snapshot":     {grow(deadTuples, 500*3600*2), deadTuples},
 		"broker memory":       {grow(brokerMemory, 2000), brokerMemory},
 		"nothing in the end": {func(r *record) {
-			for _, s := range r.samples[180:] {
+			for _, s := range r.samples[150:] {
 				s.values[latencyP50] = math.NaN()
 			}
 		}, latencyP50},
 		"a warm-up": {func(r *record) {
 			for c := range columns {
-				for _, s := range r.samples[:60] {
+				for _, s := range r.samples[:50] {
 					s.values[c] /= 10
 				}
 			}
 		}, columns},
 		"one peak": {func(r *record) {
 			for c := range columns {
-				r.samples[200].values[c] *= 100
+				r.samples[170].values[c] *= 100
 			}
 		}, columns},
 	} {
@@ -150,7 +151,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
-	if err != nil || len(rows) != 241 || len(rows[0]) != int(columns) || slices.Contains(rows[0], "channels") || rows[1][0] != "15.0" || rows[1][slices.Index(rows[0], "WAL MB/s")] != "" {
+	if err != nil || len(rows) != 201 || len(rows[0]) != int(columns) || slices.Contains(rows[0], "channels") || rows[1][0] != "18.0" || rows[1][slices.Index(rows[0], "WAL MB/s")] != "" {
 		t.Errorf("%d rows, %q, %v", len(rows), rows[:min(2, len(rows))], err)
 	}
 	svg, err := os.ReadFile(filepath.Join(dir, "soak-x.svg"))

@@ -33,7 +33,7 @@ redrive and delete the messages in an archive, which is where dead letters are.
 			return a.settle(cmd.Context(), "archived", args, mq.Settlement{Op: mq.OpArchive, Reason: reason})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks into the archive")
+	cmd.Flags().StringVar(&reason, "reason", "", "why it is archived, shown by mq archive ls")
 	cmd.AddCommand(archiveListCommand(a), archiveShowCommand(a), archiveStatsCommand(a), archivePutCommand(a),
 		archiveRedriveCommand(a), archiveRemoveCommand(a), archivePurgeCommand(a))
 	return cmd

@@ -13,8 +13,8 @@ import (
 func contextCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "context",
-		Short: "Name DSNs, so that nobody has to type them",
-		Long: `Name DSNs, so that nobody has to type them and the passwords in them.
+		Short: "Give DSNs names",
+		Long: `Give DSNs names, and use the names instead: there is no password to type.
 
 A command takes the first of these: -dsn, the context that -context names, MQ_DSN,
 the context that MQ_CONTEXT names, the context in use. Contexts are stored in

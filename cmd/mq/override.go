@@ -110,7 +110,7 @@ func archivePutCommand(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeQueue,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks into the archive")
+	cmd.Flags().StringVar(&reason, "reason", "", "why it is archived, shown by mq archive ls")
 	return cmd
 }
 

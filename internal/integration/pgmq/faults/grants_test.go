@@ -307,7 +307,7 @@ func TestGrantsToMake(t *testing.T) {
 	b.ok(drop())
 }
 
-// TestGrantsToInstall: whoever may create schemas can install, and nobody else. Another
+// TestGrantsToInstall: a role that may create schemas can install, and no other can. Another
 // interval takes the owner of the queue and rights on the trigger's table.
 func TestGrantsToInstall(t *testing.T) {
 	b, role := newBaseWithRole(t)
